@@ -1,0 +1,106 @@
+"""Building objects from ``_target_`` nodes, inside an allow-list of packages.
+
+Hydra's own ``instantiate`` calls whatever a file names, so that a configuration from elsewhere can
+write files or open connections. Here a target must be a class of an allowed package *and* of the
+kind that its section asks for; the one exception are the factory functions of ``torchvision.models``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pipeline.config.validate import nearest
+from pipeline.errors import ConfigError
+
+ALLOWED = ("torch.nn", "torch.optim", "torchvision", "pipeline")
+FACTORIES = "torchvision.models"
+
+
+def locate(target: str, *, kind: type | None, allow: Sequence[str] = (), key: str = "_target_") -> Callable[..., Any]:
+    """Return the class (or torchvision model factory) that a dotted path names.
+
+    kind: the class it must derive from; None asks only for a class with ``__call__``.
+    Raises `ConfigError` for a path outside the allow-list, one that does not exist, or another kind.
+    """
+    allowed = (*ALLOWED, *allow)
+    if not _inside(target, allowed):
+        raise ConfigError(
+            f"{key}={target}: outside the allowed packages ({', '.join(allowed)}). "
+            f"If you trust it, add its package: allow_targets=[{target.split('.')[0]}]"
+        )
+    found = _import(target, key)
+    home = getattr(found, "__module__", "") or ""
+    factory = inspect.isfunction(found) and _inside(home, (FACTORIES,)) and kind is not None
+    fits = inspect.isclass(found) and (issubclass(found, kind) if kind else callable(found))
+    if not (factory or fits):
+        wanted = f"a subclass of {kind.__name__}" if kind else "a class whose objects can be called"
+        raise ConfigError(f"{key}={target}: must be {wanted}, and is {_described(found)}.")
+    if not _inside(home, allowed):
+        raise ConfigError(
+            f"{key}={target}: comes from {home}, outside the allowed packages ({', '.join(allowed)})."
+        )
+    return found
+
+
+def build(
+    target: str,
+    arguments: Mapping[str, Any],
+    *,
+    kind: type | None,
+    allow: Sequence[str] = (),
+    offered: Mapping[str, Any] | None = None,
+    key: str,
+) -> Any:
+    """Build the object of a ``_target_`` node.
+
+    arguments: what the configuration says; nodes with a ``_target_`` inside are built first.
+    offered: values from the program (``input_shape`` …), passed where the signature has the name.
+    """
+    maker = locate(target, kind=kind, allow=allow, key=f"{key}._target_")
+    signature = inspect.signature(maker)
+    parameters = signature.parameters
+    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    for name in arguments:
+        if name not in parameters and not takes_all:
+            raise ConfigError(f"{key}.{name}: unknown to {target}{nearest(name, parameters, prefix=f'{key}.')}")
+    given = {name: _built(value, kind, allow, f"{key}.{name}") for name, value in arguments.items()}
+    known = {n: v for n, v in (offered or {}).items() if n in parameters or takes_all}
+    try:
+        signature.bind(**{**known, **given})
+    except TypeError as error:
+        raise ConfigError(f"{key}: {target} cannot be built: {error}. Its signature: {signature}") from error
+    made = maker(**{**known, **given})
+    if kind is not None and not isinstance(made, kind):
+        raise ConfigError(f"{key}._target_={target}: made a {type(made).__name__}, needed {kind.__name__}.")
+    return made
+
+
+def _built(value: Any, kind: type | None, allow: Sequence[str], key: str) -> Any:
+    if isinstance(value, Mapping) and "_target_" in value:
+        inner = {k: v for k, v in value.items() if k not in ("_target_", "name")}
+        return build(str(value["_target_"]), inner, kind=kind, allow=allow, key=key)
+    if isinstance(value, list):
+        return [_built(item, kind, allow, f"{key}.{i}") for i, item in enumerate(value)]
+    return value
+
+
+def _inside(path: str, packages: Sequence[str]) -> bool:
+    return any(path == package or path.startswith(package + ".") for package in packages)
+
+
+def _import(target: str, key: str) -> Any:
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{key}={target}: there is no module {error.name!r}. Check the path.") from error
+    except AttributeError as error:
+        known = [n for n in dir(importlib.import_module(module)) if n[0].isupper()]
+        raise ConfigError(f"{key}={target}: {module} has no {name}{nearest(name, known)}") from error
+
+
+def _described(found: Any) -> str:
+    return f"the class {found.__name__}" if inspect.isclass(found) else f"a {type(found).__name__}"

@@ -1,0 +1,99 @@
+"""Rules across fields: what contradicts itself, and what was set but would have no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Set
+
+from pipeline.config import schema
+from pipeline.config.augment_schema import Compose, Erase, Identity
+from pipeline.config.schema import Settings
+from pipeline.errors import ConfigError
+
+
+def check_rules(settings: Settings, *, explicit: Set[str] = frozenset()) -> None:
+    """Raise `ConfigError` for settings that contradict each other or were set without effect.
+
+    explicit: the keys a person set for this run (``model.width``, or ``activation`` for a group).
+    """
+    mistakes = list(_contradictions(settings))
+    for keys, ineffective, why in _EFFECTS:
+        touched = sorted(k for k in explicit if k in keys or k.split(".")[0] in keys)
+        if touched and ineffective(settings):
+            mistakes.append(f"{touched[0]} was set, but has no effect: {why}. Leave it out.")
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+
+
+def _contradictions(s: Settings) -> Iterator[str]:
+    warmup = getattr(s.schedule, "warmup_epochs", 0.0)
+    if warmup >= s.trainer.max_epochs and warmup > 0:
+        yield (
+            f"schedule.warmup_epochs={warmup:g}: must be less than trainer.max_epochs={s.trainer.max_epochs}, "
+            "or the learning rate never reaches its value. Lower the one or raise the other."
+        )
+    if s.trainer.precision == "16" and s.trainer.accelerator == "cpu":
+        yield "trainer.precision=16: float16 training needs a GPU. Use precision=bf16 or precision=fp32."
+    if s.trainer.accelerator == "mps" and s.trainer.strategy == "ddp":
+        yield "trainer.strategy=ddp: Apple's mps has one device. Use strategy=auto, or another accelerator."
+    if s.schedule.name == "step" and getattr(s.schedule, "every_epochs", 0) >= s.trainer.max_epochs:
+        yield (
+            f"schedule.every_epochs={getattr(s.schedule, 'every_epochs', 0)}: must be less than "
+            f"trainer.max_epochs={s.trainer.max_epochs}, or the step never comes. Lower it, or use "
+            "schedule=constant."
+        )
+    for step in [s.augment] if isinstance(s.augment, Erase) else []:
+        if step.min_area > step.max_area:
+            yield (
+                f"augment.min_area={step.min_area}: must be at most augment.max_area={step.max_area}. "
+                "Exchange them."
+            )
+    if isinstance(s.augment, Compose) and not s.augment.steps:
+        yield "augment.steps=[]: must hold at least one transform. Use augment=none for none."
+
+
+_RECURRENT = (schema.Recurrent,)
+Effect = tuple[Set[str], Callable[[Settings], bool], str]
+# (keys, when they have no effect, why)
+_EFFECTS: list[Effect] = [
+    (
+        {"activation"},
+        lambda s: isinstance(s.model, _RECURRENT),
+        "recurrent cells have their own (model=rnn takes model.nonlinearity=tanh|relu)",
+    ),
+    (
+        {"model.width", "model.dropout", "model.normalization", "activation"},
+        lambda s: isinstance(s.model, schema.MLP) and s.model.depth == 0,
+        "model.depth=0 is softmax regression, without hidden layers",
+    ),
+    (
+        {"model.dropout"},
+        lambda s: isinstance(s.model, schema.CNN) and s.model.dense == 0,
+        "model.dropout follows the dense layer, and model.dense=0 has none (model.block_dropout has an effect)",
+    ),
+    (
+        {"trainer.devices"},
+        lambda s: s.trainer.accelerator == "mps" and s.trainer.devices != 1,
+        "mps has one device",
+    ),
+    (
+        {"tracking.uri", "tracking.experiment"},
+        lambda s: not s.tracking.enabled,
+        "tracking=none records nothing",
+    ),
+    (
+        {"trainer.keep"},
+        lambda s: s.trainer.keep == "best" and s.trainer.max_epochs == 1,
+        "with one epoch the best is the last",
+    ),
+    (
+        {"evaluation.severities", "evaluation.corruption_size"},
+        lambda s: not s.evaluation.corruptions,
+        "evaluation.corruptions is empty",
+    ),
+    ({"augment"}, lambda s: isinstance(s.augment, Identity) and s.augment.name != "none", "it changes nothing"),
+    (
+        {"data.fraction"},
+        lambda s: s.trainer.overfit_batches > 0,
+        "trainer.overfit_batches trains on a few batches only",
+    ),
+]
