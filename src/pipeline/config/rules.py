@@ -41,6 +41,11 @@ def _contradictions(s: Settings) -> Iterator[str]:
             f"trainer.max_epochs={s.trainer.max_epochs}, or the step never comes. Lower it, or use "
             "schedule=constant."
         )
+    if s.data.batch_size == 1 and getattr(s.model, "normalization", "none") == "batch":
+        yield (
+            "data.batch_size=1: model.normalization=batch needs at least two images a batch. "
+            "Use a larger batch, or model.normalization=layer."
+        )
     for step in [s.augment] if isinstance(s.augment, Erase) else []:
         if step.min_area > step.max_area:
             yield (

@@ -1,0 +1,185 @@
+"""Batches by index: the images live as one uint8 tensor where the model lives.
+
+No worker process and no Python per image: a batch is one ``index_select``, one scaling, one
+augmentation of the whole batch. What an epoch shows depends on (seed, epoch) alone, so that a
+resumed run sees exactly what the killed one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.records import ImageSet
+
+Augmentation = Callable[..., Tensor]
+
+
+class Store(Protocol):
+    """Images that can be gathered by index onto the training device."""
+
+    labels: Tensor
+
+    def gather(self, index: Tensor) -> Tensor:
+        """Return ``[B, C, H, W]`` uint8 on the training device; index: ``[B]`` int64 on the CPU."""
+
+    def __len__(self) -> int: ...
+
+
+class DeviceStore:
+    """All images in the memory of the device."""
+
+    def __init__(self, images: ImageSet, *, device: torch.device) -> None:
+        # A copy, since arrays mapped from a file are read-only and torch tensors are not.
+        self.images = torch.tensor(images.images).to(device)
+        self.labels = torch.tensor(images.labels).to(device)
+
+    def gather(self, index: Tensor) -> Tensor:
+        """See `Store.gather`."""
+        return self.images.index_select(0, index.to(self.images.device, non_blocking=True))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class StreamStore:
+    """Images that stay in a memory-mapped file; each batch is copied to the device when it is due."""
+
+    def __init__(self, images: ImageSet, *, device: torch.device) -> None:
+        self.images = images.images
+        self.device = device
+        self.labels = torch.tensor(images.labels).to(device)
+
+    def gather(self, index: Tensor) -> Tensor:
+        """See `Store.gather`."""
+        # Read in the order of the file, then put into the order asked for: fewer jumps on the disk.
+        order = np.argsort(index.numpy(), kind="stable")
+        rows = np.empty((len(index), *self.images.shape[1:]), dtype=np.uint8)
+        rows[order] = self.images[index.numpy()[order]]
+        return torch.from_numpy(rows).to(self.device, non_blocking=True)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class EpochOrder:
+    """Which indices each batch of an epoch holds, from (seed, epoch), sharded over processes.
+
+    shuffle=False gives the stored order. While shuffling every process gets equally many indices
+    (a few are shown twice, as torch's DistributedSampler does), so that gradients meet in step;
+    in stored order each index comes exactly once over all processes, so that sums are exact.
+    """
+
+    def __init__(
+        self, indices: Tensor, *, batch_size: int, seed: int, shuffle: bool, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.indices = indices
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the training loop before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        count, rest = divmod(len(self.indices), self.world_size)
+        mine = count + (rest > 0 if self.shuffle else self.rank < rest)
+        lone = self.shuffle and mine > self.batch_size > 1 and mine % self.batch_size == 1
+        return -(-mine // self.batch_size) - lone
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = self.indices
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+            order = order[torch.randperm(len(order), generator=generator)]
+            missing = -len(order) % self.world_size
+            order = torch.cat([order, order[:missing]])
+        batches = list(order[self.rank :: self.world_size].split(self.batch_size))
+        if len(batches) > len(self):  # a lone last image joins its neighbours: batch norm needs two
+            batches[-2:] = [torch.cat(batches[-2:])]
+        return iter(batches)
+
+
+class Batches:
+    """An iterable of ``(images [B, C, H, W] float32, labels [B] int64)`` on the device.
+
+    Images are scaled to 0 … 1, augmented, then standardised by ``mean`` and ``std`` per channel.
+    ``sampler`` is where Lightning finds `EpochOrder.set_epoch`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        order: EpochOrder,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device,
+        augmentation: Augmentation | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        self.store = store
+        self.sampler = order
+        self.augmentation = augmentation
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.device = device
+        shift, scale = standardisation(mean, std)
+        self.shift = shift.to(device)
+        self.scale = scale.to(device)
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = torch.Generator(self.device)
+        rank_seed = epoch_seed(self.sampler.seed + 1, self.sampler.epoch, self.sampler.rank)
+        generator.manual_seed(rank_seed)
+        for index in self.sampler:
+            pixels = self.store.gather(index)
+            if self.augmentation is None:
+                images = torch.addcmul(self.shift, pixels, self.scale)
+            else:
+                images = self.augmentation(pixels.float().div_(255.0), generator=generator)
+                images = torch.addcmul(self.shift, images, self.scale * 255.0)
+            labels = self.store.labels.index_select(0, index.to(self.store.labels.device))
+            yield images.contiguous(memory_format=self.memory_format), labels
+
+
+def standardisation(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Return ``shift, scale``, each ``[1, C, 1, 1]``: standardised = shift + scale * pixel (0 … 255)."""
+    centre = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
+    spread = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1).clamp_min(1e-6)
+    return -centre / spread, 1.0 / (255.0 * spread)
+
+
+def epoch_seed(seed: int, epoch: int, stream: int = 0) -> int:
+    """Return a 63-bit seed for one epoch of one stream of random numbers (SplitMix64's mixing)."""
+    value = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB) % 2**64
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) % 2**64
+    return (value ^ (value >> 31)) >> 1
+
+
+def fits(images: ImageSet, *, device: torch.device, share: float = 0.5) -> bool:
+    """Whether the images take at most ``share`` of the device's free memory."""
+    if device.type == "cuda":
+        return images.images.nbytes <= share * torch.cuda.mem_get_info(device)[0]
+    return images.images.nbytes <= share * _free_memory()
+
+
+def _free_memory() -> int:
+    """Free main memory in bytes, from the operating system; everything where it does not tell."""
+    try:
+        with open("/proc/meminfo") as lines:  # noqa: PTH123 - a file of the kernel, not of a person
+            values = dict(line.split(":", 1) for line in lines)
+        return int(values["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return 2**63

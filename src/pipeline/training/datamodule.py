@@ -1,0 +1,117 @@
+"""The Lightning adapter of `pipeline.data.batches`: stores on the trainer's device, one order a split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytorch_lightning as lightning
+import torch
+
+from pipeline.data.batches import Augmentation, Batches, DeviceStore, EpochOrder, Store, StreamStore, fits
+from pipeline.data.prepare import stratified_fraction
+from pipeline.records import ImageSet, Prepared
+
+EVALUATION_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How the training part is shown.
+
+    fraction: share of the training part used, stratified.  batch_size: images a step and process,
+    or "all".  overfit_batches: train on this many batches only (0 = all).  probe_size: training
+    images on which the train/ numbers are measured.
+    """
+
+    batch_size: int | Literal["all"]
+    fraction: float
+    overfit_batches: int
+    probe_size: int
+    stream: bool | Literal["auto"]
+    channels_last: bool
+    seed: int
+
+
+class Images(lightning.LightningDataModule):
+    """Training batches, and the validation part and a fixed probe of the training part to measure on."""
+
+    def __init__(self, prepared: Prepared, batching: Batching, *, augmentation: Augmentation | None) -> None:
+        super().__init__()
+        self.prepared = prepared
+        self.batching = batching
+        self.augmentation = augmentation
+        self.train_indices = self._train_indices()
+        self.streams = False
+
+    def _train_indices(self) -> torch.Tensor:
+        b = self.batching
+        labels = self.prepared.train.labels
+        indices = torch.from_numpy(stratified_fraction(labels, fraction=b.fraction, seed=b.seed))
+        if b.overfit_batches and b.batch_size != "all":
+            order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(b.seed))
+            indices = indices[order[: b.overfit_batches * b.batch_size]]
+        return indices
+
+    def setup(self, stage: str) -> None:
+        """Put the images where the trainer's device is; say so when they have to stay on the disk."""
+        assert self.trainer is not None
+        self.device = self.trainer.strategy.root_device
+        train, val = self.prepared.train, self.prepared.val
+        wanted = self.batching.stream
+        self.streams = not fits(train, device=self.device) if wanted == "auto" else wanted
+        if self.streams and wanted == "auto" and self.trainer.is_global_zero:
+            size = train.images.nbytes / 2**30
+            print(f"The training images ({size:.1f} GiB) do not fit into memory: they are read as they are needed.")
+        self.train_store = self._store(train)
+        self.val_store = self._store(val)
+
+    def _store(self, images: ImageSet) -> Store:
+        kind = StreamStore if self.streams else DeviceStore
+        return kind(images, device=self.device)
+
+    def train_dataloader(self) -> Batches:
+        """Return the shuffled, augmented training batches."""
+        size = self.batching.batch_size
+        size = len(self.train_indices) if size == "all" else size
+        order = self._order(self.train_indices, batch_size=size, shuffle=True)
+        return self._batches(self.train_store, order, self.augmentation)
+
+    def val_dataloader(self) -> list[Batches]:
+        """Return the validation part and the probe, in the order of `module.EVALUATED`."""
+        everything = torch.arange(len(self.val_store))
+        probe = _probe(self.train_indices, self.batching.probe_size, self.batching.seed)
+        pairs = [(self.val_store, everything), (self.train_store, probe)]
+        return [
+            self._batches(store, self._order(index, batch_size=EVALUATION_BATCH, shuffle=False), None)
+            for store, index in pairs
+        ]
+
+    def _order(self, indices: torch.Tensor, *, batch_size: int, shuffle: bool) -> EpochOrder:
+        assert self.trainer is not None
+        return EpochOrder(
+            indices,
+            batch_size=batch_size,
+            seed=self.batching.seed,
+            shuffle=shuffle,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )
+
+    def _batches(self, store: Store, order: EpochOrder, augmentation: Augmentation | None) -> Batches:
+        card = self.prepared.card
+        return Batches(
+            store,
+            order=order,
+            mean=card.mean,
+            std=card.std,
+            device=self.device,
+            augmentation=augmentation,
+            channels_last=self.batching.channels_last,
+        )
+
+
+def _probe(indices: torch.Tensor, size: int, seed: int) -> torch.Tensor:
+    """A fixed sample of the training indices, sorted."""
+    order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))
+    return indices[order[:size]].sort().values

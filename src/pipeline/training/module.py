@@ -1,0 +1,146 @@
+"""The LightningModule: one training step, one evaluation step, sums instead of metric objects.
+
+Nothing is logged within an epoch. Loss and correctness are summed as tensors on the device and
+read once at its end: a read in every step makes the processor wait for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.data.batches import epoch_seed
+from pipeline.penalties import penalty, weight_matrices
+
+# The validation loaders, in the order of the data module.
+EVALUATED = ("val", "train")
+Batch = tuple[Tensor, Tensor]
+
+
+class Classifier(lightning.LightningModule):
+    """A network, its loss and its optimizer, as Lightning wants them.
+
+    network: images ``[B, C, H, W]`` float → logits ``[B, K]``.
+    loss: ``(logits, labels [B]) → scalar mean``.
+    make_optimizer: network → optimizer.  make_schedule: optimizer → `pipeline.optim.Schedule`.
+    After each epoch ``measured`` holds its numbers, equal on all processes: ``val/loss``,
+    ``val/cross_entropy``, ``val/accuracy`` and the same under ``train/`` (in evaluation mode,
+    without augmentation), and ``train/objective``, the mean of what was minimised.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        l1: float,
+        l2: float,
+        make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+        make_schedule: Callable[[torch.optim.Optimizer], Any],
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+        self.l1, self.l2 = l1, l2
+        self.make_optimizer = make_optimizer
+        self.make_schedule = make_schedule
+        self.seed = seed
+        self.measured: dict[str, float] = {}
+        self._weights = weight_matrices(network)
+        self._sums: dict[str, Tensor] = {}
+        self._schedule: Any = None
+        self._plateau_state: dict[str, Any] | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``[B, K]``."""
+        return self.network(images)
+
+    # --- training -------------------------------------------------------------------------------
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed dropout from (seed, epoch, process) at an epoch's first batch, so that resuming is exact."""
+        if batch_idx == 0:
+            torch.manual_seed(epoch_seed(self.seed, self.current_epoch, 1 + self.global_rank))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the objective: the mean loss of the batch plus the penalties."""
+        images, labels = batch
+        objective = self.loss(self.network(images), labels)
+        if self.l1 or self.l2:
+            objective = objective + penalty(self._weights, l1=self.l1, l2=self.l2)
+        self._add("objective", objective.detach() * len(labels), len(labels))
+        return objective
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer and its schedule; a plateau schedule is stepped by this module."""
+        optimizer = self.make_optimizer(self.network)
+        self._schedule = self.make_schedule(optimizer)
+        if self._schedule.monitor is not None:
+            if self._plateau_state is not None:
+                self._schedule.scheduler.load_state_dict(self._plateau_state)
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self._schedule.scheduler, "interval": self._schedule.interval},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the plateau schedule's state."""
+        if self._schedule.monitor is not None:
+            checkpoint["plateau"] = self._schedule.scheduler.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the plateau schedule's state."""
+        self._plateau_state = checkpoint.get("plateau")
+        if self._schedule is not None and self._plateau_state is not None:
+            self._schedule.scheduler.load_state_dict(self._plateau_state)
+
+    # --- evaluation -----------------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add one batch to the sums of its loader."""
+        images, labels = batch
+        logits = self.network(images).float()
+        prefix, count = EVALUATED[dataloader_idx], len(labels)
+        self._add(f"{prefix}/loss", self.loss(logits, labels) * count, count)
+        self._add(f"{prefix}/cross_entropy", functional.cross_entropy(logits, labels, reduction="sum"), count)
+        self._add(f"{prefix}/accuracy", (logits.argmax(1) == labels).sum(), count)
+
+    def on_validation_epoch_end(self) -> None:
+        """Turn the epoch's sums into means over all processes, and show them to whoever decides.
+
+        Lightning steps plateau schedules after the checkpoint is written, so that a resumed run
+        would miss one step; here it happens before.
+        """
+        self.measured = {
+            "train/objective": self._mean("objective"),
+            "learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"]),
+        }
+        for prefix in EVALUATED:
+            for metric in ("loss", "cross_entropy", "accuracy"):
+                self.measured[f"{prefix}/{metric}"] = self._mean(f"{prefix}/{metric}")
+        # One value on all processes already: nothing is left to reduce.
+        for name in ("val/loss", "val/accuracy"):
+            self.log(name, self.measured[name], prog_bar=True, sync_dist=False)
+        if self._schedule.monitor is not None:
+            self._schedule.scheduler.step(self.measured[self._schedule.monitor])
+
+    # --- sums -----------------------------------------------------------------------------------
+
+    def _add(self, name: str, amount: Tensor, count: int) -> None:
+        step = torch.stack([amount.detach().double(), torch.tensor(float(count), dtype=torch.float64)])
+        total = self._sums.get(name)
+        self._sums[name] = step if total is None else total + step
+
+    def _mean(self, name: str) -> float:
+        total = self._sums.pop(name, None)
+        if total is None:  # this process had no image of that split
+            total = torch.zeros(2, dtype=torch.float64, device=self.device)
+        total = self.trainer.strategy.reduce(total, reduce_op="sum") if self.trainer.world_size > 1 else total
+        return float(total[0] / total[1])

@@ -1,0 +1,89 @@
+"""What an epoch measured, as an `EpochRecord`: kept across kills, shown to observers once."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytorch_lightning as lightning
+from torch import Tensor
+
+from pipeline.errors import TrainingError
+from pipeline.records import EpochRecord
+
+Observer = Callable[[EpochRecord], None]
+
+
+class Recorder(lightning.Callback):
+    """Collects the numbers of every epoch, and the weights that are to be kept.
+
+    observers are called on the main process only, once an epoch.
+    keep: ``last``, or ``best`` for the weights of the epoch with the lowest val/loss.
+    Raises `TrainingError` after recording when a number is not finite.
+    """
+
+    def __init__(self, observers: Sequence[Observer], *, keep: str) -> None:
+        self.observers = observers
+        self.keep = keep
+        self.history: list[EpochRecord] = []
+        self.resumed_from = 0
+        self.best_epoch = -1
+        self.best_weights: dict[str, Tensor] = {}
+        self._started = self._trained = 0.0
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_validation_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Training of this epoch is done, its evaluation begins."""
+        self._trained = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Append the epoch to the history; its validation, and so all its numbers, came before."""
+        metrics = dict(module.measured)
+        num_images = sum(len(index) for index in trainer.train_dataloader.sampler) * trainer.world_size
+        metrics["time/epoch_s"] = time.perf_counter() - self._started
+        metrics["time/images_per_s"] = num_images / (self._trained - self._started)
+        row = EpochRecord(epoch=trainer.current_epoch, step=trainer.global_step, metrics=metrics)
+        self.history.append(row)
+        lowest = min(self.history, key=lambda r: _or_infinity(r.metrics["val/loss"]))
+        if self.keep == "best" and lowest is row:
+            self.best_epoch = row.epoch
+            self.best_weights = copy.deepcopy(_on_cpu(module.network.state_dict()))
+        if trainer.is_global_zero:
+            for observer in self.observers:
+                observer(row)
+        self._refuse_non_finite(row)
+
+    def _refuse_non_finite(self, row: EpochRecord) -> None:
+        lost = [n for n in ("train/objective", "train/loss", "val/loss") if not math.isfinite(row.metrics[n])]
+        if lost:
+            rate = row.metrics["learning_rate"]
+            raise TrainingError(
+                f"{lost[0]}={row.metrics[lost[0]]} after epoch {row.epoch + 1}: the loss must stay finite. "
+                f"Lower optimizer.learning_rate (now {rate:g}), or set trainer.gradient_clip_norm=1."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values and tensors only, so that a checkpoint loads without unpickling code."""
+        rows = [{"epoch": r.epoch, "step": r.step, "metrics": dict(r.metrics)} for r in self.history]
+        return {"history": rows, "best_epoch": self.best_epoch, "best_weights": self.best_weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the state of `state_dict`."""
+        self.history = [EpochRecord(**row) for row in state_dict["history"]]
+        self.resumed_from = len(self.history)
+        self.best_epoch = state_dict["best_epoch"]
+        self.best_weights = state_dict["best_weights"]
+
+
+def _or_infinity(value: float) -> float:
+    return value if math.isfinite(value) else math.inf
+
+
+def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in weights.items()}
