@@ -171,13 +171,13 @@ class Tracker:
             if found.lifecycle_stage == "deleted":
                 self.client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
-        return str(self.client.create_experiment(name, **self._artifacts()))
+        return str(self.client.create_experiment(name, **self._artifacts(name)))
 
-    def _artifacts(self) -> dict[str, str]:
+    def _artifacts(self, name: str) -> dict[str, str]:
         """A store in a local file keeps artifacts under ``mlruns/``; a server decides for itself."""
         if not self.uri.startswith("sqlite:"):
             return {}
-        return {"artifact_location": (self.root / "mlruns").as_uri()}
+        return {"artifact_location": (self.root / "mlruns" / name).as_uri()}
 
     def _reached(self, call: Callable[[], Any]) -> Any:
         from mlflow.exceptions import MlflowException

@@ -84,11 +84,12 @@ class Classifier(lightning.LightningModule):
         if self._schedule.monitor is not None:
             if self._plateau_state is not None:
                 self._schedule.scheduler.load_state_dict(self._plateau_state)
+            stepped = self._schedule.warmup
+        else:
+            stepped = self._schedule.scheduler
+        if stepped is None:
             return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self._schedule.scheduler, "interval": self._schedule.interval},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": stepped, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the plateau schedule's state."""

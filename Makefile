@@ -1,0 +1,48 @@
+# Every target makes .venv from the lock file by itself: with uv where it is installed, else with pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
+
+.PHONY: repro test lint ui bench lock clean
+
+repro: $(INSTALLED)  ## download, prepare, train, evaluate, report: what is stale
+	$(ACTIVATED) dvc repro
+	$(ACTIVATED) dvc metrics show --md
+
+test: $(INSTALLED)  ## all tests that need nothing but Python
+	$(ACTIVATED) pytest -n 2
+
+lint: $(INSTALLED)  ## style, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: $(INSTALLED)  ## MLflow's UI over the project's record
+	$(BIN)/pipeline ui
+
+bench: $(INSTALLED)  ## speed against peers, in the same run
+	$(BIN)/python benchmarks/versus_keras.py
+
+lock:  ## renew requirements.lock (needs uv)
+	uv pip compile --universal --python-version 3.11 --group dev --extra tensorboard pyproject.toml \
+	  --no-header --no-annotate --upgrade -o requirements.lock
+
+clean:  ## remove the environment and everything the pipeline made, but not the record of runs
+	rm -rf $(VENV) data/processed models results/*/*.png results/*/*.csv outputs multirun checkpoints
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "error: $(PYTHON) is $$($(PYTHON) --version); needed is Python 3.11 to 3.13. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@if command -v uv >/dev/null; then \
+	  echo "installing with uv"; \
+	  uv pip install --quiet --python $(VENV) -r requirements.lock && \
+	  uv pip install --quiet --python $(VENV) --no-deps -e .; \
+	else \
+	  echo "installing with pip; a few minutes on the first run"; \
+	  $(BIN)/python -m pip install --quiet -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --no-deps -e .; \
+	fi
+	@touch $@

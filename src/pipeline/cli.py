@@ -1,0 +1,194 @@
+"""``pipeline <command> [group=option] [key=value] …``, in Hydra's grammar.
+
+Nothing heavy is imported before a command is known: help is there at once, and the data stages
+never load torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ConfigError, PipelineError
+
+HELP = """\
+pipeline <command> [group=option] [key=value] ...
+
+  download     fetch a data set, every file checked against its official checksum
+  preprocess   split it, measure it, fit two cheap baselines
+  train        train a model; -m trains one for each combination of values
+  evaluate     measure a trained model on the untouched test set and on other data
+  report       write results/report.html
+  ui           open the record of all runs (MLflow) on 127.0.0.1; port=5000
+
+Examples
+  pipeline train model=cnn optimizer=sgd optimizer.learning_rate=0.05
+  pipeline train experiment=tutorial_cnn seed=1
+  pipeline train -m model=mlp,cnn model.dropout=0.0,0.5
+  pipeline train debug=overfit_batch
+  pipeline evaluate name=mlp
+
+Groups and their options are the folders and files of conf/:
+  data augment model activation init loss penalty optimizer schedule trainer precision
+  tracking evaluation experiment debug
+`pipeline train --cfg job` prints the composed configuration and runs nothing.
+"""
+
+HYDRA_FLAGS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc", "--resolve")
+MULTIRUN = ("-m", "--multirun")
+
+
+def main() -> int:
+    """Run the command line; return the exit code. An error for a person is one message on stderr."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"pipeline {version('pipeline')}")
+        return 0
+    try:
+        return _run(arguments[0], arguments[1:])
+    except PipelineError as error:
+        lines = "\n  ".join(str(error).splitlines())
+        print(f"error: {lines}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on after the last finished epoch.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(command: str, overrides: Sequence[str]) -> int:
+    if command not in COMMANDS:
+        from pipeline.config import nearest
+
+        raise ConfigError(f"{command}: unknown command{nearest(command, COMMANDS)}")
+    if any(flag in overrides for flag in ("-h", "--help")):
+        print(HELP, end="")
+        return 0
+    if command == "ui":
+        from pipeline.stages.ui import ui
+
+        return ui(overrides)
+    if any(o.split("=")[0] in HYDRA_FLAGS for o in overrides):
+        return _through_hydra(overrides)
+    if any(flag in overrides for flag in MULTIRUN):
+        if command != "train":
+            raise ConfigError(f"{command} -m: only train runs many times. Leave -m out.")
+        return _through_hydra(overrides)
+    unknown = [o for o in overrides if o.startswith("-") and not o.startswith("--config")]
+    if unknown:
+        raise ConfigError(f"{unknown[0]}: unknown flag. Settings are key=value; see pipeline --help")
+    return COMMANDS[command](overrides)
+
+
+def _composed(overrides: Sequence[str]) -> tuple[Any, dict[str, Any], Path]:
+    from pipeline.config import compose, find_root
+
+    root = find_root()
+    settings, values = compose(overrides, root=root)
+    return settings, values, root
+
+
+def _download(overrides: Sequence[str]) -> int:
+    from pipeline.stages.download import download
+
+    settings, _, root = _composed(overrides)
+    download(settings.data, root=root)
+    return 0
+
+
+def _preprocess(overrides: Sequence[str]) -> int:
+    from pipeline.stages.preprocess import preprocess
+
+    settings, _, root = _composed(overrides)
+    preprocess(settings.data, root=root)
+    return 0
+
+
+def _train(overrides: Sequence[str]) -> int:
+    _composed(overrides)  # a mistake is told before Hydra makes a folder for the run
+    return _through_hydra(overrides)
+
+
+def _evaluate(overrides: Sequence[str]) -> int:
+    settings, _, root = _composed(overrides)
+    from pipeline.stages.evaluate import evaluate_model
+
+    evaluate_model(settings, root=root)
+    return 0
+
+
+def _report(overrides: Sequence[str]) -> int:
+    settings, _, root = _composed(overrides)
+    from pipeline.stages.report import report
+
+    report(settings, root=root)
+    return 0
+
+
+def _through_hydra(overrides: Sequence[str]) -> int:
+    """Run the training under ``hydra.main``: run folders, logging, multirun, launchers, sweepers."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from pipeline.config import find_root
+    from pipeline.config.compose import explain
+
+    root = find_root()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that it can be told in one piece
+    whole = sys.argv
+    sys.argv = [whole[0], *overrides]
+    try:
+        run = hydra.main(version_base="1.3", config_path=str(root / "conf"), config_name="config")
+        run(train_job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        plain = [o for o in overrides if not o.startswith("-")]
+        raise ConfigError(explain(error, plain, root)) from error
+    finally:
+        sys.argv = whole
+    return 0
+
+
+def train_job(config: Any) -> float:
+    """Train one composed configuration; what Hydra's launchers call. Returns val/loss."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    from pipeline.config import find_root, settle
+
+    hydra_config = HydraConfig.get()
+    root = find_root(Path(hydra_config.runtime.cwd))
+    values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(values, dict)
+    settings = settle(values, list(hydra_config.overrides.task))
+    sweeping = hydra_config.mode == RunMode.MULTIRUN
+    output = Path(hydra_config.runtime.output_dir) if sweeping else root
+    # Lightning starts the other processes of a distributed run with this process's command line.
+    sys.argv = [sys.argv[0], "train", *(a for a in sys.argv[1:] if a != "train")]
+    from pipeline.stages.train import train
+
+    return train(settings, values, root=root, output=output)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "download": _download,
+    "preprocess": _preprocess,
+    "train": _train,
+    "evaluate": _evaluate,
+    "report": _report,
+    "ui": lambda overrides: 0,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
