@@ -1,0 +1,141 @@
+"""From labelled images to a prepared data set: validation part, statistics, baselines, card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data import baselines, store
+from pipeline.data.split import stratified_split
+from pipeline.errors import DataError
+from pipeline.records import Baseline, DataCard, ImageSet, Prepared
+
+
+def prepare_dataset(
+    train: ImageSet,
+    test: ImageSet,
+    *,
+    name: str,
+    class_names: Sequence[str],
+    validation_size: int,
+    split_seed: int,
+    directory: Path,
+) -> DataCard:
+    """Split, measure, fit the baselines and write everything to ``directory``, all or nothing.
+
+    The test set is stored as it came: nothing is learned from it. The same input gives files that
+    are identical byte for byte (on one machine: baselines are floating-point sums).
+
+    Raises:
+        DataError: an impossible ``validation_size``, labels that do not fit ``class_names``, or
+            images of different shapes.
+    """
+    fit_part, val = split_validation(train, size=validation_size, seed=split_seed)
+    fitted = baselines.fit_baselines(fit_part, val, num_classes=len(class_names), seed=split_seed)
+    prepared = build_prepared(
+        fit_part, val, test, name=name, class_names=class_names, split_seed=split_seed, baselines=fitted
+    )
+    store.write_prepared(prepared, directory)
+    return prepared.card
+
+
+def split_validation(images: ImageSet, *, size: int, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Divide the training images into ``(train, val)``: stratified, seeded, ``val`` of exactly ``size``.
+
+    Raises:
+        DataError: ``size`` is not 1 … N - 1, or no training image of some class would be left.
+    """
+    try:
+        rest, sample = stratified_split(images.labels, size=size, seed=seed)
+    except DataError as error:
+        raise DataError(f"data.validation_size={size} is impossible. {error}") from error
+    return take(images, rest), take(images, sample)
+
+
+def take(images: ImageSet, indices: np.ndarray) -> ImageSet:
+    """Return the images at ``indices`` (``[M]`` integers), in this order."""
+    return ImageSet(images=images.images[indices], labels=images.labels[indices])
+
+
+def build_prepared(
+    train: ImageSet,
+    val: ImageSet,
+    test: ImageSet,
+    *,
+    name: str,
+    class_names: Sequence[str],
+    split_seed: int,
+    baselines: Mapping[str, Baseline],
+) -> Prepared:
+    """Describe three finished splits with a card; statistics come from ``train`` alone.
+
+    Raises:
+        DataError: a split is empty, has images of another shape, or labels outside ``class_names``.
+    """
+    splits = {"train": train, "val": val, "test": test}
+    for split, images in splits.items():
+        _check_split(images, split=split, name=name, shape=train.images.shape[1:], class_names=class_names)
+    mean, std = pixel_statistics(train.images)
+    counts = {split: _count(images.labels, num=len(class_names)) for split, images in splits.items()}
+    _, channels, height, width = train.images.shape
+    card = DataCard(
+        name=name,
+        class_names=tuple(class_names),
+        image_shape=(channels, height, width),
+        mean=mean,
+        std=std,
+        class_prior_entropy=prior_entropy(np.asarray(counts["train"])),
+        class_counts=counts,
+        sha256={split: store.content_sha256(images) for split, images in splits.items()},
+        split_seed=split_seed,
+        baselines=dict(baselines),
+    )
+    return Prepared(train=train, val=val, test=test, card=card)
+
+
+def _check_split(
+    images: ImageSet, *, split: str, name: str, shape: tuple[int, ...], class_names: Sequence[str]
+) -> None:
+    if len(images) == 0:
+        raise DataError(f"The {split} part of {name} is empty; it needs at least one image. Add images.")
+    if images.images.shape[1:] != shape:
+        raise DataError(
+            f"The {split} part of {name} has images of shape {list(images.images.shape[1:])}, the train part "
+            f"{list(shape)}; all must agree. Resize or convert them alike."
+        )
+    low, high = int(images.labels.min()), int(images.labels.max())
+    if low < 0 or high >= len(class_names):
+        raise DataError(
+            f"The {split} part of {name} has labels {low} … {high}; with {len(class_names)} class names "
+            f"allowed are 0 … {len(class_names) - 1}. Correct the labels or the class names."
+        )
+
+
+def _count(labels: np.ndarray, *, num: int) -> tuple[int, ...]:
+    return tuple(int(count) for count in np.bincount(labels, minlength=num))
+
+
+def pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and population standard deviation per channel, of pixels scaled to 0 … 1.
+
+    images: ``[N, C, H, W]`` uint8. Exact: taken from the integer histogram of each channel.
+    """
+    values = np.arange(256) / 255.0
+    means, stds = [], []
+    for channel in range(images.shape[1]):
+        histogram = np.bincount(images[:, channel].ravel(), minlength=256)
+        mean = float(histogram @ values / histogram.sum())
+        means.append(mean)
+        stds.append(float(np.sqrt(histogram @ (values - mean) ** 2 / histogram.sum())))
+    return tuple(means), tuple(stds)
+
+
+def prior_entropy(class_counts: np.ndarray) -> float:
+    """Entropy of the class frequencies in nats: the cross-entropy of guessing the prior.
+
+    class_counts: ``[C]`` integers, at least one positive; an absent class adds nothing.
+    """
+    shares = class_counts[class_counts > 0] / class_counts.sum()
+    return float(-(shares * np.log(shares)).sum()) + 0.0

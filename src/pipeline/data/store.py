@@ -1,0 +1,136 @@
+"""A prepared data set on disk: ``train|val|test.safetensors`` and ``card.json`` in one directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from pipeline.errors import DataError
+from pipeline.records import Baseline, DataCard, ImageSet, Prepared
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def write_prepared(prepared: Prepared, directory: Path) -> None:
+    """Write a prepared data set, replacing what stood there only when all of it is on disk.
+
+    ``images``: ``[N, C, H, W]`` uint8, ``labels``: ``[N]`` int64. Equal input, equal bytes.
+
+    Raises:
+        DataError: the directory cannot be written.
+    """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as scratch:
+            fresh = Path(scratch) / "new"
+            fresh.mkdir()
+            for split in SPLITS:
+                images: ImageSet = getattr(prepared, split)
+                tensors = {"images": np.ascontiguousarray(images.images), "labels": images.labels.copy()}
+                _write_synced(fresh / f"{split}.safetensors", save(tensors))
+            card = json.dumps(dataclasses.asdict(prepared.card), indent=2, ensure_ascii=False) + "\n"
+            _write_synced(fresh / "card.json", card.encode())
+            if directory.exists():
+                directory.rename(Path(scratch) / "old")
+            fresh.rename(directory)
+    except OSError as error:
+        raise DataError(
+            f"{directory} cannot be written: {error.strerror or error}. "
+            "Make room or permit writing there, then run `pipeline preprocess` again."
+        ) from error
+
+
+def content_sha256(images: ImageSet) -> str:
+    """Hash the shape, the labels (little-endian int64) and the images of a split; hexadecimal."""
+    digest = hashlib.sha256(repr(images.images.shape).encode())
+    digest.update(np.ascontiguousarray(images.labels, dtype="<i8"))
+    digest.update(np.ascontiguousarray(images.images))
+    return digest.hexdigest()
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def load_prepared(directory: Path) -> Prepared:
+    """Load all three splits and their card.
+
+    Raises:
+        DataError: a file is missing, damaged, or does not agree with the card.
+    """
+    card = load_card(directory)
+    train, val, test = (_load_images(directory, split, card) for split in SPLITS)
+    return Prepared(train=train, val=val, test=test, card=card)
+
+
+def load_split(directory: Path, split: Split) -> ImageSet:
+    """Load one split, checked against the card; raises as ``load_prepared`` does."""
+    return _load_images(directory, split, load_card(directory))
+
+
+def load_card(directory: Path) -> DataCard:
+    """Read ``card.json``.
+
+    Raises:
+        DataError: it is missing, or not a card.
+    """
+    path = directory / "card.json"
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return _card_from_json(fields)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}. {_way_out(directory)}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{path} is not a data card: {error!r}. {_way_out(directory)}") from error
+
+
+def _card_from_json(fields: dict[str, Any]) -> DataCard:
+    channels, height, width = fields["image_shape"]
+    return DataCard(
+        **{
+            **fields,
+            "class_names": tuple(fields["class_names"]),
+            "image_shape": (channels, height, width),
+            "mean": tuple(fields["mean"]),
+            "std": tuple(fields["std"]),
+            "class_counts": {split: tuple(fields["class_counts"][split]) for split in SPLITS},
+            "sha256": {split: fields["sha256"][split] for split in SPLITS},
+            "baselines": {name: Baseline(**values) for name, values in fields["baselines"].items()},
+        }
+    )
+
+
+def _load_images(directory: Path, split: Split, card: DataCard) -> ImageSet:
+    path = directory / f"{split}.safetensors"
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} cannot be read: {error}. {_way_out(directory)}") from error
+    found = {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()}
+    num = sum(card.class_counts[split])
+    expected = {"images": ("uint8", (num, *card.image_shape)), "labels": ("int64", (num,))}
+    if found != expected:
+        raise DataError(f"{path} holds {found}, its card.json says {expected}. {_way_out(directory)}")
+    images = ImageSet(images=tensors["images"], labels=tensors["labels"])
+    if content_sha256(images) != card.sha256[split]:
+        raise DataError(
+            f"{path} has another content than its card.json was written for. {_way_out(directory)}"
+        )
+    return images
+
+
+def _way_out(directory: Path) -> str:
+    return f"Run `pipeline preprocess data={directory.name}` to make it again."
