@@ -1,0 +1,156 @@
+"""``history.csv`` and ``confusion.csv``: records to text and back, without losing a bit of a number."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import DataError
+from pipeline.records import EpochRecord
+
+_EPOCH_COLUMNS = ["epoch", "step"]
+_TRUTH = "truth"
+
+
+def write_history_csv(path: Path, rows: Sequence[EpochRecord]) -> None:
+    """Write one line an epoch: ``epoch,step`` and the metrics by name; a metric not measured is empty.
+
+    Raises:
+        DataError: when a metric is named like a fixed column, or epochs do not increase.
+    """
+    names = sorted({name for row in rows for name in row.metrics})
+    taken = [name for name in names if name in _EPOCH_COLUMNS]
+    if taken:
+        raise DataError(f"A metric is named {taken[0]!r}, which is a column of its own in {path}. Rename it.")
+    _check_order(path, [row.epoch for row in rows])
+    lines = [[str(row.epoch), str(row.step), *_cells(row, names)] for row in rows]
+    write_atomically(path, _csv_bytes([[*_EPOCH_COLUMNS, *names], *lines]))
+
+
+def read_history_csv(path: Path) -> list[EpochRecord]:
+    """Read what ``write_history_csv`` wrote; every number comes back bit for bit.
+
+    Raises:
+        DataError: when the file is missing or is not such a table; the message names the line.
+    """
+    header, *lines = _read_csv(path)
+    if header[:2] != _EPOCH_COLUMNS or len(set(header)) != len(header):
+        raise _malformed(path, 1, f"the header is {','.join(header)!r}", "it must be epoch,step,<metrics>")
+    rows = [_epoch(path, number, header, cells) for number, cells in enumerate(lines, start=2)]
+    _check_order(path, [row.epoch for row in rows])
+    return rows
+
+
+def write_confusion_csv(path: Path, matrix: np.ndarray, *, class_names: Sequence[str]) -> None:
+    """Write counts ``[K, K]`` (row = truth, column = prediction) with the class names on both sides.
+
+    Raises:
+        DataError: when the matrix is not ``[K, K]`` for the K class names.
+    """
+    if matrix.shape != (len(class_names), len(class_names)):
+        raise DataError(
+            f"A confusion matrix of shape {list(matrix.shape)} does not go with {len(class_names)} class "
+            "names: it must have one row and one column for each. Pass the names of its own evaluation."
+        )
+    lines = [[name, *map(str, row)] for name, row in zip(class_names, matrix.tolist(), strict=True)]
+    write_atomically(path, _csv_bytes([[_TRUTH, *class_names], *lines]))
+
+
+def read_confusion_csv(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read counts ``[K, K]`` int64 and the K class names.
+
+    Raises:
+        DataError: when the file is missing or is not such a table; the message names the line.
+    """
+    header, *lines = _read_csv(path)
+    names = header[1:]
+    if header[0] != _TRUTH or not names:
+        raise _malformed(path, 1, f"the header is {','.join(header)!r}", "it must be truth,<class names>")
+    if [line[0] for line in lines] != names:
+        raise _malformed(path, 2, "its rows are not named as its columns", "both must be the class names")
+    counts = [_counts(path, number, header, cells) for number, cells in enumerate(lines, start=2)]
+    return np.array(counts, dtype=np.int64), tuple(names)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace the file at ``path`` in one step: a reader sees the old bytes or the new, never half.
+
+    Makes missing folders. What went before stays as it was when writing fails.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cells(row: EpochRecord, names: Sequence[str]) -> list[str]:
+    return [repr(float(row.metrics[name])) if name in row.metrics else "" for name in names]
+
+
+def _csv_bytes(lines: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode()
+
+
+def _read_csv(path: Path) -> list[list[str]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path} does not exist, but it is needed. Make it with `pipeline train` and `pipeline evaluate`."
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _malformed(path, 1, str(error), "the file must be a CSV table in UTF-8") from error
+    if not lines or not all(lines):
+        raise _malformed(path, 1, "there is an empty line or nothing at all", "every line must hold a row")
+    return lines
+
+
+def _epoch(path: Path, number: int, header: list[str], cells: list[str]) -> EpochRecord:
+    _check_width(path, number, header, cells)
+    try:
+        metrics = {name: float(cell) for name, cell in zip(header[2:], cells[2:], strict=True) if cell}
+        return EpochRecord(epoch=int(cells[0]), step=int(cells[1]), metrics=metrics)
+    except ValueError as error:
+        raise _malformed(path, number, str(error), "every cell must be a number, or empty") from error
+
+
+def _counts(path: Path, number: int, header: list[str], cells: list[str]) -> list[int]:
+    _check_width(path, number, header, cells)
+    if not all(cell.isascii() and cell.isdecimal() for cell in cells[1:]):
+        raise _malformed(
+            path, number, f"the counts are {cells[1:]}", "every count must be a number from 0 up"
+        )
+    return [int(cell) for cell in cells[1:]]
+
+
+def _check_width(path: Path, number: int, header: list[str], cells: list[str]) -> None:
+    if len(cells) != len(header):
+        raise _malformed(path, number, f"it has {len(cells)} cells", f"the header asks for {len(header)}")
+
+
+def _check_order(path: Path, epochs: Sequence[int]) -> None:
+    for before, after in itertools.pairwise(epochs):
+        if after <= before:
+            raise DataError(
+                f"In {path} epoch {after} follows epoch {before}, but epochs must increase. "
+                "Two runs were mixed: remove the file and train again."
+            )
+
+
+def _malformed(path: Path, number: int, found: str, rule: str) -> DataError:
+    return DataError(f"{path}, line {number}: {found}, but {rule}. Remove the file and make it again.")
