@@ -112,8 +112,10 @@ class Batches:
     """An iterable of ``(images [B, C, H, W] float32, labels [B] int64)`` on the device.
 
     Images are scaled to 0 … 1, augmented, then standardised by ``mean`` and ``std`` per channel.
-    ``sampler`` is where Lightning finds `EpochOrder.set_epoch`.
+    ``sampler`` and ``batch_sampler`` are the two places where Lightning looks for `EpochOrder.set_epoch`.
     """
+
+    batch_sampler = None
 
     def __init__(
         self,

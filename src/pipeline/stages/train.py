@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.config import Settings
 from pipeline.data.batches import standardisation
-from pipeline.data.prepare import load_prepared
+from pipeline.data.store import load_prepared
 from pipeline.evaluation.tables import write_history_csv
 from pipeline.models.build import Architecture, build_network, count_parameters
 from pipeline.models.saved import save_model

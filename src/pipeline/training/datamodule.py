@@ -9,7 +9,7 @@ import pytorch_lightning as lightning
 import torch
 
 from pipeline.data.batches import Augmentation, Batches, DeviceStore, EpochOrder, Store, StreamStore, fits
-from pipeline.data.prepare import stratified_fraction
+from pipeline.data.split import stratified_fraction
 from pipeline.records import ImageSet, Prepared
 
 EVALUATION_BATCH = 1000
