@@ -1,0 +1,1 @@
+"""Data: from raw bytes to batches on the device."""
