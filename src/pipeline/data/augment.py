@@ -1,0 +1,172 @@
+"""Random changes of a whole batch of images at once, with parameters of its own for every image.
+
+Every augmentation takes images ``[B, C, H, W]`` float of 0 (background) … 1 on any device and returns
+new ones of the same shape, type, range and memory format, never changing its input.  Randomness comes
+from the given generator only; where that lives on another device than the images, the drawn numbers
+travel, so that a CPU generator gives the same augmentation on every accelerator.
+
+What enters from outside the image is background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from pipeline.data.warp import affine, displace, gaussian_blur, shift
+
+
+class Augmentation(Protocol):
+    """What all of this module can do."""
+
+    def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
+        """Return changed images ``[B, C, H, W]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Identity:
+    """No augmentation."""
+
+    def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
+        """Return the images themselves."""
+        return images
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Move by whole pixels, −max_pixels … max_pixels in each direction, exactly: nothing is blurred."""
+
+    max_pixels: int
+
+    def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
+        """Return the moved images."""
+        limit = self.max_pixels
+        offsets = torch.randint(
+            -limit, limit + 1, (len(images), 2), generator=generator, device=generator.device
+        )
+        return shift(images, offsets=offsets.to(images.device), max_pixels=limit)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Rotate, shear, scale and move, interpolating linearly; each parameter is uniform around none.
+
+    degrees: −degrees … degrees.  translate: share of the image's size, −translate … translate in each
+    direction.  scale: 1 − scale … 1 + scale, 0 ≤ scale < 1.  shear_degrees: as degrees, below 90.
+    """
+
+    degrees: float
+    translate: float
+    scale: float
+    shear_degrees: float
+
+    def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
+        """Return the transformed images."""
+        draws = _uniform(len(images), 5, like=images, generator=generator).mul_(2).sub_(1).unbind(dim=1)
+        return affine(
+            images,
+            degrees=draws[0] * self.degrees,
+            translate=torch.stack(draws[1:3], dim=1) * self.translate,
+            scale=1 + draws[3] * self.scale,
+            shear_degrees=draws[4] * self.shear_degrees,
+        )
+
+
+@dataclass(frozen=True)
+class Elastic:
+    """Bend as a trembling hand would: a smooth random field tells each pixel where to look.
+
+    Simard, Steinkraus and Platt (2003): noise in −1 … 1, blurred with ``sigma`` pixels (> 0), times
+    ``alpha`` (≥ 0, pixels).  They used sigma 4 and alpha 34 for handwritten digits of 29×29.
+    """
+
+    alpha: float
+    sigma: float
+
+    def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
+        """Return the bent images."""
+        batch, _, height, width = images.shape
+        noise = _uniform(batch, 2, height, width, like=images, generator=generator).mul_(2).sub_(1)
+        return displace(images, displacement=gaussian_blur(noise, sigma=self.sigma).mul_(self.alpha))
+
+
+@dataclass(frozen=True)
+class Erase:
+    """Set a rectangle to background, with ``probability`` for each image.
+
+    Zhong et al. (2020), Random Erasing: its area is a share of the image, uniform in
+    ``min_area … max_area`` (within 0 … 1; rounded to whole pixels), its height to width 0.3 … 3.3
+    times the image's, uniform in the logarithm, as far as it fits.
+    """
+
+    probability: float
+    min_area: float
+    max_area: float
+
+    def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
+        """Return the images with holes."""
+        draws = _uniform(len(images), 5, like=images, generator=generator)
+        chosen, size, form, down, right = draws.unbind(dim=1)
+        area = self.min_area + size * (self.max_area - self.min_area)
+        most = torch.clamp(1 / area, max=3.3).log()
+        ratio = torch.exp((2 * form - 1) * most)
+        rows = _covered(images.shape[2], length=(area * ratio).sqrt(), position=down)
+        columns = _covered(images.shape[3], length=(area / ratio).sqrt(), position=right)
+        hole = rows[:, None, :, None] & columns[:, None, None, :]
+        hole = hole & (chosen < self.probability)[:, None, None, None]
+        return torch.where(hole, images.new_zeros(()), images)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Add normal noise of standard deviation ``std`` to every pixel, and keep to 0 … 1."""
+
+    std: float
+
+    def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
+        """Return the noisy images."""
+        noise = torch.randn(images.shape, generator=generator, device=generator.device)
+        return images.add(noise.to(images), alpha=self.std).clamp_(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Mirror left and right, with ``probability`` for each image.  Digits and letters do not bear it."""
+
+    probability: float
+
+    def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
+        """Return the images, some of them mirrored."""
+        chosen = _uniform(len(images), 1, 1, 1, like=images, generator=generator) < self.probability
+        return torch.where(chosen, images.flip(3), images)
+
+
+@dataclass(frozen=True)
+class Compose:
+    """One augmentation after the other."""
+
+    steps: Sequence[Augmentation]
+
+    def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
+        """Return the images after all steps."""
+        for step in self.steps:
+            images = step(images, generator=generator)
+        return images
+
+
+def _uniform(*shape: int, like: Tensor, generator: Generator) -> Tensor:
+    """Draw float32 numbers, 0 ≤ u < 1, onto the device of ``like``."""
+    return torch.rand(shape, generator=generator, device=generator.device).to(like.device)
+
+
+def _covered(size: int, *, length: Tensor, position: Tensor) -> Tensor:
+    """Tell which of ``size`` pixels ``[B, size]`` a span covers; length, position: ``[B]``, 0 … 1."""
+    num_pixels = (length * size).round().clamp(max=size)
+    start = (position * (size - num_pixels + 1)).floor()
+    pixels = torch.arange(size, device=length.device)
+    return (pixels >= start[:, None]) & (pixels < (start + num_pixels)[:, None])
