@@ -25,6 +25,10 @@ class SourceError(DataError):
     """No source could deliver a file; the message lists what each one answered."""
 
 
+class SourceDown(SourceError):
+    """A source as a whole does not answer; asking it for further files is pointless."""
+
+
 class ModelError(PipelineError):
     """A saved model that is missing, damaged, or does not fit its description."""
 

@@ -19,7 +19,7 @@ from pipeline.records import Baseline, ImageSet
 MAX_TRAIN_IMAGES = 10_000
 _HELD_OUT_SHARE = 0.15
 _NUM_FEATURES = 4096
-_RIDGE = 0.1  # of the average diagonal of the Gram matrix
+_RIDGE = 0.1
 _INVERSE_PENALTY = 0.05  # scikit-learn's C, for centred pixels divided by their overall deviation / 10
 
 Scorer = Callable[[np.ndarray], np.ndarray]
@@ -117,8 +117,6 @@ def fit_random_features(pixels: np.ndarray, labels: np.ndarray, *, num_classes: 
     https://papers.nips.cc/paper/3182-random-features-for-large-scale-kernel-machines).
     Arguments and result as in ``fit_logistic_regression``.
     """
-    import scipy.linalg
-
     generator = np.random.default_rng(seed)
     width = _median_distance(pixels, generator)
     weights = generator.standard_normal((pixels.shape[1], _NUM_FEATURES)).astype(np.float32) / width
@@ -132,10 +130,25 @@ def fit_random_features(pixels: np.ndarray, labels: np.ndarray, *, num_classes: 
     targets = np.eye(num_classes, dtype=np.float32)[labels]
     offset = targets.mean(axis=0)
     features -= center
-    gram = (features.T @ features).astype(np.float64)
-    gram[np.diag_indices(_NUM_FEATURES)] += _RIDGE * (np.trace(gram) / _NUM_FEATURES) + 1e-6
-    solution = scipy.linalg.solve(gram, features.T @ (targets - offset), assume_a="pos").astype(np.float32)
+    solution = solve_ridge(features, targets - offset, ridge=_RIDGE)
     return lambda new: (expand(new) - center) @ solution + offset
+
+
+def solve_ridge(features: np.ndarray, targets: np.ndarray, *, ridge: float) -> np.ndarray:
+    """Minimise ``|features @ x - targets|² + penalty |x|²``; returns ``x`` ``[P, C]`` float32.
+
+    features: ``[N, P]``.  targets: ``[N, C]``.  The penalty is ``ridge`` times the mean square length
+    of a feature column. Solved in the smaller of N and P dimensions, which gives the same ``x``.
+    """
+    import scipy.linalg
+
+    penalty = ridge * float(np.square(features, dtype=np.float64).sum()) / features.shape[1] + 1e-6
+    few_images = len(features) < features.shape[1]
+    gram = (features @ features.T if few_images else features.T @ features).astype(np.float64)
+    gram[np.diag_indices(len(gram))] += penalty
+    right = targets if few_images else features.T @ targets
+    solution = scipy.linalg.solve(gram, right, assume_a="pos", overwrite_a=True)
+    return (features.T @ solution if few_images else solution).astype(np.float32)
 
 
 def _median_distance(pixels: np.ndarray, generator: np.random.Generator) -> np.float32:

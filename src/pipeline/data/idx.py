@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.errors import DataError
 
-_DTYPES = {
+_DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
     0x09: np.dtype(">i1"),
     0x0B: np.dtype(">i2"),
@@ -22,7 +22,7 @@ _DTYPES = {
     0x0D: np.dtype(">f4"),
     0x0E: np.dtype(">f8"),
 }
-_CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
+_CODES: dict[np.dtype, int] = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
 _MAX_DIMENSIONS = 4
 _WAY_OUT = "Delete the file and run `pipeline download` again, or replace it with the official one."
 

@@ -32,6 +32,8 @@ def prepare_dataset(
         DataError: an impossible ``validation_size``, labels that do not fit ``class_names``, or
             images of different shapes.
     """
+    for split, images in {"train": train, "test": test}.items():
+        _check_split(images, split=split, name=name, shape=train.images.shape[1:], class_names=class_names)
     fit_part, val = split_validation(train, size=validation_size, seed=split_seed)
     fitted = baselines.fit_baselines(fit_part, val, num_classes=len(class_names), seed=split_seed)
     prepared = build_prepared(

@@ -53,8 +53,8 @@ def write_prepared(prepared: Prepared, directory: Path) -> None:
 def content_sha256(images: ImageSet) -> str:
     """Hash the shape, the labels (little-endian int64) and the images of a split; hexadecimal."""
     digest = hashlib.sha256(repr(images.images.shape).encode())
-    digest.update(np.ascontiguousarray(images.labels, dtype="<i8"))
-    digest.update(np.ascontiguousarray(images.images))
+    digest.update(np.ascontiguousarray(images.labels, dtype="<i8").data)
+    digest.update(np.ascontiguousarray(images.images).data)
     return digest.hexdigest()
 
 

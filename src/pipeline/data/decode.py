@@ -1,0 +1,80 @@
+"""One image file → one array: few formats, a limit on pixels, every colour mode made grey or RGB."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+MAX_PIXELS = 50_000_000  # a file of 76 KiB can promise 80 million
+
+
+def decode_image(path: Path, *, size: int, channels: int, background: int) -> np.ndarray:
+    """Decode to ``[channels, size, size]`` uint8: upright, aspect kept, centred on ``background``.
+
+    channels: 1 or 3.  Of an animation the first frame is taken. 16-bit grey becomes 8-bit.
+
+    Raises:
+        DataError: not one of ``FORMATS``, damaged, more than ``MAX_PIXELS``, or numbers without a
+            fixed range (floating point, 32-bit integers).
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                _check_size(image, path)
+                mode = "RGB" if channels == 3 else "L"
+                image.draft(mode, (2 * size, 2 * size))  # JPEG only: decodes at a lower scale
+                upright = ImageOps.exif_transpose(image)
+                plain = _to_mode(upright, path=path, mode=mode, background=background)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: too large ({error}); at most {MAX_PIXELS} pixels are decoded") from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError) as error:
+        raise DataError(f"{path}: not a sound {'/'.join(FORMATS)} file ({error})") from error
+    fitted = _fit(plain, size=size, background=background)
+    return np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def _check_size(image: Image.Image, path: Path) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise DataError(f"{path}: {width} × {height} pixels; at most {MAX_PIXELS} are decoded")
+
+
+def _to_mode(image: Image.Image, *, path: Path, mode: str, background: int) -> Image.Image:
+    from PIL import Image
+
+    if image.mode in ("I", "F"):
+        raise DataError(f"{path}: its pixels ({image.mode}, 32 bit) have no fixed range; save as 8 or 16 bit")
+    if image.mode.startswith("I;16"):
+        return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)).convert(
+            mode
+        )
+    if image.has_transparency_data:
+        solid = Image.new("RGBA", image.size, (background, background, background, 255))
+        return Image.alpha_composite(solid, image.convert("RGBA")).convert(mode)
+    return image.convert(mode)
+
+
+def _fit(image: Image.Image, *, size: int, background: int) -> Image.Image:
+    """Scale so that the longer side is ``size``, then centre on a square of the background."""
+    from PIL import Image
+
+    longest = max(image.size)
+    width, height = (max(1, round(side * size / longest)) for side in image.size)
+    scaled = image.resize((width, height), Image.Resampling.BILINEAR)
+    square = Image.new(image.mode, (size, size), background if image.mode == "L" else (background,) * 3)
+    square.paste(scaled, ((size - width) // 2, (size - height) // 2))
+    return square
