@@ -1,0 +1,1 @@
+"""From raw bytes to prepared splits. Nothing heavy is imported here: `download` starts light."""
