@@ -68,6 +68,6 @@ def _check_finite(logits: np.ndarray) -> None:
         row, column = bad[0]
         raise DataError(
             f"The logit of example {row}, class {column}, is {logits[row, column]}, but logits must be "
-            f"finite ({len(bad)} of {logits.size} are not). The training diverged: lower optimizer.learning_rate "
-            "and train again."
+            f"finite ({len(bad)} of {logits.size} are not). The training diverged: lower "
+            "optimizer.learning_rate and train again."
         )

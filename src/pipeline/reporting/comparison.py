@@ -1,0 +1,47 @@
+"""Several models on the same test set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from pipeline.errors import DataError
+from pipeline.records import Estimate
+from pipeline.reporting.style import BLUE, INK, SKY, dress, new_figure, percent
+
+
+def plot(models: Sequence[tuple[str, Estimate]]) -> Figure:
+    """Draw the test accuracy of each named model with its interval, the best on top.
+
+    Raises:
+        DataError: when there is no model.
+    """
+    if not models:
+        raise DataError("There are 0 models to compare. Train one with `pipeline train`.")
+    ordered = sorted(models, key=lambda each: each[1].value)
+    figure = new_figure(width=8.6, height=1.1 + 0.42 * len(ordered))
+    axes = figure.add_subplot()
+    best = ordered[-1][1]
+    axes.axvspan(best.low, best.high, color=SKY, alpha=0.16, lw=0)
+    for row, (_, accuracy) in enumerate(ordered):
+        axes.plot([accuracy.low, accuracy.high], [row, row], color=SKY, lw=5, solid_capstyle="round")
+        axes.plot([accuracy.value], [row], "o", color=BLUE, ms=8, mec="white")
+        axes.annotate(
+            percent(accuracy.value, digits=2),
+            (accuracy.high, row),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=INK,
+        )
+    dress(axes, xlabel="test accuracy, 95 % interval (shaded: the best model's)", grid="x")
+    axes.set_yticks(range(len(ordered)), [name for name, _ in ordered])
+    axes.tick_params(axis="y", labelcolor=INK, labelsize=10)
+    axes.set_ylim(-0.6, len(ordered) - 0.4)
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol="\N{NO-BREAK SPACE}%"))
+    return figure

@@ -1,0 +1,65 @@
+"""Which class is taken for which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from pipeline.reporting.style import BLUE, INK, PAPER, QUIET, VERMILION, dress, new_figure
+
+_RIGHT = LinearSegmentedColormap.from_list("right", [PAPER, BLUE])
+_WRONG = LinearSegmentedColormap.from_list("wrong", [PAPER, VERMILION])
+_FULL_AT = 0.10  # a tenth of a class lost to another one is as red as it gets
+
+
+def plot(matrix: np.ndarray, *, class_names: Sequence[str]) -> Figure:
+    """Draw counts ``[K, K]`` (row = truth, column = prediction), readable up to about 26 classes.
+
+    The colour is the share of the row: blue on the diagonal, red beside it, where 10 % is already full
+    red, since mistakes are rare and are what one looks for. The number is the count; 0 stays blank.
+    """
+    k = len(class_names)
+    side = max(4.2, 1.6 + 0.5 * k) if k <= 12 else 1.8 + 0.38 * k
+    figure = new_figure(width=side + 0.3, height=side)
+    axes = figure.add_subplot()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    diagonal = np.eye(k, dtype=bool)[..., None]
+    strength = np.where(
+        diagonal[..., 0], 0.75 * shares, 0.1 * (shares > 0) + 0.8 * np.minimum(shares / _FULL_AT, 1)
+    )
+    axes.imshow(np.where(diagonal, _RIGHT(strength), _WRONG(strength)), aspect="equal")
+    size = 9.0 if k <= 12 else 7.0
+    for row, column in np.argwhere(matrix).tolist():
+        dark = strength[row, column] > 0.55
+        axes.text(
+            column,
+            row,
+            f"{matrix[row, column]}",
+            ha="center",
+            va="center",
+            fontsize=size,
+            color=PAPER if dark else INK,
+        )
+    _label(figure, class_names, size)
+    return figure
+
+
+def _label(figure: Figure, class_names: Sequence[str], size: float) -> None:
+    (axes,) = figure.axes
+    k = len(class_names)
+    dress(axes, xlabel="predicted", ylabel="true", grid="none")
+    axes.spines["bottom"].set_visible(False)
+    long = max(map(len, class_names)) > (2 if k > 12 else 4)
+    axes.set_xticks(range(k), class_names, rotation=40 if long else 0, ha="right" if long else "center")
+    axes.set_yticks(range(k), class_names)
+    axes.tick_params(labelsize=max(size, 8), labelcolor=INK)
+    axes.set_xticks(np.arange(k - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(k - 1) + 0.5, minor=True)
+    axes.tick_params(which="minor", length=0)
+    axes.grid(visible=True, which="minor", color="#eef0f3", linewidth=0.8)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(QUIET)
+        label.set_fontweight("bold")

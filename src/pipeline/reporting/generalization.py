@@ -1,0 +1,105 @@
+"""How accuracy holds up on other data: corruptions by severity, and other data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from pipeline.errors import DataError
+from pipeline.reporting.model_report import GeneralizationRow
+from pipeline.reporting.style import BLUE, INK, QUIET, SERIES, dress, new_figure, percent
+
+_MARKERS = "osD^vPX"
+_PERCENT = PercentFormatter(1.0, decimals=0, symbol="\N{NO-BREAK SPACE}%")
+
+
+def plot(rows: Sequence[GeneralizationRow]) -> Figure:
+    """Draw a line for each corruption over its severity, and a bar for each other data set.
+
+    A row of severity 0 (the clean test set) begins every line. Intervals are drawn as bars.
+
+    Raises:
+        DataError: when there are no rows.
+    """
+    if not rows:
+        raise DataError("There are 0 generalisation rows to draw. Set evaluation.corruptions or other_sets.")
+    clean = [row for row in rows if row.severity == 0]
+    corrupted = [row for row in rows if row.severity]
+    others = [row for row in rows if row.severity is None]
+    widths = [6.0] * bool(corrupted or clean) + [2.9] * bool(others)
+    figure = new_figure(width=max(sum(widths), 4.2), height=3.9)
+    grid = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    if corrupted or clean:
+        _lines(grid[0], corrupted, clean)
+    if others:
+        _bars(grid[-1], others, clean)
+    return figure
+
+
+def _lines(axes: Axes, corrupted: Sequence[GeneralizationRow], clean: Sequence[GeneralizationRow]) -> None:
+    names = list(dict.fromkeys(row.name for row in corrupted)) or [clean[0].name]
+    ends = []
+    for i, name in enumerate(names):
+        points = [*clean, *sorted((r for r in corrupted if r.name == name), key=lambda r: r.severity or 0)]
+        color = SERIES[i % len(SERIES)]
+        x = [(row.severity or 0) + 0.05 * (i - len(names) / 2) * bool(row.severity) for row in points]
+        y = [row.accuracy.value for row in points]
+        axes.vlines(
+            x,
+            [r.accuracy.low for r in points],
+            [r.accuracy.high for r in points],
+            color=color,
+            lw=1.4,
+            alpha=0.6,
+        )
+        axes.plot(x, y, color=color, marker=_MARKERS[i % len(_MARKERS)], ms=5, mec="white", mew=0.6, lw=1.7)
+        ends.append((y[-1], x[-1], name, color))
+    dress(axes, title="Corrupted test images", xlabel="severity (0 = clean)", ylabel="accuracy")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(_PERCENT)
+    axes.margins(y=0.08)
+    _name_ends(axes, ends)
+
+
+def _name_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
+    """Write each line's name at its end, pushed apart where ends lie close together."""
+    low, high = axes.get_ylim()
+    gap, level = 0.065 * (high - low), -float("inf")
+    right = max(x for _, x, _, _ in ends)
+    for value, _, name, color in sorted(ends):
+        level = max(value, level + gap)
+        axes.annotate(
+            name,
+            (right, level),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            fontweight="bold",
+            color=color,
+            annotation_clip=False,
+        )
+
+
+def _bars(axes: Axes, others: Sequence[GeneralizationRow], clean: Sequence[GeneralizationRow]) -> None:
+    bars = [*clean, *others]
+    values = [row.accuracy.value for row in bars]
+    spread = [
+        [row.accuracy.value - row.accuracy.low for row in bars],
+        [row.accuracy.high - row.accuracy.value for row in bars],
+    ]
+    colors = [QUIET] * len(clean) + [BLUE] * len(others)
+    axes.bar(range(len(bars)), values, width=0.55, color=colors, alpha=0.85)
+    axes.errorbar(range(len(bars)), values, yerr=spread, fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
+    for i, row in enumerate(bars):
+        axes.text(
+            i, 0.03, percent(row.accuracy.value), ha="center", fontsize=9, fontweight="bold", color="white"
+        )
+    dress(axes, title="Other data")
+    axes.set_xticks(range(len(bars)), [row.name for row in bars])
+    axes.tick_params(axis="x", labelcolor=INK)
+    axes.set(ylim=(0, 1.05), xlim=(-0.6, len(bars) - 0.4))
+    axes.yaxis.set_major_formatter(_PERCENT)

@@ -1,0 +1,84 @@
+"""What all pictures share: colours, type, and a file that is the same for the same picture.
+
+Only the object-oriented interface of matplotlib is used; its global state stays untouched.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pipeline.evaluation.tables import write_atomically
+
+# Okabe and Ito, Color Universal Design, 2008: told apart with every kind of colour vision.
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+)
+INK, QUIET, GRID, PAPER = "#1f2328", "#626a73", "#e3e6ea", "#ffffff"
+SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
+
+Grid = Literal["x", "y", "both", "none"]
+_DPI = 144
+
+
+def new_figure(*, width: float, height: float) -> Figure:
+    """An empty white figure of ``width`` × ``height`` inches that lays itself out."""
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor=PAPER)
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr]
+    return figure
+
+
+def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", grid: Grid = "y") -> None:
+    """Give axes a title on the left, quiet labels, and a grid along ``grid`` (x, y, both or none)."""
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=8)
+    axes.set_xlabel(xlabel, fontsize=9.5, color=QUIET)
+    axes.set_ylabel(ylabel, fontsize=9.5, color=QUIET)
+    axes.tick_params(labelsize=9, colors=QUIET, length=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color("#b8bec6")
+    axes.set_axisbelow(True)
+    if grid != "none":
+        axes.grid(visible=True, axis=grid, color=GRID, linewidth=0.8)
+
+
+def legend_above(axes: Axes, *, num_columns: int) -> None:
+    """A legend in one line above the axes, without a frame."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=num_columns,
+        borderaxespad=0.3,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        handlelength=1.4,
+    )
+
+
+def percent(share: float, *, digits: int = 1) -> str:
+    """``0.987`` as ``98.7 %``, with a no-break space."""
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as PNG; the same figure gives the same bytes, without date or program name."""
+    target = io.BytesIO()
+    figure.savefig(target, format="png", metadata={"Software": None})
+    return target.getvalue()
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write ``png_bytes`` in one step, making missing folders: never half a picture."""
+    write_atomically(path, png_bytes(figure))
