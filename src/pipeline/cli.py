@@ -128,11 +128,24 @@ def _evaluate(overrides: Sequence[str]) -> int:
 
 
 def _report(overrides: Sequence[str]) -> int:
-    settings, _, root = _composed(overrides)
+    from pipeline.config import find_root
     from pipeline.stages.report import report
 
-    report(settings, root=root)
+    report(_named_models(overrides), root=find_root())
     return 0
+
+
+def _named_models(overrides: Sequence[str]) -> list[str]:
+    names: list[str] = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key != "models":
+            raise ConfigError(f"{override}: report knows only models=[<name>,<name>]. Without it: all that have results.")
+        names = [name.strip() for name in value.strip("[]").split(",") if name.strip()]
+        odd = [name for name in names if not all(c.isalnum() or c in "._-" for c in name) or name.startswith(".")]
+        if odd or not names:
+            raise ConfigError(f"{override}: must list names of models, for example models=[mlp,cnn]")
+    return names
 
 
 def _through_hydra(overrides: Sequence[str]) -> int:

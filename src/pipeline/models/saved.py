@@ -41,13 +41,15 @@ class SavedModel:
     mean: Sequence[float]
     std: Sequence[float]
     summary: Mapping[str, Any]
+    data_sha256: str
     weights_sha256: str
 
 
 def save_model(folder: Path, network: nn.Module, description: Mapping[str, Any]) -> str:
     """Write both files as one: the folder appears whole, or stays as it was. Return the weights' SHA-256.
 
-    description: ``settings`` (resolved values), ``input_shape``, ``class_names``, ``mean``, ``std``, ``summary``.
+    description: ``settings`` (resolved values), ``data_sha256``, ``input_shape``, ``class_names``,
+    ``mean``, ``std``, ``summary``.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -92,6 +94,7 @@ def load_model(folder: Path) -> SavedModel:
             mean=tuple(told["mean"]),
             std=tuple(told["std"]),
             summary=told["summary"],
+            data_sha256=told["data_sha256"],
             weights_sha256=digest,
         )
     except (KeyError, TypeError, RuntimeError, SafetensorError) as error:

@@ -19,8 +19,8 @@ from pipeline.evaluation.tables import write_history_csv
 from pipeline.models.build import Architecture, build_network, count_parameters
 from pipeline.models.saved import save_model
 from pipeline.records import Prepared
-from pipeline.reporting.curves import learning_curves
-from pipeline.reporting.png import save_png
+from pipeline.reporting import learning_curves
+from pipeline.reporting.style import save_png
 from pipeline.stages import provenance
 from pipeline.tracking import MODEL_TAG, Run, TensorBoard, Tracker
 from pipeline.training.checkpoints import ResumeFolder
@@ -140,7 +140,7 @@ def _write(
     results.mkdir(parents=True, exist_ok=True)
     history, curves = results / "history.csv", results / "learning_curves.png"
     write_history_csv(history, result.history)
-    save_png(learning_curves(result.history), curves)
+    save_png(learning_curves.plot(result.history), curves)
     description = {
         "settings": dict(values),
         "data_sha256": provenance.data_sha256(card),

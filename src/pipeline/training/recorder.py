@@ -32,7 +32,7 @@ class Recorder(lightning.Callback):
         self.resumed_from = 0
         self.best_epoch = -1
         self.best_weights: dict[str, Tensor] = {}
-        self._started = self._trained = 0.0
+        self._started = self._trained = self._ended = 0.0
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Start the clock."""
@@ -46,7 +46,9 @@ class Recorder(lightning.Callback):
         """Append the epoch to the history; its validation, and so all its numbers, came before."""
         metrics = dict(module.measured)
         num_images = sum(len(index) for index in trainer.train_dataloader.sampler) * trainer.world_size
-        metrics["time/epoch_s"] = time.perf_counter() - self._started
+        # From the end of the epoch before, so that whatever an observer costs is in it.
+        now = time.perf_counter()
+        metrics["time/epoch_s"], self._ended = now - (self._ended or self._started), now
         metrics["time/images_per_s"] = num_images / (self._trained - self._started)
         row = EpochRecord(epoch=trainer.current_epoch, step=trainer.global_step, metrics=metrics)
         self.history.append(row)

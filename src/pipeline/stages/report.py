@@ -1,0 +1,87 @@
+"""The stage ``report``: everything under ``results/`` → one HTML file that opens anywhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import DataError
+from pipeline.evaluation.tables import read_history_csv, write_atomically
+from pipeline.records import Estimate
+from pipeline.reporting.html import render_report
+from pipeline.reporting.model_report import GeneralizationRow, ModelReport
+
+
+def report(names: Sequence[str], *, root: Path) -> Path:
+    """Write ``results/report.html`` on the named models, or on all that have been evaluated.
+
+    Raises `DataError` where a named model, or every model, has no results yet.
+    """
+    results = root / "results"
+    found = list(names) or sorted(path.parent.name for path in results.glob("*/metrics.json"))
+    if not found:
+        raise DataError(
+            f"{results}: no model has results yet. Train and evaluate one first: "
+            "pipeline train; pipeline evaluate name=mlp"
+        )
+    models = [_read(name, root) for name in found]
+    page = render_report(models, title="Experiment report", generated_from=_sources(models))
+    path = results / "report.html"
+    write_atomically(path, page.encode())
+    print(f"report on {', '.join(found)}: {path.relative_to(root)}")
+    return path
+
+
+def _read(name: str, root: Path) -> ModelReport:
+    folder = root / "results" / name
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text())
+        told = json.loads((root / "models" / name / "model.json").read_text())
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{error.filename}: missing. Train and evaluate the model first: "
+            f"pipeline train name={name}; pipeline evaluate name={name}"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{folder}: not valid JSON ({error}). Evaluate again: pipeline evaluate name={name}") from error
+    summary = told["summary"]
+    return ModelReport(
+        name=name,
+        metrics={**metrics, "parameters": summary["parameters"], "seconds": summary["seconds"]},
+        history=read_history_csv(folder / "history.csv") if (folder / "history.csv").is_file() else (),
+        pictures={path.stem: path.read_bytes() for path in sorted(folder.glob("*.png"))},
+        generalization=_rows(folder / "generalization.csv"),
+        settings=dict(_flat(told["settings"])),
+        commands=[f"pipeline train name={name} …", f"pipeline evaluate name={name}", "pipeline report"],
+    )
+
+
+def _rows(path: Path) -> list[GeneralizationRow]:
+    if not path.is_file():
+        return []
+    with path.open(newline="") as lines:
+        return [
+            GeneralizationRow(
+                name=row["name"],
+                severity=int(row["severity"]) if row["severity"] else None,
+                accuracy=Estimate(float(row["accuracy"]), float(row["low"]), float(row["high"]), int(row["n"])),
+            )
+            for row in csv.DictReader(lines)
+        ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            pairs += _flat(value, f"{prefix}{key}.")
+        else:
+            pairs.append((f"{prefix}{key}", "null" if value is None else str(value)))
+    return pairs
+
+
+def _sources(models: Sequence[ModelReport]) -> dict[str, str]:
+    return {model.name: f"results/{model.name}/, models/{model.name}/" for model in models}
