@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-import small_mnist
 from scipy.special import log_softmax
 from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss
 
+import small_mnist
 from pipeline.data.baselines import fit_baselines, fit_temperature, solve_ridge
 from pipeline.records import ImageSet
 

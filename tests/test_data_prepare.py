@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_mnist
 from safetensors.numpy import save_file
 from sklearn.metrics import log_loss
 
+import small_mnist
 from pipeline.data.prepare import (
     build_prepared,
     pixel_statistics,
@@ -210,5 +210,5 @@ def test_a_card_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
 
 def test_images_of_different_shapes_are_refused() -> None:
     train, other = make_images(), make_images(12, channels=3)
-    with pytest.raises(DataError, match="test part.*must agree"):
+    with pytest.raises(DataError, match=r"test part.*must agree"):
         build_prepared(train, train, other, name="x", class_names=DIGITS, split_seed=0, baselines={})
