@@ -39,7 +39,9 @@ def measure(experiment: str, seed: int, extra: list[str]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("experiments", nargs="+")
     parser.add_argument("--seeds", type=int, default=3)
     options, extra = parser.parse_known_args()

@@ -140,9 +140,13 @@ def _named_models(overrides: Sequence[str]) -> list[str]:
     for override in overrides:
         key, _, value = override.partition("=")
         if key != "models":
-            raise ConfigError(f"{override}: report knows only models=[<name>,<name>]. Without it: all that have results.")
+            raise ConfigError(
+                f"{override}: report knows only models=[<name>,<name>]. Without it: all that have results."
+            )
         names = [name.strip() for name in value.strip("[]").split(",") if name.strip()]
-        odd = [name for name in names if not all(c.isalnum() or c in "._-" for c in name) or name.startswith(".")]
+        odd = [
+            name for name in names if not all(c.isalnum() or c in "._-" for c in name) or name.startswith(".")
+        ]
         if odd or not names:
             raise ConfigError(f"{override}: must list names of models, for example models=[mlp,cnn]")
     return names
@@ -158,7 +162,9 @@ def _through_hydra(overrides: Sequence[str]) -> int:
     from pipeline.config.compose import explain
 
     root = find_root()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that it can be told in one piece
+    os.environ["HYDRA_FULL_ERROR"] = (
+        "1"  # Hydra raises instead of printing, so that it can be told in one piece
+    )
     whole = sys.argv
     sys.argv = [whole[0], *overrides]
     try:
@@ -182,8 +188,7 @@ def train_job(config: Any) -> float:
 
     hydra_config = HydraConfig.get()
     root = find_root(Path(hydra_config.runtime.cwd))
-    values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    assert isinstance(values, dict)
+    values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     settings = settle(values, list(hydra_config.overrides.task))
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     output = Path(hydra_config.runtime.output_dir) if sweeping else root

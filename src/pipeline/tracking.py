@@ -132,7 +132,10 @@ class Run:
         with self._told("end of run"):
             self.client.set_terminated(self.run_id, status)
         if self.failures:
-            print(f"warning: {self.failures} writes to the tracker failed; the results on disk are whole.", file=sys.stderr)
+            print(
+                f"warning: {self.failures} writes to the tracker failed; the results on disk are whole.",
+                file=sys.stderr,
+            )
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -146,7 +149,9 @@ class Run:
             self.failures += 1
             if self.failures == 1:
                 first = str(error).splitlines()[0] if str(error) else type(error).__name__
-                print(f"warning: the tracker did not take {what}: {first}. Training goes on.", file=sys.stderr)
+                print(
+                    f"warning: the tracker did not take {what}: {first}. Training goes on.", file=sys.stderr
+                )
 
 
 class Tracker:
@@ -199,7 +204,9 @@ class Tracker:
             run = Run(self.client, resume_id)
             run.set_tags(tags)
             return run
-        created = self._reached(lambda: self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags)))
+        created = self._reached(
+            lambda: self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
+        )
         return Run(self.client, created.info.run_id)
 
     def find(self, *, model_sha256: str, name: str) -> Run | None:

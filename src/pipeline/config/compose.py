@@ -93,7 +93,9 @@ def explain(error: Exception, overrides: Sequence[str], root: Path) -> str:
 
 def _defaults(overrides: Sequence[str], root: Path) -> dict[str, Any]:
     """The values that ``conf/`` gives where only the choice of groups is overridden."""
-    groups = [o for o in overrides if (root / "conf" / o.split("=")[0]).is_dir() and "." not in o.split("=")[0]]
+    groups = [
+        o for o in overrides if (root / "conf" / o.split("=")[0]).is_dir() and "." not in o.split("=")[0]
+    ]
     return _flat(_composed(groups, root))
 
 

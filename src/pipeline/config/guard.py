@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config.validate import nearest
@@ -19,7 +19,7 @@ ALLOWED = ("torch.nn", "torch.optim", "torchvision", "pipeline")
 FACTORIES = "torchvision.models"
 
 
-def locate(target: str, *, kind: type | None, allow: Sequence[str] = (), key: str = "_target_") -> Callable[..., Any]:
+def locate(target: str, *, kind: type | None, allow: Sequence[str] = (), key: str = "_target_") -> Any:
     """Return the class (or torchvision model factory) that a dotted path names.
 
     kind: the class it must derive from; None asks only for a class with ``__call__``.
@@ -65,7 +65,9 @@ def build(
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for name in arguments:
         if name not in parameters and not takes_all:
-            raise ConfigError(f"{key}.{name}: unknown to {target}{nearest(name, parameters, prefix=f'{key}.')}")
+            raise ConfigError(
+                f"{key}.{name}: unknown to {target}{nearest(name, parameters, prefix=f'{key}.')}"
+            )
     given = {name: _built(value, kind, allow, f"{key}.{name}") for name, value in arguments.items()}
     known = {n: v for n, v in (offered or {}).items() if n in parameters or takes_all}
     try:

@@ -95,7 +95,11 @@ _EFFECTS: list[Effect] = [
         lambda s: not s.evaluation.corruptions,
         "evaluation.corruptions is empty",
     ),
-    ({"augment"}, lambda s: isinstance(s.augment, Identity) and s.augment.name != "none", "it changes nothing"),
+    (
+        {"augment"},
+        lambda s: isinstance(s.augment, Identity) and s.augment.name != "none",
+        "it changes nothing",
+    ),
     (
         {"data.fraction"},
         lambda s: s.trainer.overfit_batches > 0,

@@ -170,9 +170,7 @@ class DefaultInit(Section):
     name: Literal["default"]
 
 
-Init = Annotated[
-    ScaledInit | GainInit | NormalInit | ZerosInit | DefaultInit, Field(discriminator="name")
-]
+Init = Annotated[ScaledInit | GainInit | NormalInit | ZerosInit | DefaultInit, Field(discriminator="name")]
 
 
 class PlainLoss(Built):

@@ -148,7 +148,9 @@ def _shown(value: Any) -> str:
 
 def _rule(item: Any) -> str:
     if item["type"] == "string_pattern_mismatch":
-        return "must be letters, digits, '.', '_' or '-', beginning with a letter or digit (it becomes a folder)"
+        return (
+            "must be letters, digits, '.', '_' or '-', beginning with a letter or digit (it becomes a folder)"
+        )
     message = str(item["msg"]).replace("Input should be", "must be")
     return message[0].lower() + message[1:]
 

@@ -75,7 +75,14 @@ class EpochOrder:
     """
 
     def __init__(
-        self, indices: Tensor, *, batch_size: int, seed: int, shuffle: bool, rank: int = 0, world_size: int = 1
+        self,
+        indices: Tensor,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.indices = indices
         self.batch_size = batch_size

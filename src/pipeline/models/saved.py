@@ -74,7 +74,9 @@ def load_model(folder: Path) -> SavedModel:
         told = json.loads((folder / DESCRIPTION).read_text())
         blob = (folder / WEIGHTS).read_bytes()
     except FileNotFoundError as error:
-        raise ModelError(f"{error.filename}: there is no such file, so there is no model here. {way_out}") from error
+        raise ModelError(
+            f"{error.filename}: there is no such file, so there is no model here. {way_out}"
+        ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{folder / DESCRIPTION}: not valid JSON ({error}). {way_out}") from error
     try:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config.schema import DataSection, Idx, ImageFolder
-from pipeline.data.idx import read_images, read_labels
 from pipeline.data.manifest import find_dataset
 from pipeline.data.prepare import prepare_dataset
-from pipeline.errors import DataError
+from pipeline.data.raw import read_raw
 from pipeline.records import DataCard, ImageSet
 
 
@@ -32,16 +31,7 @@ def preprocess(data: DataSection, *, root: Path) -> None:
 
 def _idx(data: Idx, root: Path) -> tuple[ImageSet, ImageSet, tuple[str, ...]]:
     dataset = find_dataset(data.name)
-    raw = root / "data" / "raw" / data.name
-    if not raw.is_dir():
-        raise DataError(f"{raw}: there is no such folder. Fetch the data first: pipeline download data={data.name}")
-    train, test = (
-        ImageSet(images=read_images(raw / images.name)[:, None], labels=read_labels(raw / labels.name))
-        for images, labels in (
-            (dataset.train_images, dataset.train_labels),
-            (dataset.test_images, dataset.test_labels),
-        )
-    )
+    train, test = read_raw(data.name, root / "data" / "raw" / data.name)
     return train, test, tuple(dataset.class_names)
 
 
@@ -57,6 +47,9 @@ def _folder(data: DataSection, root: Path) -> tuple[ImageSet, ImageSet, tuple[st
         test_fraction=data.test_fraction,
         seed=data.split_seed,
     )
+    if found.skipped:
+        shown = ", ".join(found.skipped[:5]) + (" …" if len(found.skipped) > 5 else "")
+        print(f"note: {len(found.skipped)} files are not images and were left out: {shown}")
     return found.train, found.test, tuple(found.class_names)
 
 

@@ -46,7 +46,9 @@ def _read(name: str, root: Path) -> ModelReport:
             f"pipeline train name={name}; pipeline evaluate name={name}"
         ) from error
     except json.JSONDecodeError as error:
-        raise DataError(f"{folder}: not valid JSON ({error}). Evaluate again: pipeline evaluate name={name}") from error
+        raise DataError(
+            f"{folder}: not valid JSON ({error}). Evaluate again: pipeline evaluate name={name}"
+        ) from error
     summary = told["summary"]
     return ModelReport(
         name=name,
@@ -67,7 +69,9 @@ def _rows(path: Path) -> list[GeneralizationRow]:
             GeneralizationRow(
                 name=row["name"],
                 severity=int(row["severity"]) if row["severity"] else None,
-                accuracy=Estimate(float(row["accuracy"]), float(row["low"]), float(row["high"]), int(row["n"])),
+                accuracy=Estimate(
+                    float(row["accuracy"]), float(row["low"]), float(row["high"]), int(row["n"])
+                ),
             )
             for row in csv.DictReader(lines)
         ]

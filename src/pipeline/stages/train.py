@@ -26,6 +26,7 @@ from pipeline.tracking import MODEL_TAG, Run, TensorBoard, Tracker
 from pipeline.training.checkpoints import ResumeFolder
 from pipeline.training.fit import FitResult, fit, is_main_process
 from pipeline.training.progress import print_epoch
+from pipeline.training.recorder import Observer
 
 
 def train(settings: Settings, values: Mapping[str, Any], *, root: Path, output: Path) -> float:
@@ -44,7 +45,7 @@ def train(settings: Settings, values: Mapping[str, Any], *, root: Path, output: 
     resume = ResumeFolder(root / "checkpoints", provenance.resume_key(values, prepared.card))
     with _tracked(settings, values, prepared, root=root, resume=resume) as run:
         started = time.perf_counter()
-        observers = [partial(print_epoch, max_epochs=settings.trainer.max_epochs)]
+        observers: list[Observer] = [partial(print_epoch, max_epochs=settings.trainer.max_epochs)]
         observers += [run.log_epoch] if run else []
         if settings.tracking.tensorboard:
             observers.append(TensorBoard(root / "outputs" / "tensorboard" / settings.name).log_epoch)
@@ -55,7 +56,9 @@ def train(settings: Settings, values: Mapping[str, Any], *, root: Path, output: 
             _record(run, settings, values, prepared, result, summary, digest=digest, files=files)
     resume.finish()
     kept = _kept(result)
-    print(f"{settings.name}: val accuracy {kept['val/accuracy']:.2%}, in {summary['seconds']:.0f} s, models/{settings.name}/")
+    print(
+        f"{settings.name}: val accuracy {kept['val/accuracy']:.2%}, in {summary['seconds']:.0f} s, models/{settings.name}/"
+    )
     return kept["val/loss"]
 
 
@@ -167,7 +170,9 @@ def _record(
 ) -> None:
     card = prepared.card
     run.set_tags({MODEL_TAG: digest, **{f"training.{key}": str(value) for key, value in summary.items()}})
-    run.log_metrics({f"kept/{key}": value for key, value in _kept(result).items()}, step=result.kept_epoch + 1)
+    run.log_metrics(
+        {f"kept/{key}": value for key, value in _kept(result).items()}, step=result.kept_epoch + 1
+    )
     run.log_dataset(
         name=card.name,
         digest=provenance.data_sha256(card),

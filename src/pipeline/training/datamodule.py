@@ -62,7 +62,9 @@ class Images(lightning.LightningDataModule):
         self.streams = not fits(train, device=self.device) if wanted == "auto" else wanted
         if self.streams and wanted == "auto" and self.trainer.is_global_zero:
             size = train.images.nbytes / 2**30
-            print(f"The training images ({size:.1f} GiB) do not fit into memory: they are read as they are needed.")
+            print(
+                f"The training images ({size:.1f} GiB) do not fit into memory: they are read as they are needed."
+            )
         self.train_store = self._store(train)
         self.val_store = self._store(val)
 

@@ -109,7 +109,9 @@ def _data(prepared: Prepared, settings: Settings, channels_last: bool) -> Images
     )
     a = settings.augment
     augmentation = build(a.target, a.arguments(), kind=None, allow=settings.allow_targets, key="augment")
-    return Images(prepared, batching, augmentation=None if isinstance(augmentation, Identity) else augmentation)
+    return Images(
+        prepared, batching, augmentation=None if isinstance(augmentation, Identity) else augmentation
+    )
 
 
 def _module(network: nn.Module, settings: Settings, *, num_train: int, precision: str) -> Classifier:
@@ -184,5 +186,9 @@ def _quiet() -> None:
     The batches are made on the device by index: worker processes would only slow them down.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*The number of training batches.*", ".*`isinstance.treespec.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*The number of training batches.*",
+        ".*`isinstance.treespec.*",
+    ):
         warnings.filterwarnings("ignore", message=message)

@@ -45,7 +45,8 @@ class Recorder(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
         """Append the epoch to the history; its validation, and so all its numbers, came before."""
         metrics = dict(module.measured)
-        num_images = sum(len(index) for index in trainer.train_dataloader.sampler) * trainer.world_size
+        loader: Any = trainer.train_dataloader
+        num_images: int = sum(len(index) for index in loader.sampler) * trainer.world_size
         # From the end of the epoch before, so that whatever an observer costs is in it.
         now = time.perf_counter()
         metrics["time/epoch_s"], self._ended = now - (self._ended or self._started), now
