@@ -65,6 +65,7 @@ class DataCard:
 
     @property
     def num_classes(self) -> int:
+        """How many classes there are."""
         return len(self.class_names)
 
 

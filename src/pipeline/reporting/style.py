@@ -35,7 +35,7 @@ def new_figure(*, width: float, height: float) -> Figure:
     """An empty white figure of ``width`` × ``height`` inches that lays itself out."""
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor=PAPER)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr]
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr, call-arg]
     return figure
 
 
