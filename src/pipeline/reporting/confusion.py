@@ -12,14 +12,14 @@ from pipeline.reporting.style import BLUE, INK, PAPER, QUIET, VERMILION, dress, 
 
 _RIGHT = LinearSegmentedColormap.from_list("right", [PAPER, BLUE])
 _WRONG = LinearSegmentedColormap.from_list("wrong", [PAPER, VERMILION])
-_FULL_AT = 0.10  # a tenth of a class lost to another one is as red as it gets
+_FULL_AT = 0.10  # a tenth of a class lost to another one is as strong as it gets
 
 
 def plot(matrix: np.ndarray, *, class_names: Sequence[str]) -> Figure:
     """Draw counts ``[K, K]`` (row = truth, column = prediction), readable up to about 26 classes.
 
-    The colour is the share of the row: blue on the diagonal, red beside it, where 10 % is already full
-    red, since mistakes are rare and are what one looks for. The number is the count; 0 stays blank.
+    The colour is the share of the row: blue on the diagonal, orange beside it, where 10 % is already
+    full, since mistakes are rare and are what one looks for. The number is the count; 0 stays blank.
     """
     k = len(class_names)
     side = max(4.2, 1.6 + 0.5 * k) if k <= 12 else 1.8 + 0.38 * k
@@ -28,12 +28,12 @@ def plot(matrix: np.ndarray, *, class_names: Sequence[str]) -> Figure:
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     diagonal = np.eye(k, dtype=bool)[..., None]
     strength = np.where(
-        diagonal[..., 0], 0.75 * shares, 0.1 * (shares > 0) + 0.8 * np.minimum(shares / _FULL_AT, 1)
+        diagonal[..., 0], 0.9 * shares, 0.1 * (shares > 0) + 0.8 * np.minimum(shares / _FULL_AT, 1)
     )
     axes.imshow(np.where(diagonal, _RIGHT(strength), _WRONG(strength)), aspect="equal")
     size = 9.0 if k <= 12 else 7.0
     for row, column in np.argwhere(matrix).tolist():
-        dark = strength[row, column] > 0.55
+        dark = strength[row, column] > 0.6
         axes.text(
             column,
             row,

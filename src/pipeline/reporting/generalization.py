@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipeline.errors import DataError
 from pipeline.reporting.model_report import GeneralizationRow
-from pipeline.reporting.style import BLUE, INK, QUIET, SERIES, dress, new_figure, percent
+from pipeline.reporting.style import BLUE, INK, QUIET, SERIES, dress, name_line_ends, new_figure, percent
 
 _MARKERS = "osD^vPX"
 _PERCENT = PercentFormatter(1.0, decimals=0, symbol="\N{NO-BREAK SPACE}%")
@@ -56,32 +56,12 @@ def _lines(axes: Axes, corrupted: Sequence[GeneralizationRow], clean: Sequence[G
             alpha=0.6,
         )
         axes.plot(x, y, color=color, marker=_MARKERS[i % len(_MARKERS)], ms=5, mec="white", mew=0.6, lw=1.7)
-        ends.append((y[-1], x[-1], name, color))
+        ends.append((x[-1], y[-1], name, color))
     dress(axes, title="Corrupted test images", xlabel="severity (0 = clean)", ylabel="accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(_PERCENT)
     axes.margins(y=0.08)
-    _name_ends(axes, ends)
-
-
-def _name_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
-    """Write each line's name at its end, pushed apart where ends lie close together."""
-    low, high = axes.get_ylim()
-    gap, level = 0.065 * (high - low), -float("inf")
-    right = max(x for _, x, _, _ in ends)
-    for value, _, name, color in sorted(ends):
-        level = max(value, level + gap)
-        axes.annotate(
-            name,
-            (right, level),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            fontweight="bold",
-            color=color,
-            annotation_clip=False,
-        )
+    name_line_ends(axes, ends)
 
 
 def _bars(axes: Axes, others: Sequence[GeneralizationRow], clean: Sequence[GeneralizationRow]) -> None:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipeline.errors import DataError
 from pipeline.records import EpochRecord
-from pipeline.reporting.style import BLUE, INK, PURPLE, QUIET, VERMILION, dress, new_figure
+from pipeline.reporting.style import BLUE, INK, PURPLE, VERMILION, dress, name_line_ends, new_figure
 
 _LEARNING_RATE = "learning_rate"
 _PARTS = (("train", BLUE, "o"), ("val", VERMILION, "s"))
@@ -52,32 +52,22 @@ def best_epoch(rows: Sequence[EpochRecord]) -> EpochRecord | None:
 
 
 def _panel(axes: Axes, rows: Sequence[EpochRecord], name: str, best: EpochRecord | None) -> None:
+    ends = []
     for part, color, marker in _PARTS:
-        values = _series(rows, f"{part}/{name}")
-        if not any(map(math.isfinite, values)):
-            continue
-        axes.plot(
-            _epochs(rows), values, color=color, marker=marker, markersize=3.5 if len(rows) < 40 else 0, lw=1.8
-        )
-        last = next(i for i in reversed(range(len(values))) if math.isfinite(values[i]))
-        axes.annotate(
-            _WORDS[part],
-            (_epochs(rows)[last], values[last]),
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            fontweight="bold",
-            color=color,
-        )
-    title = "Loss (nats)" if name == "loss" else "Accuracy"
-    dress(axes, title=title, xlabel="epoch")
+        points = list(zip(_epochs(rows), _series(rows, f"{part}/{name}"), strict=True))
+        measured = [(e, v) for e, v in points if math.isfinite(v)]
+        if measured:
+            size = 3.5 if len(rows) < 40 else 0
+            axes.plot(*zip(*points, strict=True), color=color, marker=marker, markersize=size, lw=1.8)
+            ends.append((*measured[-1], _WORDS[part], color))
+    dress(axes, title="Loss (nats)" if name == "loss" else "Accuracy", xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     axes.margins(x=0.03, y=0.08)
     if name == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol="\N{NO-BREAK SPACE}%"))
     if best is not None:
         _mark(axes, best, name)
+    name_line_ends(axes, ends)
 
 
 def _mark(axes: Axes, best: EpochRecord, name: str) -> None:
@@ -87,27 +77,21 @@ def _mark(axes: Axes, best: EpochRecord, name: str) -> None:
         return
     axes.plot([best.epoch + 1], [value], marker="o", ms=10, mfc="none", mec=INK, mew=1.2, zorder=4)
     if name == "loss":
-        axes.annotate(
-            f"best epoch {best.epoch + 1}: {value:.4g}",
-            (best.epoch + 1, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(5, -3),
-            textcoords="offset points",
-            va="top",
-            fontsize=8.5,
-            color=INK,
-        )
+        note = f"best epoch {best.epoch + 1}: {value:.4g}"
+        axes.set_title(note, loc="right", fontsize=8.5, color=INK, pad=8)
 
 
 def _rate_panel(axes: Axes, rows: Sequence[EpochRecord]) -> None:
     rates = _series(rows, _LEARNING_RATE)
-    axes.step(_epochs(rows), rates, where="mid", color=PURPLE, lw=1.8)
+    axes.step(_epochs(rows), rates, where="mid", color=PURPLE, lw=1.8, marker="o", markersize=3)
     dress(axes, title="Learning rate")
-    axes.title.set_fontsize(9.5)
-    axes.title.set_color(QUIET)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12, min_n_ticks=1))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=2))
-    axes.margins(x=0.02, y=0.2)
+    axes.margins(x=0.02)
+    highest = max((rate for rate in rates if math.isfinite(rate)), default=0.0)
+    if highest > 0:
+        axes.set(
+            ylim=(-0.1 * highest, 1.2 * highest), yticks=[0, highest], yticklabels=["0", f"{highest:.3g}"]
+        )
 
 
 def _epochs(rows: Sequence[EpochRecord]) -> list[int]:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from pipeline.reporting.style import INK, QUIET, VERMILION, new_figure, percent
 
 _COLUMNS = 5
+_LONGEST_NAME = 12
 
 
 def plot(
@@ -27,29 +28,29 @@ def plot(
     """
     count = len(images)
     rows = max(1, -(-count // _COLUMNS))
-    figure = new_figure(width=8.6, height=2.05 * rows if count else 1.2)
+    figure = new_figure(width=8.6, height=2.2 * rows if count else 1.2)
     if count == 0:
         figure.text(0.5, 0.5, "Not a single mistake.", ha="center", va="center", fontsize=12, color=INK)
         return figure
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
-    for i in range(count):
-        axes = grid[i]
+    for i, axes in enumerate(grid[:count]):
         axes.imshow(_picture(images[i]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        taken = class_names[predictions[i]]
-        axes.text(0, 1.17, taken, fontsize=10, fontweight="bold", color=VERMILION, transform=axes.transAxes)
-        axes.text(
-            1,
-            1.17,
-            percent(confidences[i]),
-            fontsize=8.5,
-            color=VERMILION,
-            ha="right",
-            transform=axes.transAxes,
-        )
-        axes.text(0, 1.04, f"is {class_names[labels[i]]}", fontsize=9, color=QUIET, transform=axes.transAxes)
+        taken, true = _short(class_names[predictions[i]]), _short(class_names[labels[i]])
+        axes.set_title(taken, loc="left", fontsize=10, fontweight="bold", color=VERMILION, pad=18)
+        axes.set_title(_sure(confidences[i]), loc="right", fontsize=8.5, color=VERMILION, pad=18)
+        axes.text(0, 1.04, f"is {true}", fontsize=9, color=QUIET, transform=axes.transAxes)
     return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _sure(confidence: float) -> str:
+    """Rounded, but never to a certainty that is none."""
+    return f">\N{NO-BREAK SPACE}{percent(0.999)}" if 0.9995 <= confidence < 1 else percent(confidence)
 
 
 def _picture(image: np.ndarray) -> np.ndarray:

@@ -31,9 +31,7 @@ def plot(bins: Sequence[CalibrationBin]) -> Figure:
 
 def _curve(axes: Axes, bins: Sequence[CalibrationBin]) -> None:
     axes.plot([0, 1], [0, 1], color=QUIET, lw=1.1, ls=(0, (4, 3)))
-    axes.text(
-        0.035, 0.10, "promises too little", fontsize=8.5, color=QUIET, rotation=0, transform=axes.transAxes
-    ).set_y(0.93)
+    axes.text(0.035, 0.93, "promises too little", fontsize=8.5, color=QUIET, transform=axes.transAxes)
     axes.text(
         0.965, 0.05, "promises too much", fontsize=8.5, color=QUIET, ha="right", transform=axes.transAxes
     )
@@ -55,7 +53,7 @@ def _counts(axes: Axes, bins: Sequence[CalibrationBin]) -> None:
     middles = [(b.low + b.high) / 2 for b in bins]
     widths = [0.86 * (b.high - b.low) for b in bins]
     axes.bar(middles, [b.count for b in bins], width=widths, color=SKY)
-    dress(axes, xlabel="how sure it was (confidence)", ylabel="examples")
+    dress(axes, xlabel="how sure it was (confidence)", ylabel="examples (log)")
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(0, 12 * max((b.count for b in bins), default=1))
     axes.set_yticks([])

@@ -6,12 +6,15 @@ Only the object-oriented interface of matplotlib is used; its global state stays
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline.evaluation.tables import write_atomically
 
@@ -28,14 +31,18 @@ INK, QUIET, GRID, PAPER = "#1f2328", "#626a73", "#e3e6ea", "#ffffff"
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
 
 Grid = Literal["x", "y", "both", "none"]
-_DPI = 144
+DPI = 144
 
 
 def new_figure(*, width: float, height: float) -> Figure:
     """An empty white figure of ``width`` × ``height`` inches that lays itself out."""
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor=PAPER)
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor=PAPER)
     FigureCanvasAgg(figure)
+<<<<<<< HEAD
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr, call-arg]
+=======
+>>>>>>> eval
     return figure
 
 
@@ -65,6 +72,31 @@ def legend_above(axes: Axes, *, num_columns: int) -> None:
         labelcolor=INK,
         handlelength=1.4,
     )
+
+
+def name_line_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write names beside the ends of lines, given as (x, y, name, colour), pushed apart where they meet.
+
+    Call it when the lines are drawn: the distance that names need is a share of the axes' range.
+    """
+    if not ends:
+        return
+    low, high = axes.get_ylim()
+    gap = 0.065 * (high - low)
+    right, level = max(x for x, _, _, _ in ends), -math.inf
+    for _, y, name, color in sorted(ends, key=lambda end: end[1]):
+        level = max(y, level + gap)
+        axes.annotate(
+            name,
+            (right, level),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            fontweight="bold",
+            color=color,
+            annotation_clip=False,
+        )
 
 
 def percent(share: float, *, digits: int = 1) -> str:
