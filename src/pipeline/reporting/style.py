@@ -39,10 +39,6 @@ def new_figure(*, width: float, height: float) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor=PAPER)
     FigureCanvasAgg(figure)
-<<<<<<< HEAD
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr, call-arg]
-=======
->>>>>>> eval
     return figure
 
 

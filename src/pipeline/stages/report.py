@@ -52,7 +52,11 @@ def _read(name: str, root: Path) -> ModelReport:
     summary = told["summary"]
     return ModelReport(
         name=name,
-        metrics={**metrics, "parameters": summary["parameters"], "seconds": summary["seconds"]},
+        metrics={
+            **metrics,
+            "model/num_parameters": summary["parameters"],
+            "train/duration_s": summary["seconds"],
+        },
         history=read_history_csv(folder / "history.csv") if (folder / "history.csv").is_file() else (),
         pictures={path.stem: path.read_bytes() for path in sorted(folder.glob("*.png"))},
         generalization=_rows(folder / "generalization.csv"),
