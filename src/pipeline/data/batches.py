@@ -107,9 +107,10 @@ class EpochOrder:
         if self.shuffle:
             generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
             order = order[torch.randperm(len(order), generator=generator)]
-            missing = -len(order) % self.world_size
-            order = torch.cat([order, order[:missing]])
-        batches = list(order[self.rank :: self.world_size].split(self.batch_size))
+            shared = -(-len(order) // self.world_size) * self.world_size
+            order = order[torch.arange(shared) % len(order)]
+        mine = order[self.rank :: self.world_size]
+        batches = list(mine.split(self.batch_size)) if len(mine) else []  # torch splits nothing into one part
         if len(batches) > len(self):  # a lone last image joins its neighbours: batch norm needs two
             batches[-2:] = [torch.cat(batches[-2:])]
         return iter(batches)

@@ -23,7 +23,7 @@ from pipeline.reporting import learning_curves
 from pipeline.reporting.style import save_png
 from pipeline.stages import provenance
 from pipeline.tracking import MODEL_TAG, Run, TensorBoard, Tracker
-from pipeline.training.checkpoints import ResumeFolder
+from pipeline.training.checkpoints import ResumeFolder, SharedFolder
 from pipeline.training.fit import FitResult, fit, is_main_process
 from pipeline.training.progress import print_epoch
 from pipeline.training.recorder import Observer
@@ -38,10 +38,10 @@ def train(settings: Settings, values: Mapping[str, Any], *, root: Path, output: 
     prepared = load_prepared(root / "data" / "processed" / settings.data.name)
     network = build_network(_architecture(settings, prepared), seed=settings.seed)
     parameters = count_parameters(network)
-    print(f"{settings.name}: {parameters:,} parameters, {len(prepared.train):,} training images")
     if not is_main_process():
-        result = fit(network, prepared, settings=settings)
+        result = fit(network, prepared, settings=settings, resume=SharedFolder())
         return _kept(result)["val/loss"]
+    print(f"{settings.name}: {parameters:,} parameters, {len(prepared.train):,} training images")
     resume = ResumeFolder(root / "checkpoints", provenance.resume_key(values, prepared.card))
     with _tracked(settings, values, prepared, root=root, resume=resume) as run:
         started = time.perf_counter()

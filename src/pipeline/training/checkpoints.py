@@ -21,6 +21,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 LAST = "last.ckpt"
+# Where the main process tells the others that it starts which folder it holds.
+SHARED = "PIPELINE_CHECKPOINTS"
 
 
 class WholeFileIO(TorchCheckpointIO):
@@ -69,6 +71,7 @@ class ResumeFolder:
             with contextlib.suppress(Timeout):
                 lock.acquire(blocking=False)
                 self.folder, self._lock = root / name, lock
+                os.environ[SHARED] = str(self.folder)
                 return
         raise RuntimeError(f"{root}: a thousand runs of the same configuration at once")
 
@@ -99,4 +102,22 @@ class ResumeFolder:
 
     def release(self) -> None:
         """Leave the folder for whoever resumes."""
+        os.environ.pop(SHARED, None)
         self._lock.release()
+
+
+class SharedFolder:
+    """The main process's folder, as the other processes of a distributed run see it.
+
+    Saving and loading are steps that all processes take together: one that left them out would
+    make the others wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(os.environ[SHARED])
+
+    @property
+    def last(self) -> Path | None:
+        """The checkpoint to resume from."""
+        path = self.folder / LAST
+        return path if path.is_file() else None

@@ -22,7 +22,7 @@ from pipeline.data.augment import Identity
 from pipeline.optim import build_optimizer, build_schedule
 from pipeline.records import EpochRecord, Prepared
 from pipeline.training import progress
-from pipeline.training.checkpoints import EpochCheckpoint, ResumeFolder, WholeFileIO
+from pipeline.training.checkpoints import EpochCheckpoint, ResumeFolder, SharedFolder, WholeFileIO
 from pipeline.training.datamodule import Batching, Images
 from pipeline.training.hardware import LIGHTNING_PRECISION, resolve_accelerator, resolve_precision
 from pipeline.training.module import Classifier
@@ -54,7 +54,7 @@ def fit(
     *,
     settings: Settings,
     observers: Sequence[Observer] = (),
-    resume: ResumeFolder | None = None,
+    resume: ResumeFolder | SharedFolder | None = None,
 ) -> FitResult:
     """Train a network; the same settings and data give the same weights, bit for bit, on one machine.
 
@@ -148,7 +148,12 @@ def _module(network: nn.Module, settings: Settings, *, num_train: int, precision
 
 
 def _trainer(
-    t: Trainer, *, accelerator: str, precision: str, recorder: Recorder, resume: ResumeFolder | None
+    t: Trainer,
+    *,
+    accelerator: str,
+    precision: str,
+    recorder: Recorder,
+    resume: ResumeFolder | SharedFolder | None,
 ) -> lightning.Trainer:
     callbacks: list[Any] = [recorder]
     if t.early_stopping_patience is not None:
@@ -190,5 +195,6 @@ def _quiet() -> None:
         ".*does not have many workers.*",
         ".*The number of training batches.*",
         ".*`isinstance.treespec.*",
+        ".*It is recommended to use `self.log.*",  # one value on all processes already
     ):
         warnings.filterwarnings("ignore", message=message)
