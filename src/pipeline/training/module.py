@@ -135,7 +135,10 @@ class Classifier(lightning.LightningModule):
     # --- sums -----------------------------------------------------------------------------------
 
     def _add(self, name: str, amount: Tensor, count: int) -> None:
-        step = torch.stack([amount.detach().double(), torch.tensor(float(count), dtype=torch.float64)])
+        # Filled on the device, so that nothing is copied or waited for; MPS has no float64.
+        kind = torch.float32 if amount.device.type == "mps" else torch.float64
+        counted = torch.full((), count, dtype=kind, device=amount.device)
+        step = torch.stack([amount.detach().to(kind), counted])
         total = self._sums.get(name)
         self._sums[name] = step if total is None else total + step
 
