@@ -177,8 +177,10 @@ def _rule(item: Any) -> str:
 
 
 def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """Return a sentence that suggests the nearest of the known names, and lists them."""
+    """Return a sentence that suggests the nearest of the known names, and lists them, or the like of many."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     hint = f". Did you mean {prefix}{close[0]}?" if close else "."
+    if len(names) > 40:
+        return f"{hint} Alike: {', '.join(difflib.get_close_matches(word, names, n=8, cutoff=0.0))}, …"
     return f"{hint} Known: {', '.join(names)}" if names else hint
