@@ -57,56 +57,99 @@ def explicit_keys(overrides: Sequence[str]) -> set[str]:
 
 
 def _composed(overrides: Sequence[str], root: Path) -> dict[str, Any]:
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    with initialize_config_dir(str(root / "conf"), version_base="1.3"):
-        try:
-            config = hydra_compose(CONFIG_NAME, overrides=list(overrides))
-        except ValueError as error:  # Hydra's word for a group set to null
-            raise ConfigError(f"{error}. A group takes the name of one of its options.") from error
+    config = _by_hydra(overrides, root)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"{missing[0]}: missing. Set {missing[0]}=<value>")
-    values = OmegaConf.to_container(config, resolve=True)
+    return _plain(config, resolve=True)
+
+
+def _by_hydra(overrides: Sequence[str], root: Path) -> Any:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from yaml import YAMLError
+
+    with initialize_config_dir(str(root / "conf"), version_base="1.3"):
+        try:
+            return hydra_compose(CONFIG_NAME, overrides=list(overrides))
+        except YAMLError as error:
+            told = " ".join(str(error).split())
+            raise ConfigError(f"A file of conf/ is not valid YAML: {told}. Mend it at that line.") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"A file of conf/ is not UTF-8 text: {error}. Save it as UTF-8.") from error
+        except ValueError as error:  # Hydra's word for a group set to null
+            raise ConfigError(_no_option(error, overrides, root)) from error
+
+
+def _no_option(error: ValueError, overrides: Sequence[str], root: Path) -> str:
+    for text in overrides:
+        group, _, value = text.partition("=")
+        if group and (root / "conf" / group).is_dir():
+            options = _options(group, root)
+            if value not in options:
+                return (
+                    f"{group}={value}: a group takes the name of one of its options{nearest(value, options)}"
+                )
+    return f"{error}. A group takes the name of one of its options."
+
+
+def _options(group: str, root: Path) -> list[str]:
+    return [path.stem for path in (root / "conf" / group).glob("*.yaml")]
+
+
+def _plain(config: Any, *, resolve: bool) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    values = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
 
 def explain(error: Exception, overrides: Sequence[str], root: Path) -> str:
     """Return Hydra's complaint in one piece, with the nearest key or option where one was mistyped."""
+    from omegaconf.errors import InterpolationResolutionError
+
     key = re.search(r"Could not override '([^']+)'", str(error))
     if key:
         section = key[1].rpartition(".")[0]
-        known = [k for k in _defaults(overrides, root) if k.rpartition(".")[0] == section]
+        values = _defaults(overrides, root)
+        if any(k.startswith(f"{key[1]}.") for k in values):
+            given = next((o for o in overrides if o.startswith(f"{key[1]}=")), key[1])
+            return f"{given}: holds a key that is unknown. Set one value at a time: {key[1]}.<key>=<value>"
+        known = [k for k in values if k.rpartition(".")[0] == section]
         options = [f"{path.name}=" for path in (root / "conf").iterdir() if path.is_dir() and not section]
         return f"{key[1]}: unknown key{nearest(key[1], known + options)}"
     option = re.search(r"Could not find '([^']+)'", str(error))
     if option:
-        group, _, name = option[1].rpartition("/")
-        known = [path.stem for path in (root / "conf" / group).glob("*.yaml")] if group else []
+        group, name = option[1].replace("//", "/").rpartition("/")[::2]
+        known = _options(group, root) if group else []
         if known:
             return f"{group}={name}: unknown option{nearest(name, known, prefix=f'{group}=')}"
-    return " ".join(str(error.__cause__ or error).split())
+    told = " ".join(str(error.__cause__ or error).split())
+    if isinstance(error, InterpolationResolutionError):
+        gone = next((o for o in overrides if o.startswith("~")), None)
+        way_out = f"Leave {gone} out." if gone else "Name a key that exists."
+        return f"{error.full_key}: {str(error).splitlines()[0]}. {way_out}"
+    return told
 
 
 def _defaults(overrides: Sequence[str], root: Path) -> dict[str, Any]:
-    """The values that ``conf/`` gives where only the choice of groups is overridden."""
-    groups = [
-        o for o in overrides if (root / "conf" / o.split("=")[0]).is_dir() and "." not in o.split("=")[0]
-    ]
-    return _flat(_composed(groups, root))
+    """The values that ``conf/`` gives, unresolved, where only the choice of groups is overridden."""
+    pairs = [(text, *text.partition("=")[::2]) for text in overrides]
+    groups = [text for text, group, option in pairs if group and option in _options(group, root)]
+    return _flat(_plain(_by_hydra(groups, root), resolve=False))
 
 
 def _with_defaults(message: str, overrides: Sequence[str], root: Path) -> str:
     """Add to each line about a value the value that ``conf/`` has for it."""
-    lines = []
+    lines, defaults = [], _defaults([o for o in overrides if not o.startswith("~")], root)
     for line in message.splitlines():
         key = re.match(r"([a-z_0-9.]+)=", line)
-        defaults = _defaults([o for o in overrides if not o.startswith("~")], root) if key else {}
-        known = key is not None and key[1] in defaults and "." in key[1]
-        lines.append(f"{line} (conf/ has {key[1]}={defaults[key[1]]})" if key and known else line)
+        known = key is not None and key[1] in defaults and defaults[key[1]] != "???"
+        differs = key is not None and not line.startswith(f"{key[1]}={defaults.get(key[1])}:")
+        lines.append(f"{line} (conf/ has {key[1]}={defaults[key[1]]})" if key and known and differs else line)
     return "\n".join(lines)
 
 

@@ -34,7 +34,7 @@ def locate(target: str, *, kind: type | None, allow: Sequence[str] = (), key: st
     found = _import(target, key)
     home = getattr(found, "__module__", "") or ""
     factory = inspect.isfunction(found) and _inside(home, (FACTORIES,)) and kind is not None
-    fits = inspect.isclass(found) and (issubclass(found, kind) if kind else callable(found))
+    fits = inspect.isclass(found) and (issubclass(found, kind) if kind else _makes_callables(found))
     if not (factory or fits):
         wanted = f"a subclass of {kind.__name__}" if kind else "a class whose objects can be called"
         raise ConfigError(f"{key}={target}: must be {wanted}, and is {_described(found)}.")
@@ -69,12 +69,19 @@ def build(
                 f"{key}.{name}: unknown to {target}{nearest(name, parameters, prefix=f'{key}.')}"
             )
     given = {name: _built(value, kind, allow, f"{key}.{name}") for name, value in arguments.items()}
-    known = {n: v for n, v in (offered or {}).items() if n in parameters or takes_all}
+    # torchvision's factories hand ``**kwargs`` on to a network that takes num_classes and nothing of ours.
+    hidden = {"num_classes"} if inspect.isfunction(maker) and takes_all else set()
+    known = {n: v for n, v in (offered or {}).items() if n in parameters or n in hidden}
     try:
         signature.bind(**{**known, **given})
     except TypeError as error:
         raise ConfigError(f"{key}: {target} cannot be built: {error}. Its signature: {signature}") from error
-    made = maker(**{**known, **given})
+    try:
+        made = maker(**{**known, **given})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"{key}: {target} cannot be built: {error}. Its signature: {signature}. Change its arguments."
+        ) from error
     if kind is not None and not isinstance(made, kind):
         raise ConfigError(f"{key}._target_={target}: made a {type(made).__name__}, needed {kind.__name__}.")
     return made
@@ -98,10 +105,18 @@ def _import(target: str, key: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{key}={target}: there is no module {error.name!r}. Check the path.") from error
+        raise ConfigError(
+            f"{key}={target}: there is no module {error.name!r}. Check its name; "
+            "a module of your own must be installed, or its folder be named in PYTHONPATH."
+        ) from error
     except AttributeError as error:
         known = [n for n in dir(importlib.import_module(module)) if n[0].isupper()]
         raise ConfigError(f"{key}={target}: {module} has no {name}{nearest(name, known)}") from error
+
+
+def _makes_callables(found: type) -> bool:
+    # A class is always callable itself; what counts is whether its objects are.
+    return any("__call__" in vars(base) for base in found.__mro__)
 
 
 def _described(found: Any) -> str:

@@ -9,6 +9,8 @@ from pipeline.config.augment_schema import Compose, Erase, Identity
 from pipeline.config.schema import Settings
 from pipeline.errors import ConfigError
 
+ERASE = "pipeline.data.augment.Erase"
+
 
 def check_rules(settings: Settings, *, explicit: Set[str] = frozenset()) -> None:
     """Raise `ConfigError` for settings that contradict each other or were set without effect.
@@ -46,14 +48,20 @@ def _contradictions(s: Settings) -> Iterator[str]:
             "data.batch_size=1: model.normalization=batch needs at least two images a batch. "
             "Use a larger batch, or model.normalization=layer."
         )
-    for step in [s.augment] if isinstance(s.augment, Erase) else []:
-        if step.min_area > step.max_area:
-            yield (
-                f"augment.min_area={step.min_area}: must be at most augment.max_area={step.max_area}. "
-                "Exchange them."
-            )
+    for key, low, high in _erased_areas(s):
+        if low > high:
+            yield f"{key}.min_area={low}: must be at most {key}.max_area={high}. Exchange them."
     if isinstance(s.augment, Compose) and not s.augment.steps:
         yield "augment.steps=[]: must hold at least one transform. Use augment=none for none."
+
+
+def _erased_areas(s: Settings) -> Iterator[tuple[str, float, float]]:
+    """Key, smallest and largest area of every rectangle that an augmentation erases."""
+    if isinstance(s.augment, Erase):
+        yield "augment", s.augment.min_area, s.augment.max_area
+    for index, step in enumerate(s.augment.steps if isinstance(s.augment, Compose) else []):
+        if step["_target_"] == ERASE:
+            yield f"augment.steps.{index}", step["min_area"], step["max_area"]
 
 
 _RECURRENT = (schema.Recurrent,)
@@ -69,11 +77,6 @@ _EFFECTS: list[Effect] = [
         {"model.width", "model.dropout", "model.normalization", "activation"},
         lambda s: isinstance(s.model, schema.MLP) and s.model.depth == 0,
         "model.depth=0 is softmax regression, without hidden layers",
-    ),
-    (
-        {"model.dropout"},
-        lambda s: isinstance(s.model, schema.CNN) and s.model.dense == 0,
-        "model.dropout follows the dense layer, and model.dense=0 has none (model.block_dropout has an effect)",
     ),
     (
         {"trainer.devices"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -102,7 +102,8 @@ def _section(name: str, node: Mapping[str, Any], mistakes: list[str], *, at: str
 
 def _schema_of(section: str, node: Mapping[str, Any]) -> type[Section]:
     if section == "data":
-        return schema.ImageFolder if node.get("name") == "image_folder" or "path" in node else schema.Idx
+        folder = node.get("name") == "image_folder" or ("path" in node and "mirror" not in node)
+        return schema.ImageFolder if folder else schema.Idx
     target = str(node.get("_target_"))
     named = NAMED.get(section, {}).get((str(node.get("name")), target))
     if named is not None:
@@ -122,8 +123,15 @@ def _messages(error: ValidationError, prefix: str, kind: type[Section]) -> Itera
         path = [part for i, part in enumerate(path) if i == 0 or not _is_branch(part, path, i)]
         key = prefix + ".".join(path)
         if item["type"] == "extra_forbidden":
-            known = [f.alias or n for n, f in kind.model_fields.items()] if len(path) == 1 else []
-            head, rule = f"{key}: ", f"unknown key{nearest(path[-1], known, prefix=prefix)}"
+            holder = _holder(kind, [str(part) for part in item["loc"]])
+            known = [f.alias or n for n, f in holder.model_fields.items()]
+            at = key.removesuffix(path[-1])
+            head, rule = f"{key}: ", f"unknown key{nearest(path[-1], known, prefix=at)}"
+        elif item["type"] == "union_tag_invalid":
+            head = f"{key}.name={_shown(item['ctx']['tag'])}: "
+            rule = f"must be {item['ctx']['expected_tags']}"
+        elif item["type"] == "union_tag_not_found":
+            head, rule = f"{key}.name: ", f"missing. Set {key}.name=<value>"
         elif item["type"] == "missing":
             head, rule = f"{key}: ", f"missing. Set {key}=<value>"
         else:
@@ -132,6 +140,19 @@ def _messages(error: ValidationError, prefix: str, kind: type[Section]) -> Itera
         tops[head] = path[0]
     for head, told in rules.items():
         yield head + ", or ".join(dict.fromkeys(told)), tops[head]
+
+
+def _holder(kind: type[Section], place: list[str]) -> type[Section]:
+    """The schema of the section that a place in `kind` lies in; a tag in the place chooses from a union."""
+    options: list[type[Section]] = []
+    for part in place[:-1]:
+        if part in kind.model_fields:
+            annotation = kind.model_fields[part].annotation
+            options = [o for o in get_args(annotation) or (annotation,) if isinstance(o, type)]
+        else:
+            options = [o for o in options if part in get_args(o.model_fields["name"].annotation)]
+        kind = options[0] if len(options) == 1 else kind
+    return kind
 
 
 def _is_branch(part: str, path: list[str], index: int) -> bool:
@@ -156,8 +177,10 @@ def _rule(item: Any) -> str:
 
 
 def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """Return a sentence that suggests the nearest of the known names, and lists them."""
+    """Return a sentence that suggests the nearest of the known names, and lists them, or the like of many."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     hint = f". Did you mean {prefix}{close[0]}?" if close else "."
+    if len(names) > 40:
+        return f"{hint} Alike: {', '.join(difflib.get_close_matches(word, names, n=8, cutoff=0.0))}, …"
     return f"{hint} Known: {', '.join(names)}" if names else hint
