@@ -9,7 +9,6 @@ ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
 
 repro: $(INSTALLED)  ## download, prepare, train, evaluate, report: what is stale
 	$(ACTIVATED) dvc repro
-	$(ACTIVATED) dvc metrics show --md
 
 test: $(INSTALLED)  ## all tests that need nothing but Python
 	$(ACTIVATED) pytest -n 2

@@ -53,6 +53,21 @@ class Images(lightning.LightningDataModule):
             indices = indices[order[: b.overfit_batches * b.batch_size]]
         return indices
 
+    def steps_per_epoch(self, *, world_size: int) -> int:
+        """Return how many optimizer steps an epoch has where the training part is shared by processes."""
+        order = EpochOrder(
+            self.train_indices,
+            batch_size=self._batch_size(),
+            seed=self.batching.seed,
+            shuffle=True,
+            world_size=world_size,
+        )
+        return len(order)
+
+    def _batch_size(self) -> int:
+        size = self.batching.batch_size
+        return len(self.train_indices) if size == "all" else size
+
     def setup(self, stage: str) -> None:
         """Put the images where the trainer's device is; say so when they have to stay on the disk."""
         assert self.trainer is not None
@@ -74,9 +89,7 @@ class Images(lightning.LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         """Return the shuffled, augmented training batches."""
-        size = self.batching.batch_size
-        size = len(self.train_indices) if size == "all" else size
-        order = self._order(self.train_indices, batch_size=size, shuffle=True)
+        order = self._order(self.train_indices, batch_size=self._batch_size(), shuffle=True)
         return self._batches(self.train_store, order, self.augmentation)
 
     def val_dataloader(self) -> list[Batches]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -70,11 +69,17 @@ def fit(
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
     data = _data(prepared, settings, channels_last)
-    module = _module(network, settings, num_train=len(data.train_indices), precision=precision)
     recorder = Recorder(observers, keep=t.keep)
     trainer = _trainer(t, accelerator=accelerator, precision=precision, recorder=recorder, resume=resume)
+    steps_per_epoch = data.steps_per_epoch(world_size=trainer.world_size)
+    module = _module(network, settings, steps_per_epoch=steps_per_epoch, precision=precision)
     last = resume.last if resume else None
-    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if last else None)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if last else None)
+    except SystemExit as error:
+        if trainer.interrupted:  # Lightning has turned Ctrl-C into an exit with code 1
+            raise KeyboardInterrupt from error
+        raise
     if recorder.best_weights:
         network.load_state_dict(recorder.best_weights)
     history = tuple(recorder.history)
@@ -114,11 +119,8 @@ def _data(prepared: Prepared, settings: Settings, channels_last: bool) -> Images
     )
 
 
-def _module(network: nn.Module, settings: Settings, *, num_train: int, precision: str) -> Classifier:
+def _module(network: nn.Module, settings: Settings, *, steps_per_epoch: int, precision: str) -> Classifier:
     s, o = settings, settings.optimizer
-    size = num_train if s.data.batch_size == "all" else s.data.batch_size
-    share = -(-num_train // (s.trainer.devices if isinstance(s.trainer.devices, int) else 1))
-    steps_per_epoch = max(1, math.ceil(share / size))
     target = locate(o.target, kind=torch.optim.Optimizer, allow=s.allow_targets, key="optimizer._target_")
     schedule = {key: value for key, value in s.schedule if key not in ("name", "warmup_epochs")}
     return Classifier(
