@@ -1,6 +1,7 @@
 """Test accuracy of the experiments over several seeds: the README's table.
 
     python benchmarks/accuracy.py tutorial_mlp tutorial_cnn --seeds 3
+    python benchmarks/accuracy.py tutorial_mlp trainer.max_epochs=10
 
 Each run is the two commands a person would type, in a process of its own. Prints mean ± sample
 standard deviation over the seeds, and adds every run to benchmarks/accuracy.json, from which a
@@ -44,9 +45,10 @@ def main() -> None:
     )
     parser.add_argument("experiments", nargs="+")
     parser.add_argument("--seeds", type=int, default=3)
-    options, extra = parser.parse_known_args()
+    options = parser.parse_args()
+    extra = [word for word in options.experiments if "=" in word]  # overrides, for every experiment
     found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    for experiment in options.experiments:
+    for experiment in (word for word in options.experiments if word not in extra):
         for seed in range(options.seeds):
             key = " ".join([experiment, f"seed={seed}", *extra])
             if key not in found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -44,13 +43,12 @@ def train(settings: Settings, values: Mapping[str, Any], *, root: Path, output: 
     print(f"{settings.name}: {parameters:,} parameters, {len(prepared.train):,} training images")
     resume = ResumeFolder(root / "checkpoints", provenance.resume_key(values, prepared.card))
     with _tracked(settings, values, prepared, root=root, resume=resume) as run:
-        started = time.perf_counter()
         observers: list[Observer] = [partial(print_epoch, max_epochs=settings.trainer.max_epochs)]
         observers += [run.log_epoch] if run else []
         if settings.tracking.tensorboard:
             observers.append(TensorBoard(root / "outputs" / "tensorboard" / settings.name).log_epoch)
         result = fit(network, prepared, settings=settings, observers=observers, resume=resume)
-        summary = _summary(result, parameters=parameters, seconds=time.perf_counter() - started)
+        summary = _summary(result, parameters=parameters)
         digest, files = _write(settings, values, prepared, result, summary, output=output)
         if run:
             _record(run, settings, values, prepared, result, summary, digest=digest, files=files)
@@ -115,14 +113,15 @@ def _kept(result: FitResult) -> Mapping[str, float]:
     return next(row.metrics for row in result.history if row.epoch == result.kept_epoch)
 
 
-def _summary(result: FitResult, *, parameters: int, seconds: float) -> dict[str, Any]:
+def _summary(result: FitResult, *, parameters: int) -> dict[str, Any]:
     return {
         "parameters": parameters,
         "epochs": len(result.history),
         "kept_epoch": result.kept_epoch + 1,
         "stopped_early": result.stopped_early,
         "resumed_from_epoch": result.resumed_from,
-        "seconds": round(seconds, 1),
+        # Over all epochs, also those that a killed process had done.
+        "seconds": round(sum(row.metrics["time/epoch_s"] for row in result.history), 1),
         "accelerator": result.accelerator,
         "precision": result.precision,
         "channels_last": result.channels_last,
