@@ -81,6 +81,11 @@ BAD: dict[str, tuple[str, list[str], str]] = {
         ["data.batch_size=0", "greater than or equal to 1", "conf/ has data.batch_size=128"],
         "data=image_folder data.path=x data.batch_size=1",
     ),
+    "target_of_a_stranger": (
+        "model._target_=os.system",
+        ["model._target_=os.system", "outside the allowed packages", "allow_targets=[os]"],
+        "allow_targets=[mynet] model._target_=mynet.Net",
+    ),
     # types and ranges
     "text_for_a_number": ("seed=x", ["seed=x", "valid integer", "conf/ has seed=0"], "seed=1"),
     "fraction_of_an_epoch": (

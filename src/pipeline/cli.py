@@ -78,15 +78,20 @@ def _run(command: str, overrides: Sequence[str]) -> int:
         from pipeline.stages.ui import ui
 
         return ui(overrides)
-    if any(o.split("=")[0] in HYDRA_FLAGS for o in overrides):
-        return _through_hydra(overrides)
-    if any(flag in overrides for flag in MULTIRUN):
-        if command != "train":
-            raise ConfigError(f"{command} -m: only train runs many times. Leave -m out.")
-        return _through_hydra(overrides)
-    unknown = [o for o in overrides if o.startswith("-") and not o.startswith("--config")]
+    flags = [o for o in overrides if o.startswith("-")]
+    unknown = [flag for flag in flags if flag.split("=")[0] not in (*HYDRA_FLAGS, *MULTIRUN)]
     if unknown:
         raise ConfigError(f"{unknown[0]}: unknown flag. Settings are key=value; see pipeline --help")
+    many = any(flag in MULTIRUN for flag in flags)
+    if many and command != "train":
+        raise ConfigError(f"{command} -m: only train runs many times. Leave -m out.")
+    others = [flag for flag in flags if flag not in MULTIRUN]
+    if many and others:
+        raise ConfigError(f"{others[0]}: does not go together with -m. Leave one of the two out.")
+    if flags:
+        # Hydra's parser takes no settings after a flag that stands between them.
+        plain = [o for o in overrides if o not in MULTIRUN]
+        return _through_hydra([*plain, "-m"] if many else plain)
     return COMMANDS[command](overrides)
 
 
@@ -115,7 +120,10 @@ def _preprocess(overrides: Sequence[str]) -> int:
 
 
 def _train(overrides: Sequence[str]) -> int:
-    _composed(overrides)  # a mistake is told before Hydra makes a folder for the run
+    settings, _, root = _composed(overrides)
+    from pipeline.stages.train import check
+
+    check(settings, root=root)  # a mistake is told before Hydra makes a folder for the run
     return _through_hydra(overrides)
 
 

@@ -25,12 +25,7 @@ def locate(target: str, *, kind: type | None, allow: Sequence[str] = (), key: st
     kind: the class it must derive from; None asks only for a class with ``__call__``.
     Raises `ConfigError` for a path outside the allow-list, one that does not exist, or another kind.
     """
-    allowed = (*ALLOWED, *allow)
-    if not _inside(target, allowed):
-        raise ConfigError(
-            f"{key}={target}: outside the allowed packages ({', '.join(allowed)}). "
-            f"If you trust it, add its package: allow_targets=[{target.split('.')[0]}]"
-        )
+    check_allowed(target, allow=allow, key=key)
     found = _import(target, key)
     home = getattr(found, "__module__", "") or ""
     factory = inspect.isfunction(found) and _inside(home, (FACTORIES,)) and kind is not None
@@ -38,11 +33,22 @@ def locate(target: str, *, kind: type | None, allow: Sequence[str] = (), key: st
     if not (factory or fits):
         wanted = f"a subclass of {kind.__name__}" if kind else "a class whose objects can be called"
         raise ConfigError(f"{key}={target}: must be {wanted}, and is {_described(found)}.")
-    if not _inside(home, allowed):
+    if not _inside(home, (*ALLOWED, *allow)):
         raise ConfigError(
-            f"{key}={target}: comes from {home}, outside the allowed packages ({', '.join(allowed)})."
+            f"{key}={target}: comes from {home}, outside the allowed packages "
+            f"({', '.join((*ALLOWED, *allow))}). Name a class of one of them."
         )
     return found
+
+
+def check_allowed(target: str, *, allow: Sequence[str], key: str) -> None:
+    """Raise `ConfigError` for a path outside the allow-list; nothing is imported."""
+    allowed = (*ALLOWED, *allow)
+    if not _inside(target, allowed):
+        raise ConfigError(
+            f"{key}={target}: outside the allowed packages ({', '.join(allowed)}). "
+            f"If you trust it, add its package: allow_targets=[{target.split('.')[0]}]"
+        )
 
 
 def build(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Set
 
 from pipeline.config import schema
 from pipeline.config.augment_schema import Compose, Erase, Identity
+from pipeline.config.guard import check_allowed
 from pipeline.config.schema import Settings
 from pipeline.errors import ConfigError
 
@@ -17,6 +18,9 @@ def check_rules(settings: Settings, *, explicit: Set[str] = frozenset()) -> None
 
     explicit: the keys a person set for this run (``model.width``, or ``activation`` for a group).
     """
+    for name in ("augment", "model", "activation", "loss", "optimizer"):
+        target = getattr(settings, name).target
+        check_allowed(target, allow=settings.allow_targets, key=f"{name}._target_")
     mistakes = list(_contradictions(settings))
     for keys, ineffective, why in _EFFECTS:
         touched = sorted(k for k in explicit if k in keys or k.split(".")[0] in keys)

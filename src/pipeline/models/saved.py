@@ -20,7 +20,7 @@ from torch import nn
 
 from pipeline.config import validate
 from pipeline.config.schema import Settings
-from pipeline.errors import ModelError
+from pipeline.errors import ConfigError, ModelError
 from pipeline.models.build import Architecture, build_network
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -99,7 +99,9 @@ def load_model(folder: Path) -> SavedModel:
             data_sha256=told["data_sha256"],
             weights_sha256=digest,
         )
-    except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except ConfigError as error:
+        raise ModelError(f"{folder / DESCRIPTION}: {error} {way_out}") from error
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: weights and description do not fit ({error}). {way_out}") from error
 
 

@@ -49,18 +49,21 @@ def _read(name: str, root: Path) -> ModelReport:
         raise DataError(
             f"{folder}: not valid JSON ({error}). Evaluate again: pipeline evaluate name={name}"
         ) from error
-    summary = told["summary"]
+    try:
+        summary, settings = told["summary"], dict(_flat(told["settings"]))
+        size = {"model/num_parameters": summary["parameters"], "train/duration_s": summary["seconds"]}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{root / 'models' / name / 'model.json'}: not a model's description ({error!r}). "
+            f"Train it again: pipeline train name={name}"
+        ) from error
     return ModelReport(
         name=name,
-        metrics={
-            **metrics,
-            "model/num_parameters": summary["parameters"],
-            "train/duration_s": summary["seconds"],
-        },
+        metrics={**metrics, **size},
         history=read_history_csv(folder / "history.csv") if (folder / "history.csv").is_file() else (),
         pictures={path.stem: path.read_bytes() for path in sorted(folder.glob("*.png"))},
         generalization=_rows(folder / "generalization.csv"),
-        settings=dict(_flat(told["settings"])),
+        settings=settings,
         commands=[f"pipeline train name={name} …", f"pipeline evaluate name={name}", "pipeline report"],
     )
 

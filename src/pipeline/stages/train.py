@@ -13,11 +13,11 @@ import numpy as np
 
 from pipeline.config import Settings
 from pipeline.data.batches import standardisation
-from pipeline.data.store import load_prepared
+from pipeline.data.store import load_card, load_prepared
 from pipeline.evaluation.tables import write_history_csv
 from pipeline.models.build import Architecture, build_network, count_parameters
 from pipeline.models.saved import save_model
-from pipeline.records import Prepared
+from pipeline.records import DataCard, Prepared
 from pipeline.reporting import learning_curves
 from pipeline.reporting.style import save_png
 from pipeline.stages import provenance
@@ -28,6 +28,12 @@ from pipeline.training.progress import print_epoch
 from pipeline.training.recorder import Observer
 
 
+def check(settings: Settings, *, root: Path) -> None:
+    """Raise what `train` would, as far as that shows without reading images: missing data, a wrong network."""
+    card = load_card(root / "data" / "processed" / settings.data.name)
+    build_network(_architecture(settings, card), seed=settings.seed)
+
+
 def train(settings: Settings, values: Mapping[str, Any], *, root: Path, output: Path) -> float:
     """Train one model and return its val/loss at the kept epoch.
 
@@ -35,7 +41,7 @@ def train(settings: Settings, values: Mapping[str, Any], *, root: Path, output: 
     and ``results/`` are written (the root; in a sweep the folder of the job).
     """
     prepared = load_prepared(root / "data" / "processed" / settings.data.name)
-    network = build_network(_architecture(settings, prepared), seed=settings.seed)
+    network = build_network(_architecture(settings, prepared.card), seed=settings.seed)
     parameters = count_parameters(network)
     if not is_main_process():
         result = fit(network, prepared, settings=settings, resume=SharedFolder())
@@ -60,13 +66,13 @@ def train(settings: Settings, values: Mapping[str, Any], *, root: Path, output: 
     return kept["val/loss"]
 
 
-def _architecture(settings: Settings, prepared: Prepared) -> Architecture:
+def _architecture(settings: Settings, card: DataCard) -> Architecture:
     return Architecture(
         model=settings.model,
         activation=settings.activation,
         init=settings.init,
-        input_shape=prepared.card.image_shape,
-        num_classes=prepared.card.num_classes,
+        input_shape=card.image_shape,
+        num_classes=card.num_classes,
         allow_targets=settings.allow_targets,
     )
 

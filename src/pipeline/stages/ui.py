@@ -41,7 +41,7 @@ def _port(arguments: Sequence[str]) -> int:
         key, _, value = argument.partition("=")
         if key != "port":
             raise ConfigError(f"{argument}: ui knows only port=<number>, for example port=5001")
-        if not value.isdigit() or not 1024 <= int(value) <= 65535:
+        if not (value.isascii() and value.isdigit()) or not 1024 <= int(value) <= 65535:
             raise ConfigError(
                 f"port={value}: must be a whole number from 1024 to 65535. Leave it out for 5000."
             )

@@ -1,0 +1,287 @@
+"""The command line: a mistake is one message, a nonzero exit code, and nothing on the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save
+
+from pipeline import cli
+from pipeline.config import compose
+from pipeline.models.build import Architecture, build_network
+from pipeline.models.saved import save_model
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+
+def _tree(root: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of every file and folder."""
+    paths = sorted(root.rglob("*"))
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
+
+
+def _refused(
+    line: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    """Run a command that must fail; return its exit code and the message, checked for its form."""
+    before = _tree(root)
+    monkeypatch.setattr(sys, "argv", ["pipeline", *line.split(" ")])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # main sets it; here it is put back
+    code = cli.main()
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert told.err.count("error: ") == 1
+    assert "Traceback" not in told.out + told.err
+    assert all(text.startswith("  ") for text in told.err.splitlines()[1:]), "one message"
+    assert _tree(root) == before
+    return code, told.err
+
+
+# id: (command line, exit code, words of the message)
+BAD: dict[str, tuple[str, int, list[str]]] = {
+    "unknown_command": ("trian", 2, ["trian: unknown command", "Did you mean train?"]),
+    "unknown_flag": ("train --fast", 2, ["--fast: unknown flag", "pipeline --help"]),
+    "unknown_flag_of_a_sweep": ("train -m --fast", 2, ["--fast: unknown flag"]),
+    "flag_of_hydra_that_would_leave_conf": ("train --config-name=x", 2, ["--config-name=x: unknown flag"]),
+    "many_evaluations": ("evaluate -m", 2, ["evaluate -m", "only train", "Leave -m out"]),
+    "unknown_option_of_a_sweep": ("train -m model=mlpp", 2, ["model=mlpp", "Did you mean model=mlp?"]),
+    "flag_between_settings": ("train seed=1 -m model=mlpp,cnn", 2, ["model=mlpp", "Did you mean model=mlp?"]),
+    "two_modes": ("train --cfg job -m", 2, ["--cfg: does not go together with -m", "Leave one"]),
+    "unknown_key": ("train model.widht=3", 2, ["model.widht: unknown key", "Did you mean model.width?"]),
+    "not_a_setting": ("train model.width", 2, ["model.width", "missing EQUAL"]),
+    "dropout_2": ("train model.dropout=2", 2, ["model.dropout=2: must be less than 1"]),
+    "rate_nan": ("train optimizer.learning_rate=nan", 2, ["must be a finite number"]),
+    "name_upwards": ("train name=../../x", 2, ["name=../../x: must be"]),
+    "without_effect": ("train model=gru activation=gelu", 2, ["activation", "no effect"]),
+    "two_mistakes": ("train seed=-1 model.dropout=2", 2, ["seed=-1", "\n  seed=-1"]),
+    "target_of_a_stranger": ("train model._target_=os.system", 2, ["outside the allowed packages"]),
+    "target_that_is_no_network": (
+        "train model._target_=torch.optim.SGD",
+        2,
+        ["must be a subclass of Module"],
+    ),
+    "network_too_deep": ("train model=cnn model.depth=9", 2, ["model.depth: 9 is too deep", "model.depth=3"]),
+    "train_unprepared": ("train data=kmnist", 1, ["kmnist", "pipeline preprocess data=kmnist"]),
+    "evaluate_nothing": ("evaluate name=absent", 1, ["absent", "pipeline train name=absent"]),
+    "evaluate_upwards": ("evaluate name=../x", 2, ["name=../x: must be"]),
+    "download_a_folder": (
+        "download data=image_folder data.path=x",
+        2,
+        ["nothing to download", "pipeline preprocess data=image_folder"],
+    ),
+    "preprocess_without_raw": ("preprocess data=kmnist", 1, ["kmnist", "pipeline download"]),
+    "preprocess_no_folder": ("preprocess data=image_folder data.path=absent", 1, ["absent"]),
+    "preprocess_without_path": ("preprocess data=image_folder", 2, ["data.path: missing", "data.path="]),
+    "report_nothing": ("report", 1, ["no model has results yet", "pipeline train"]),
+    "report_one_without_results": ("report models=[mlp]", 1, ["mlp", "pipeline evaluate name=mlp"]),
+    "report_upwards": ("report models=[../x]", 2, ["models=[../x]", "models=[mlp,cnn]"]),
+    "report_none": ("report models=[]", 2, ["models=[]", "models=[mlp,cnn]"]),
+    "report_other_key": ("report name=mlp", 2, ["name=mlp", "knows only models="]),
+    "port_text": ("ui port=abc", 2, ["port=abc", "1024 to 65535", "Leave it out"]),
+    "port_of_the_system": ("ui port=80", 2, ["port=80", "1024 to 65535"]),
+    "port_superscript": ("ui port=5000²", 2, ["port=5000²", "1024 to 65535"]),
+    "ui_other_key": ("ui prot=5000", 2, ["prot=5000", "port="]),
+    "ui_without_a_record": ("ui", 1, ["mlflow.db", "no runs are recorded", "pipeline train"]),
+}
+
+
+@pytest.mark.parametrize(("line", "code", "words"), [pytest.param(*case, id=i) for i, case in BAD.items()])
+def test_a_bad_command_line_is_one_message_and_changes_nothing(
+    line: str,
+    code: int,
+    words: list[str],
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found, message = _refused(line, project, monkeypatch, capsys)
+    assert found == code
+    assert [word for word in words if word not in message] == [], message
+
+
+@pytest.mark.parametrize(
+    "command", ["download", "preprocess", "train", "train -m seed=1,2", "evaluate", "report", "ui"]
+)
+def test_outside_of_a_project_the_way_there_is_told(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, message = _refused(command, tmp_path, monkeypatch, capsys)
+    assert code == 2
+    assert "No conf/config.yaml" in message
+    assert "cd" in message
+
+
+def test_training_without_prepared_data_tells_the_command_that_prepares(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(project / "data")
+    code, message = _refused("train", project, monkeypatch, capsys)
+    assert code == 1
+    assert "pipeline preprocess data=mnist" in message
+
+
+# --- damaged models ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(project: Path) -> Path:
+    """The folder of a small untrained model that `evaluate` accepts."""
+    overrides = ["model.width=4", "model.depth=1"]
+    settings, values = compose(overrides, root=project)
+    architecture = Architecture(
+        model=settings.model,
+        activation=settings.activation,
+        init=settings.init,
+        input_shape=(1, 28, 28),
+        num_classes=10,
+    )
+    description = {
+        "settings": values,
+        "data_sha256": "0",
+        "input_shape": [1, 28, 28],
+        "class_names": list("0123456789"),
+        "mean": [0.13],
+        "std": [0.31],
+        "summary": {},
+    }
+    save_model(project / "models" / "mlp", build_network(architecture, seed=0), description)
+    return project / "models" / "mlp"
+
+
+def _edit(folder: Path, **changes: object) -> None:
+    told = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**told, **changes}))
+
+
+def _resign(folder: Path) -> None:
+    """Put the digest of the present weights into the description."""
+    import hashlib
+
+    _edit(folder, weights_sha256=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest())
+
+
+def _settings_with(folder: Path, section: str, **changes: object) -> None:
+    settings = json.loads((folder / "model.json").read_text())["settings"]
+    _edit(folder, settings={**settings, section: {**settings[section], **changes}})
+
+
+def _flip_a_byte(folder: Path) -> None:
+    blob = bytearray((folder / "model.safetensors").read_bytes())
+    blob[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(blob)
+
+
+def _other_weights(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(save({}))
+    _resign(folder)
+
+
+def _no_safetensors(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"\xff" * 64)
+    _resign(folder)
+
+
+DAMAGES = {
+    "description_missing": lambda f: (f / "model.json").unlink(),
+    "weights_missing": lambda f: (f / "model.safetensors").unlink(),
+    "description_cut": lambda f: (f / "model.json").write_text((f / "model.json").read_text()[:50]),
+    "description_empty": lambda f: (f / "model.json").write_bytes(b""),
+    "description_not_text": lambda f: (f / "model.json").write_bytes(b"\xff\xfe\x00"),
+    "description_a_list": lambda f: (f / "model.json").write_text("[]"),
+    "description_without_keys": lambda f: (f / "model.json").write_text("{}"),
+    "settings_text": lambda f: _edit(f, settings="mlp"),
+    "settings_null": lambda f: _edit(f, settings=None),
+    "shape_text": lambda f: _edit(f, input_shape="1x28x28"),
+    "shape_null": lambda f: _edit(f, input_shape=None),
+    "other_width": lambda f: _settings_with(f, "model", width=5),
+    "bad_width": lambda f: _settings_with(f, "model", width=-5),
+    "stranger_as_model": lambda f: _settings_with(f, "model", _target_="os.system"),
+    "digest_null": lambda f: _edit(f, weights_sha256=None),
+    "weights_flipped": _flip_a_byte,
+    "weights_cut": lambda f: (f / "model.safetensors").write_bytes(b""),
+    "weights_of_another_network": _other_weights,
+    "weights_not_safetensors": _no_safetensors,
+}
+
+
+@pytest.mark.parametrize("damage", [pytest.param(damage, id=name) for name, damage in DAMAGES.items()])
+def test_a_damaged_model_is_one_message(
+    damage: object, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert callable(damage)
+    damage(model)
+    code, message = _refused("evaluate", model.parents[1], monkeypatch, capsys)
+    assert code == 1
+    assert str(model) in message
+    assert "pipeline train name=mlp" in message
+
+
+def test_the_undamaged_model_is_evaluated(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "evaluate tracking=none evaluation.corruptions=[] evaluation.other_sets=[] evaluation.num_resamples=100"
+    monkeypatch.setattr(sys, "argv", ["pipeline", *line.split(" ")])
+    assert cli.main() == 0
+    assert "test accuracy" in capsys.readouterr().out
+    assert (model.parents[1] / "results" / "mlp" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        pytest.param("results/mlp/metrics.json", "{", id="metrics_cut"),
+        pytest.param("models/mlp/model.json", "{", id="description_cut"),
+        pytest.param("models/mlp/model.json", "{}", id="description_without_keys"),
+        pytest.param("models/mlp/model.json", "[]", id="description_a_list"),
+    ],
+)
+def test_a_report_on_damaged_files_is_one_message(
+    file: str, content: str, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = model.parents[1]
+    (root / "results" / "mlp").mkdir(parents=True)
+    (root / "results" / "mlp" / "metrics.json").write_text("{}")
+    (root / file).write_text(content)
+    code, message = _refused("report", root, monkeypatch, capsys)
+    assert code == 1
+    assert "name=mlp" in message
+
+
+# --- real processes ---------------------------------------------------------------------------------
+
+
+def _process(code: list[str], root: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    command = [sys.executable, *code]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_module_and_the_command_give_the_same_help(tmp_path: Path) -> None:
+    as_module = _process(["-m", "pipeline", "--help"], tmp_path)
+    script = "import sys; from pipeline.cli import main; sys.argv = ['pipeline', '--help']; sys.exit(main())"
+    as_command = _process(["-c", script], tmp_path)
+    assert as_module.returncode == as_command.returncode == 0
+    assert as_module.stdout == as_command.stdout == cli.HELP
+    assert as_module.stderr == as_command.stderr == ""
+
+
+def test_help_names_every_command_and_group() -> None:
+    groups = {path.name for path in (SOURCE.parent / "conf").iterdir() if path.is_dir()}
+    words = set(cli.HELP.split())
+    assert set(cli.COMMANDS) | groups <= words
+
+
+def test_a_mistake_ends_a_process_with_its_code(project: Path) -> None:
+    before = _tree(project)
+    done = _process(["-m", "pipeline", "train", "model.dropout=2"], project)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "error: model.dropout=2: must be less than 1 (conf/ has model.dropout=0.2)\n"
+    assert _tree(project) == before
