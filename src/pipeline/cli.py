@@ -91,6 +91,10 @@ def _run(command: str, overrides: Sequence[str]) -> int:
     if flags:
         # Hydra's parser takes no settings after a flag that stands between them.
         plain = [o for o in overrides if o not in MULTIRUN]
+        if many:
+            from pipeline.config import check_sweep, find_root
+
+            check_sweep(plain, root=find_root())
         return _through_hydra([*plain, "-m"] if many else plain)
     return COMMANDS[command](overrides)
 

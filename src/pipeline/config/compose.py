@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,28 @@ def compose(overrides: Sequence[str], *, root: Path) -> tuple[Settings, dict[str
         return settle(values, overrides), values
     except ConfigError as error:
         raise ConfigError(_with_defaults(str(error), overrides, root)) from error
+
+
+def check_sweep(overrides: Sequence[str], *, root: Path, most: int = 30) -> None:
+    """Validate the values of a multirun before its first run: each once, the other sweeps at their first.
+
+    most: how many values of one override are looked at; of continuous sweeps (``interval``) none is.
+    Raises `ConfigError` as `compose` does.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError(explain(error, overrides, root)) from error
+    fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+    swept = [o for o in parsed if o.is_discrete_sweep()]
+    values = {o.get_key_element(): list(islice(o.sweep_string_iterator(), most)) for o in swept}
+    first = {key: texts[0] for key, texts in values.items() if texts}
+    for key, texts in values.items():
+        for text in texts:
+            compose([*fixed, *(f"{k}={v}" for k, v in {**first, key: text}.items())], root=root)
 
 
 def settle(values: Mapping[str, Any], overrides: Sequence[str]) -> Settings:
