@@ -52,6 +52,7 @@ BAD: dict[str, tuple[str, int, list[str]]] = {
     "many_evaluations": ("evaluate -m", 2, ["evaluate -m", "only train", "Leave -m out"]),
     "unknown_option_of_a_sweep": ("train -m model=mlpp", 2, ["model=mlpp", "Did you mean model=mlp?"]),
     "flag_between_settings": ("train seed=1 -m model.width", 2, ["model.width", "missing EQUAL"]),
+    "bad_value_in_a_sweep": ("train -m model=mlpp,cnn", 2, ["model=mlpp", "Did you mean model=mlp?"]),
     "two_modes": ("train --cfg job -m", 2, ["--cfg: does not go together with -m", "Leave one"]),
     "unknown_key": ("train model.widht=3", 2, ["model.widht: unknown key", "Did you mean model.width?"]),
     "not_a_setting": ("train model.width", 2, ["model.width", "missing EQUAL"]),
