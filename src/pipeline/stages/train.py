@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.config import Settings
 from pipeline.data.batches import standardisation
 from pipeline.data.store import load_card, load_prepared
+from pipeline.errors import TrainingError
 from pipeline.evaluation.tables import write_history_csv
 from pipeline.models.build import Architecture, build_network, count_parameters
 from pipeline.models.saved import save_model
@@ -107,11 +108,14 @@ def _tracked(
 
 @contextmanager
 def _released(resume: ResumeFolder) -> Iterator[None]:
-    """After a failure the same command would fail again: its checkpoint is kept only for interrupts."""
+    """Keep the checkpoint for whoever resumes, but not after a divergence: that would come again."""
     try:
         yield
-    except Exception:
+    except TrainingError:
         resume.finish()
+        raise
+    except BaseException:  # a full disk, a lost device, Ctrl-C: nothing that was reached is lost
+        resume.release()
         raise
 
 
