@@ -25,7 +25,7 @@ bench: $(INSTALLED)  ## speed against peers, in the same run
 	$(BIN)/python benchmarks/versus_keras.py
 
 lock:  ## renew requirements.lock (needs uv)
-	uv pip compile --universal --python-version 3.11 --group dev --extra tensorboard pyproject.toml \
+	uv pip compile --universal --python-version 3.11 --group dev --extra tensorboard --extra slurm --extra postgres pyproject.toml \
 	  --no-header --no-annotate --upgrade -o requirements.lock
 
 clean:  ## remove the environment and everything the pipeline made, but not the record of runs

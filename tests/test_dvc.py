@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 # What a run shows or records, or a preset that stands above the groups: no stage depends on them.
-WITHOUT_EFFECT_ON_WEIGHTS = {"_self_", "tracking", "evaluation", "experiment", "debug"}
+WITHOUT_EFFECT_ON_WEIGHTS = {"_self_", "tracking", "evaluation", "experiment", "sweep", "debug"}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,8 @@ def pipeline() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def groups() -> set[str]:
     defaults = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())["defaults"]
-    return {next(iter(d)) if isinstance(d, dict) else d for d in defaults} - WITHOUT_EFFECT_ON_WEIGHTS
+    groups = {next(iter(d)) if isinstance(d, dict) else d for d in defaults}
+    return {g for g in groups if not g.startswith("override ")} - WITHOUT_EFFECT_ON_WEIGHTS
 
 
 def tracked_files(stage: dict[str, Any]) -> set[str]:

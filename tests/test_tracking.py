@@ -105,12 +105,13 @@ def test_an_interrupted_run_is_killed_and_goes_on_as_the_same_run(
 
     settings, values = compose(QUICK, root=project)
 
-    def interrupt(row: EpochRecord, *, max_epochs: int) -> None:
+    def interrupt(row: EpochRecord, *, max_epochs: int) -> str:
         if row.epoch == 1:
             raise KeyboardInterrupt
+        return ""
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "print_epoch", interrupt)
+        patch.setattr(stage, "epoch_line", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(settings, values, root=project, output=project)
     (run,) = runs(project)

@@ -19,7 +19,7 @@ pipeline <command> [group=option] [key=value] ...
 
   download     fetch a data set, every file checked against its official checksum
   preprocess   split it, measure it, fit two cheap baselines
-  train        train a model; -m trains one for each combination of values
+  train        train a model; -m sweeps: every combination of values, or n_trials=50 by Optuna
   evaluate     measure a trained model on the untouched test set and on other data
   report       write results/report.html
   ui           open the record of all runs (MLflow) on 127.0.0.1; port=5000
@@ -28,12 +28,13 @@ Examples
   pipeline train model=cnn optimizer=sgd optimizer.learning_rate=0.05
   pipeline train experiment=tutorial_cnn seed=1
   pipeline train -m model=mlp,cnn model.dropout=0.0,0.5
+  pipeline train -m sweep=regularization n_trials=50 n_jobs=2
   pipeline train debug=overfit_batch
   pipeline evaluate name=mlp
 
 Groups and their options are the folders and files of conf/:
   data augment model activation init loss penalty optimizer schedule trainer precision
-  tracking evaluation experiment debug
+  tracking evaluation experiment sweep debug
 `pipeline train --cfg job` prints the composed configuration and runs nothing.
 """
 
@@ -91,12 +92,58 @@ def _run(command: str, overrides: Sequence[str]) -> int:
     if flags:
         # Hydra's parser takes no settings after a flag that stands between them.
         plain = [o for o in overrides if o not in MULTIRUN]
-        if many:
-            from pipeline.config import check_sweep, find_root
-
-            check_sweep(plain, root=find_root())
-        return _through_hydra([*plain, "-m"] if many else plain)
+        return _sweep(plain) if many else _through_hydra(plain)
     return COMMANDS[command](overrides)
+
+
+def _sweep(overrides: Sequence[str]) -> int:
+    """Check every value of a multirun, then hand it to Hydra: nothing is written for a mistyped one."""
+    from pipeline.config import compose, find_root, sweep_options
+    from pipeline.sweep.space import parse_space
+
+    root = find_root()
+    overrides = _spelled_out(overrides)
+    of_hydra = [o for o in overrides if o.lstrip("+~").startswith(("hydra.", "hydra/"))]
+    own = [o for o in overrides if o not in of_hydra]
+    single = [o for o in own if not parse_space([o]).parameters]
+    options = sweep_options([*of_hydra, *single], root=root)
+    space = parse_space(
+        own, params=options["params"], conditions=options["conditions"], choices=options["choices"]
+    )
+    for tried in space.probes():
+        settings, _ = compose(tried, root=root)
+        _check_objective(settings.objective, options["direction"])
+    return _through_hydra([*of_hydra, *own, "-m"])
+
+
+SHORT_FORMS = ("n_trials", "n_jobs", "study_name", "storage")
+
+
+def _spelled_out(overrides: Sequence[str]) -> list[str]:
+    """``n_trials=50`` is ``hydra.sweeper.n_trials=50``; more than one job needs a launcher that can."""
+    found = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        found.append(f"hydra.sweeper.{override}" if key in SHORT_FORMS else override)
+        if key == "n_jobs" and not any(o.startswith("hydra/launcher=") for o in overrides) and value != "1":
+            found += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={value}"]
+    return found
+
+
+def _check_objective(objective: str | Sequence[str], direction: Any) -> None:
+    names = [objective] if isinstance(objective, str) else list(objective)
+    ways = [direction] if isinstance(direction, str) else list(direction)
+    if len(names) != len(ways):
+        raise ConfigError(
+            f"objective={objective}: has {len(names)} values, hydra.sweeper.direction={direction} has {len(ways)}. "
+            "Give one direction for each, for example hydra.sweeper.direction=[minimize,minimize]"
+        )
+    for name, way in zip(names, ways, strict=True):
+        better = "maximize" if name.endswith("accuracy") else "minimize"
+        if way != better:
+            raise ConfigError(
+                f"objective={name}: {way} seeks the worst. Set hydra.sweeper.direction={better}"
+            )
 
 
 def _composed(overrides: Sequence[str]) -> tuple[Any, dict[str, Any], Path]:
@@ -190,8 +237,8 @@ def _through_hydra(overrides: Sequence[str]) -> int:
     return 0
 
 
-def train_job(config: Any) -> float:
-    """Train one composed configuration; what Hydra's launchers call. Returns val/loss."""
+def train_job(config: Any) -> float | list[float]:
+    """Train one composed configuration; what Hydra's launchers call. Returns its objective."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
@@ -207,8 +254,9 @@ def train_job(config: Any) -> float:
     # Lightning starts the other processes of a distributed run with this process's command line.
     sys.argv = [sys.argv[0], "train", *(a for a in sys.argv[1:] if a != "train")]
     from pipeline.stages.train import train
+    from pipeline.sweep import current_trial
 
-    return train(settings, values, root=root, output=output)
+    return train(settings, values, root=root, output=output, trial=current_trial())
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {

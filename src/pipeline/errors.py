@@ -39,3 +39,11 @@ class TrainingError(PipelineError):
 
 class TrackingError(PipelineError):
     """The record of runs cannot be reached or written."""
+
+
+class SweepError(PipelineError):
+    """A sweep that cannot begin or go on: its storage, or too many failed trials."""
+
+
+class SpaceError(ConfigError, SweepError):
+    """A sweep's settings or overrides are wrong."""

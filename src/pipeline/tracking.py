@@ -200,6 +200,20 @@ class Tracker:
                 "Start its server, set MLFLOW_TRACKING_URI to another, or train with tracking=none."
             ) from error
 
+    def find_tagged(self, tags: Mapping[str, str]) -> str | None:
+        """Return the id of the first run that has all these tags, or None."""
+        query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        found = self._reached(
+            lambda: self.client.search_runs(
+                [self.experiment_id], query, order_by=["attributes.start_time ASC"], max_results=1
+            )
+        )
+        return str(found[0].info.run_id) if found else None
+
+    def reopen(self, run_id: str) -> Run:
+        """Return an existing run, to write more into it."""
+        return Run(self.client, run_id)
+
     def start(self, name: str, *, tags: Mapping[str, str], resume_id: str | None = None) -> Run:
         """Open a run, or go on with the one that a killed process left."""
         if resume_id is not None and self._exists(resume_id):

@@ -1,16 +1,16 @@
 """The schema of ``conf/``, its cross-field rules, and the guarded building of objects from it."""
 
-from pipeline.config.compose import check_sweep, compose, explicit_keys, find_root, settle
+from pipeline.config.compose import compose, explicit_keys, find_root, settle, sweep_options
 from pipeline.config.schema import Settings
 from pipeline.config.validate import nearest, validate
 
 __all__ = [
     "Settings",
-    "check_sweep",
     "compose",
     "explicit_keys",
     "find_root",
     "nearest",
     "settle",
+    "sweep_options",
     "validate",
 ]

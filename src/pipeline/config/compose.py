@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -44,26 +43,19 @@ def compose(overrides: Sequence[str], *, root: Path) -> tuple[Settings, dict[str
         raise ConfigError(_with_defaults(str(error), overrides, root)) from error
 
 
-def check_sweep(overrides: Sequence[str], *, root: Path, most: int = 30) -> None:
-    """Validate the values of a multirun before its first run: each once, the other sweeps at their first.
-
-    most: how many values of one override are looked at; of continuous sweeps (``interval``) none is.
-    Raises `ConfigError` as `compose` does.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+def sweep_options(overrides: Sequence[str], *, root: Path) -> dict[str, Any]:
+    """Return ``hydra.sweeper`` and the chosen option of each group (``choices``) under these overrides."""
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
+        config = _by_hydra(overrides, root, with_hydra=True)
+        sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error, overrides, root)) from error
-    fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
-    swept = [o for o in parsed if o.is_discrete_sweep()]
-    values = {o.get_key_element(): list(islice(o.sweep_string_iterator(), most)) for o in swept}
-    first = {key: texts[0] for key, texts in values.items() if texts}
-    for key, texts in values.items():
-        for text in texts:
-            compose([*fixed, *(f"{k}={v}" for k, v in {**first, key: text}.items())], root=root)
+    assert isinstance(sweeper, dict)
+    return {**sweeper, "choices": OmegaConf.to_container(config.hydra.runtime.choices)}
 
 
 def settle(values: Mapping[str, Any], overrides: Sequence[str]) -> Settings:
@@ -89,14 +81,14 @@ def _composed(overrides: Sequence[str], root: Path) -> dict[str, Any]:
     return _plain(config, resolve=True)
 
 
-def _by_hydra(overrides: Sequence[str], root: Path) -> Any:
+def _by_hydra(overrides: Sequence[str], root: Path, *, with_hydra: bool = False) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from yaml import YAMLError
 
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
         try:
-            return hydra_compose(CONFIG_NAME, overrides=list(overrides))
+            return hydra_compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=with_hydra)
         except YAMLError as error:
             told = " ".join(str(error).split())
             raise ConfigError(f"A file of conf/ is not valid YAML: {told}. Mend it at that line.") from error

@@ -338,6 +338,7 @@ class Tracking(Section):
     uri: str
     experiment: Name
     tensorboard: bool
+    model: bool | Literal["auto"]
 
 
 class Evaluation(Section):
@@ -351,12 +352,25 @@ class Evaluation(Section):
     num_mistakes: Annotated[int, Field(ge=1, le=100)]
 
 
+Objective = Literal[
+    "val/loss",
+    "val/accuracy",
+    "val/cross_entropy",
+    "train/loss",
+    "train/accuracy",
+    "train/cross_entropy",
+    "parameters",
+    "seconds",
+]
+
+
 class Settings(Section):
     """The whole configuration of a run, validated."""
 
     name: Name
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     allow_targets: list[str]
+    objective: Objective | Annotated[list[Objective], Field(min_length=1)]
     data: Idx | ImageFolder
     augment: Built
     model: Built

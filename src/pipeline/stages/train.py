@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,22 @@ from pipeline.errors import TrainingError
 from pipeline.evaluation.tables import write_history_csv
 from pipeline.models.build import Architecture, build_network, count_parameters
 from pipeline.models.saved import save_model
-from pipeline.records import DataCard, Prepared
+from pipeline.records import DataCard, EpochRecord, Prepared
 from pipeline.reporting import learning_curves
 from pipeline.reporting.style import save_png
 from pipeline.stages import provenance
+from pipeline.stages.sweep import STUDY, TRIAL, trial_tags
+from pipeline.sweep import RunningTrial
 from pipeline.tracking import MODEL_TAG, Run, TensorBoard, Tracker
 from pipeline.training.checkpoints import ResumeFolder, SharedFolder
 from pipeline.training.fit import FitResult, fit, is_main_process
-from pipeline.training.progress import print_epoch
+from pipeline.training.progress import epoch_line
 from pipeline.training.recorder import Observer
+
+log = logging.getLogger(__name__)
+
+# With each trial in Optuna: the run that recorded it.
+RUN_ID = "mlflow_run"
 
 
 def check(settings: Settings, *, root: Path) -> None:
@@ -35,36 +43,85 @@ def check(settings: Settings, *, root: Path) -> None:
     build_network(_architecture(settings, card), seed=settings.seed)
 
 
-def train(settings: Settings, values: Mapping[str, Any], *, root: Path, output: Path) -> float:
-    """Train one model and return its val/loss at the kept epoch.
+def train(
+    settings: Settings,
+    values: Mapping[str, Any],
+    *,
+    root: Path,
+    output: Path,
+    trial: RunningTrial | None = None,
+) -> float | list[float]:
+    """Train one model and return its objective at the kept epoch: one number, or a list of several.
 
     values: the resolved configuration, as recorded.  root: the project.  output: where ``models/``
-    and ``results/`` are written (the root; in a sweep the folder of the job).
+    and ``results/`` are written (the root; in a sweep the folder of the job).  trial: of the sweep
+    that this run belongs to; a pruned one leaves its history, but no model.
     """
-    prepared = load_prepared(root / "data" / "processed" / settings.data.name)
+    say: Callable[[str], None] = partial(print, flush=True) if trial is None else log.info
+    prepared = _prepared(root / "data" / "processed" / settings.data.name)
     network = build_network(_architecture(settings, prepared.card), seed=settings.seed)
     parameters = count_parameters(network)
     if not is_main_process():
         result = fit(network, prepared, settings=settings, resume=SharedFolder())
-        return _kept(result)["val/loss"]
-    print(f"{settings.name}: {parameters:,} parameters, {len(prepared.train):,} training images")
+        return _objective(settings, _kept(result), _summary(result, parameters=parameters))
+    say(f"{settings.name}: {parameters:,} parameters, {len(prepared.train):,} training images")
     resume = ResumeFolder(root / "checkpoints", provenance.resume_key(values, prepared.card))
-    with _tracked(settings, values, prepared, root=root, resume=resume) as run:
-        observers: list[Observer] = [partial(print_epoch, max_epochs=settings.trainer.max_epochs)]
+    with _tracked(settings, values, prepared, root=root, resume=resume, trial=trial) as run:
+        observers: list[Observer] = [lambda row: say(epoch_line(row, max_epochs=settings.trainer.max_epochs))]
         observers += [run.log_epoch] if run else []
         if settings.tracking.tensorboard:
             observers.append(TensorBoard(root / "outputs" / "tensorboard" / settings.name).log_epoch)
+        if trial:
+            observers.append(partial(_report, trial, settings))
         result = fit(network, prepared, settings=settings, observers=observers, resume=resume)
         summary = _summary(result, parameters=parameters)
-        digest, files = _write(settings, values, prepared, result, summary, output=output)
-        if run:
-            _record(run, settings, values, prepared, result, summary, digest=digest, files=files)
-    resume.finish()
+        if trial is None or not (trial.pruned or trial.lost):
+            digest, files = _write(settings, values, prepared, result, summary, output=output, trial=trial)
+            if run:
+                with_model = settings.tracking.model if settings.tracking.model != "auto" else trial is None
+                _record(
+                    run,
+                    settings,
+                    values,
+                    prepared,
+                    result,
+                    summary,
+                    digest=digest,
+                    files=files,
+                    model=with_model,
+                )
+        else:
+            _write_history(result, output / "results" / settings.name)
+    if trial is None or not trial.lost:
+        resume.finish()
+    else:
+        resume.release()  # the worker that has this trial now goes on from here
     kept = _kept(result)
-    print(
+    say(
         f"{settings.name}: val accuracy {kept['val/accuracy']:.2%}, in {summary['seconds']:.0f} s, models/{settings.name}/"
     )
-    return kept["val/loss"]
+    return _objective(settings, kept, summary)
+
+
+@cache
+def _prepared(folder: Path) -> Prepared:
+    """The data, read and checked once a process: a worker of a sweep trains on it many times."""
+    return load_prepared(folder)
+
+
+def _report(trial: RunningTrial, settings: Settings, row: EpochRecord) -> bool:
+    """Tell the sweep this epoch's objective; True when the trial is to stop."""
+    first = settings.objective if isinstance(settings.objective, str) else settings.objective[0]
+    value = row.metrics.get(first)
+    return False if value is None else trial.report(value, step=row.epoch + 1)
+
+
+def _objective(
+    settings: Settings, kept: Mapping[str, float], summary: Mapping[str, Any]
+) -> float | list[float]:
+    known = {**kept, "parameters": summary["parameters"], "seconds": summary["seconds"]}
+    wanted = settings.objective
+    return float(known[wanted]) if isinstance(wanted, str) else [float(known[name]) for name in wanted]
 
 
 def _architecture(settings: Settings, card: DataCard) -> Architecture:
@@ -80,17 +137,30 @@ def _architecture(settings: Settings, card: DataCard) -> Architecture:
 
 @contextmanager
 def _tracked(
-    settings: Settings, values: Mapping[str, Any], prepared: Prepared, *, root: Path, resume: ResumeFolder
+    settings: Settings,
+    values: Mapping[str, Any],
+    prepared: Prepared,
+    *,
+    root: Path,
+    resume: ResumeFolder,
+    trial: RunningTrial | None,
 ) -> Iterator[Run | None]:
     """A run that ends as FINISHED, FAILED or KILLED, whatever happens inside; None without tracking."""
     if not settings.tracking.enabled:
         with _released(resume):
             yield None
         return
-    tracker = Tracker(settings.tracking.uri, experiment=settings.tracking.experiment, root=root)
-    resume_id = resume.read_note().get("run_id") if resume.last else None
+    tracker = _tracker(settings.tracking.uri, settings.tracking.experiment, root)
     tags = provenance.tags(values, prepared.card, root=root)
-    run = tracker.start(settings.name, tags=tags, resume_id=resume_id)
+    if trial:
+        # The tags tell: a killed worker may have made the run and noted nothing.
+        own = trial_tags(trial)
+        resume_id = tracker.find_tagged({k: own[k] for k in (STUDY, TRIAL)})
+        run = tracker.start(f"{settings.name} {trial.number}", tags={**tags, **own}, resume_id=resume_id)
+        trial.note(RUN_ID, run.run_id)
+    else:
+        resume_id = resume.read_note().get("run_id")
+        run = tracker.start(settings.name, tags=tags, resume_id=resume_id)
     resume.write_note({"run_id": run.run_id})
     if resume_id is None:
         run.log_params(values)
@@ -98,12 +168,19 @@ def _tracked(
     try:
         with _released(resume):
             yield run
-        status = "FINISHED"
+        status = "KILLED" if trial and trial.pruned else "FINISHED"
     except Exception:
         status = "FAILED"
         raise
     finally:
-        run.finish(status)
+        if trial is None or not trial.lost:
+            run.finish(status)
+
+
+@cache
+def _tracker(uri: str, experiment: str, root: Path) -> Tracker:
+    """One connection a process and store: opening one costs more than a small trial."""
+    return Tracker(uri, experiment=experiment, root=root)
 
 
 @contextmanager
@@ -146,13 +223,14 @@ def _write(
     summary: Mapping[str, Any],
     *,
     output: Path,
+    trial: RunningTrial | None,
 ) -> tuple[str, list[Path]]:
     card = prepared.card
     results = output / "results" / settings.name
-    results.mkdir(parents=True, exist_ok=True)
-    history, curves = results / "history.csv", results / "learning_curves.png"
-    write_history_csv(history, result.history)
-    save_png(learning_curves.plot(result.history), curves)
+    files = [_write_history(result, results)]
+    if trial is None:  # the UI draws a trial's curves from its metrics
+        files.append(results / "learning_curves.png")
+        save_png(learning_curves.plot(result.history), files[-1])
     description = {
         "settings": dict(values),
         "data_sha256": provenance.data_sha256(card),
@@ -163,7 +241,14 @@ def _write(
         "summary": summary,
     }
     digest = save_model(output / "models" / settings.name, result.network, description)
-    return digest, [history, curves]
+    return digest, files
+
+
+def _write_history(result: FitResult, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "history.csv"
+    write_history_csv(path, result.history)
+    return path
 
 
 def _record(
@@ -176,6 +261,7 @@ def _record(
     *,
     digest: str,
     files: Sequence[Path],
+    model: bool,
 ) -> None:
     card = prepared.card
     run.set_tags({MODEL_TAG: digest, **{f"training.{key}": str(value) for key, value in summary.items()}})
@@ -190,6 +276,8 @@ def _record(
     )
     run.log_text(json.dumps(values, indent=2), "config.json")
     run.log_files(files)
+    if not model:
+        return
     shift, scale = standardisation(card.mean, card.std)
     example = (shift.numpy() + scale.numpy() * prepared.val.images[:4].astype(np.float32)).astype(np.float32)
     run.log_model(result.network, example, requirements=_requirements())

@@ -9,15 +9,14 @@ from pytorch_lightning.callbacks import RichProgressBar
 from pipeline.records import EpochRecord
 
 
-def print_epoch(row: EpochRecord, *, max_epochs: int) -> None:
-    """Print one epoch's numbers in one line."""
+def epoch_line(row: EpochRecord, *, max_epochs: int) -> str:
+    """Return one epoch's numbers in one line."""
     m = row.metrics
-    print(
+    return (
         f"epoch {row.epoch + 1:>3}/{max_epochs}"
         f"   train loss {m['train/loss']:.4f}  accuracy {m['train/accuracy']:7.2%}"
         f"   val loss {m['val/loss']:.4f}  accuracy {m['val/accuracy']:7.2%}"
-        f"   rate {m['learning_rate']:.2g}   {m['time/images_per_s']:,.0f} images/s",
-        flush=True,
+        f"   rate {m['learning_rate']:.2g}   {m['time/images_per_s']:,.0f} images/s"
     )
 
 

@@ -14,13 +14,13 @@ from torch import Tensor
 from pipeline.errors import TrainingError
 from pipeline.records import EpochRecord
 
-Observer = Callable[[EpochRecord], None]
+Observer = Callable[[EpochRecord], bool | None]
 
 
 class Recorder(lightning.Callback):
     """Collects the numbers of every epoch, and the weights that are to be kept.
 
-    observers are called on the main process only, once an epoch.
+    observers are called on the main process only, once an epoch; one that returns True ends the training.
     keep: ``last``, or ``best`` for the weights of the epoch with the lowest val/loss.
     Raises `TrainingError` after recording when a number is not finite.
     """
@@ -57,10 +57,10 @@ class Recorder(lightning.Callback):
         if self.keep == "best" and lowest is row:
             self.best_epoch = row.epoch
             self.best_weights = copy.deepcopy(_on_cpu(module.network.state_dict()))
-        if trainer.is_global_zero:
-            for observer in self.observers:
-                observer(row)
+        asked = [observer(row) for observer in self.observers] if trainer.is_global_zero else []
         self._refuse_non_finite(row)
+        if trainer.strategy.reduce_boolean_decision(any(asked), all=False):
+            trainer.should_stop = True
 
     def _refuse_non_finite(self, row: EpochRecord) -> None:
         lost = [n for n in ("train/objective", "train/loss", "val/loss") if not math.isfinite(row.metrics[n])]

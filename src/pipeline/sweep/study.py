@@ -1,0 +1,220 @@
+"""A study in its storage: opened safely by many at once, with samplers and pruners by name."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from filelock import FileLock, Timeout
+
+from pipeline.errors import SpaceError, SweepError
+from pipeline.sweep.tickets import Tickets
+
+DEFAULT_STORAGE = "sqlite:///optuna.db"
+SPACE, FOLDER = "pipeline:space", "pipeline:folder"
+
+_SAMPLERS = {
+    "tpe": "TPESampler",
+    "random": "RandomSampler",
+    "cmaes": "CmaEsSampler",
+    "nsgaii": "NSGAIISampler",
+    "nsgaiii": "NSGAIIISampler",
+    "gp": "GPSampler",
+    "qmc": "QMCSampler",
+}
+_PRUNERS = {
+    "median": "MedianPruner",
+    "percentile": "PercentilePruner",
+    "successive_halving": "SuccessiveHalvingPruner",
+    "hyperband": "HyperbandPruner",
+    "threshold": "ThresholdPruner",
+    "wilcoxon": "WilcoxonPruner",
+}
+MULTI_OBJECTIVE_SAMPLERS = ("tpe", "random", "nsgaii", "nsgaiii", "gp", "qmc", "grid")
+
+
+def build_sampler(options: Mapping[str, Any], *, number: int) -> optuna.samplers.BaseSampler:
+    """Return the sampler for one trial.
+
+    A fixed seed replays the same points after a resume; so each trial's seed comes from the given
+    one and the trial's number, and is the same whichever process runs it.
+    """
+    name, rest = _named(options, {**_SAMPLERS, "grid": "RandomSampler"}, "hydra/sweeper/sampler")
+    seed = rest.pop("seed", None)
+    if name in ("gp", "cmaes", "qmc"):
+        rest.setdefault("warn_independent_sampling", False)
+    made = getattr(optuna.samplers, {**_SAMPLERS, "grid": "RandomSampler"}[name])
+    derived = (
+        None if seed is None else int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4])
+    )
+    # QMC's points are one sequence: its seed scrambles the whole of it and must stay the same.
+    return _built(made, {**rest, "seed": seed if name == "qmc" else derived}, f"hydra/sweeper/sampler={name}")
+
+
+def build_pruner(options: Mapping[str, Any]) -> optuna.pruners.BasePruner:
+    """Return the pruner; with ``patience`` it waits until a trial has not improved for that many reports."""
+    name, rest = _named(options, {**_PRUNERS, "none": ""}, "hydra/sweeper/pruner")
+    patience = rest.pop("patience", None)
+    if name == "none":
+        return optuna.pruners.NopPruner()
+    pruner = _built(getattr(optuna.pruners, _PRUNERS[name]), rest, f"hydra/sweeper/pruner={name}")
+    return optuna.pruners.PatientPruner(pruner, patience=patience) if patience else pruner
+
+
+def _named(options: Mapping[str, Any], known: Mapping[str, str], group: str) -> tuple[str, dict[str, Any]]:
+    rest = dict(options)
+    name = rest.pop("name", None)
+    if name not in known:
+        raise SpaceError(f"{group}={name}: unknown. Known are {', '.join(sorted(known))}.")
+    return name, rest
+
+
+def _built(kind: Any, options: Mapping[str, Any], key: str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return kind(**options)
+    except (TypeError, ValueError) as error:
+        raise SpaceError(f"{key}: {' '.join(str(error).split())}. Change that option.") from error
+
+
+@dataclass(frozen=True)
+class Database:
+    """A study's database: Optuna's view of it, and the connection itself for the tickets."""
+
+    storage: optuna.storages.BaseStorage
+    engine: sqlalchemy.Engine
+
+
+def open_storage(url: str) -> Database:
+    """Connect to a study's database, making its schema once, however many processes begin together.
+
+    Raises `SweepError` where it cannot be reached or is of a kind that loses trials.
+    """
+    if "://" not in url:
+        raise SpaceError(f"storage={url}: must be a database URL, for example {DEFAULT_STORAGE}")
+    quiet()
+    with _schema_lock(url):
+        for attempt in range(5):
+            try:
+                storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+                Tickets(storage.engine, "", lease=1.0).make_table()
+                return Database(optuna.storages.get_storage(storage), storage.engine)
+            except sqlalchemy.exc.OperationalError as error:
+                told = str(error.orig or error).strip().splitlines()[0]
+                raise SweepError(
+                    f"storage={_safe(url)}: cannot be reached: {told}. Start its server, or correct the URL."
+                ) from error
+            except (sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError):
+                if attempt == 4:  # another machine makes the schema at this moment
+                    raise
+                time.sleep(1.0 + attempt)
+            except (ImportError, sqlalchemy.exc.ArgumentError) as error:
+                way_out = (
+                    'pip install "psycopg2-binary>=2.9"' if "postgres" in url else f"use {DEFAULT_STORAGE}"
+                )
+                raise SweepError(
+                    f"storage={_safe(url)}: {str(error).splitlines()[0]}. Its driver is missing: {way_out}"
+                ) from error
+    raise AssertionError
+
+
+def quiet() -> None:
+    """Optuna's own line for every trial is replaced by ours."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", message=".*is already reported.*")  # an epoch after a resume
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 120}}
+    return {"pool_pre_ping": True, "pool_size": 2}
+
+
+@contextlib.contextmanager
+def _schema_lock(url: str) -> Iterator[None]:
+    """One process at a time where the database is a file of this machine."""
+    if not url.startswith("sqlite:///"):
+        yield
+        return
+    path = Path(url.removeprefix("sqlite:///"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=300):
+            yield
+    except (OSError, Timeout) as error:
+        raise SweepError(f"storage={url}: {error}. Name a folder that can be written.") from error
+
+
+def _safe(url: str) -> str:
+    """The URL without its password."""
+    return str(sqlalchemy.engine.make_url(url))
+
+
+def study_name_for(signature: Mapping[str, Any], directions: list[str], prefix: str) -> str:
+    """Return a name that the same command gives again: the preset and a hash of the search."""
+    digest = hashlib.sha256(json.dumps([signature, directions], sort_keys=True).encode()).hexdigest()
+    return f"{prefix}-{digest[:8]}"
+
+
+def open_study(
+    database: Database,
+    name: str,
+    *,
+    directions: list[str],
+    signature: Mapping[str, Any],
+    folder: str,
+) -> optuna.Study:
+    """Create a study, or go on with it. Raises `SweepError` where it has another search space or direction."""
+    study = optuna.create_study(
+        storage=database.storage,
+        study_name=name,
+        directions=[optuna.study.StudyDirection[d.upper()] for d in directions],
+        load_if_exists=True,
+    )
+    had = [d.name.lower() for d in study.directions]
+    if had != directions:
+        raise SweepError(
+            f"study_name={name}: this study has direction={had}, not {directions}. Name another study."
+        )
+    known = study.user_attrs
+    if SPACE not in known and study.get_trials(deepcopy=False):
+        raise SpaceError(f"study_name={name}: was made by another program. Name another study.")
+    if SPACE in known and known[SPACE] != json.loads(json.dumps(signature)):
+        raise SpaceError(f"study_name={name}: {_difference(known[SPACE], signature)}. Name another study.")
+    if SPACE not in known:
+        study.set_user_attr(FOLDER, folder)
+        study.set_user_attr(SPACE, dict(signature))
+    return study
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    had, has = old["parameters"], new["parameters"]
+    for key in sorted({*had, *has}):
+        if key not in has:
+            return f"this study sweeps {key} too"
+        if key not in had:
+            return f"this study does not sweep {key}"
+        if had[key] != json.loads(json.dumps(has[key])):
+            return f"this study has another search space for {key}"
+    gone = sorted(set(old["fixed"]) ^ set(new["fixed"]))
+    return f"this study was made with other overrides ({', '.join(gone)})"
+
+
+def load_study(database: Database, name: str, **parts: Any) -> optuna.Study:
+    """Return an existing study. Raises `SweepError` with the names that exist where there is none."""
+    try:
+        return optuna.load_study(study_name=name, storage=database.storage, **parts)
+    except KeyError as error:
+        names = ", ".join(optuna.get_all_study_names(database.storage)) or "none"
+        raise SpaceError(f"study={name}: there is no such study. Known are: {names}.") from error

@@ -1,0 +1,127 @@
+"""Tickets: every row claimed once at a time, freed when its worker is gone, done once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sql
+
+from pipeline.sweep.tickets import Tickets
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'tickets.db'}"
+
+
+def tickets(url: str, *, lease: float = 60.0, study: str = "s") -> Tickets:
+    engine = sql.create_engine(url, connect_args={"timeout": 60})
+    made = Tickets(engine, study, lease=lease)
+    made.make_table()
+    return made
+
+
+def test_each_ticket_is_claimed_once_and_in_order(url: str) -> None:
+    workers = [tickets(url) for _ in range(4)]
+    for worker in workers:
+        worker.fill(3)
+    claimed = [worker.claim() for worker in workers]
+    assert [t.number for t in claimed if t] == [0, 1, 2]
+    assert claimed[3] is None
+    assert workers[0].count() == {"open": 3}
+
+
+def test_a_larger_budget_adds_what_is_missing_and_a_smaller_one_takes_nothing(url: str) -> None:
+    rows = tickets(url)
+    for total, expected in ((2, 2), (5, 5), (3, 5)):
+        rows.fill(total)
+        assert rows.count()["open"] == expected
+
+
+def test_studies_do_not_see_each_other(url: str) -> None:
+    one, two = tickets(url, study="one"), tickets(url, study="two")
+    one.fill(1)
+    assert two.claim() is None
+    assert one.claim() is not None
+
+
+def test_a_lease_that_ran_out_is_claimed_again_and_its_first_holder_is_told(url: str) -> None:
+    slow, quick = tickets(url, lease=0.2), tickets(url)
+    slow.fill(1)
+    held = slow.claim()
+    assert held is not None
+    slow.bind(held, 7)
+    assert quick.claim() is None
+    time.sleep(0.3)
+    taken = quick.claim()
+    assert taken is not None
+    assert (taken.number, taken.trial, taken.attempts) == (0, 7, 2)
+    assert not slow.renew(held)
+    assert quick.renew(taken)
+
+
+def test_a_renewed_lease_holds(url: str) -> None:
+    worker, other = tickets(url, lease=0.5), tickets(url)
+    worker.fill(1)
+    held = worker.claim()
+    assert held is not None
+    for _ in range(4):
+        time.sleep(0.2)
+        assert worker.renew(held)
+        assert other.claim() is None
+
+
+def _claim_and_die(url: str) -> None:
+    assert tickets(url).claim() is not None
+
+
+def test_the_ticket_of_a_process_that_is_gone_is_free_at_once(url: str) -> None:
+    rows = tickets(url)
+    rows.fill(1)
+    child = multiprocessing.get_context("spawn").Process(target=_claim_and_die, args=(url,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    taken = rows.claim()  # long before the lease of 60 s is over
+    assert taken is not None
+    assert taken.attempts == 2
+
+
+def test_released_tickets_count_as_not_tried_and_done_ones_are_never_claimed_again(url: str) -> None:
+    rows = tickets(url)
+    rows.fill(1)
+    held = rows.claim()
+    assert held is not None
+    rows.release(held)
+    again = rows.claim()
+    assert again is not None
+    assert again.attempts == 1
+    rows.done(again, "complete")
+    rows.done(again, "failed")  # the first outcome stays
+    assert rows.claim() is None
+    assert rows.count() == {"complete": 1}
+
+
+def _take_all(url: str, found: multiprocessing.Queue[int]) -> None:
+    rows = tickets(url)
+    rows.fill(40)
+    while ticket := rows.claim():
+        found.put(ticket.number)
+        rows.done(ticket, "complete")
+
+
+def test_four_processes_share_forty_tickets_exactly(url: str) -> None:
+    tickets(url)
+    context = multiprocessing.get_context("spawn")
+    found = context.Queue()
+    workers = [context.Process(target=_take_all, args=(url, found)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    numbers = [found.get(timeout=60) for _ in range(40)]
+    for worker in workers:
+        worker.join()
+    assert sorted(numbers) == list(range(40))
+    assert tickets(url).count() == {"complete": 40}
