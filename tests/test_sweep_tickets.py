@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -88,6 +90,27 @@ def test_the_ticket_of_a_process_that_is_gone_is_free_at_once(url: str) -> None:
     taken = rows.claim()  # long before the lease of 60 s is over
     assert taken is not None
     assert taken.attempts == 2
+
+
+def test_a_killed_process_that_nobody_waited_for_is_gone_too(url: str) -> None:
+    rows = tickets(url)
+    rows.fill(1)
+    child = multiprocessing.get_context("spawn").Process(target=_claim_and_sleep, args=(url,))
+    child.start()
+    while rows.claimable():
+        time.sleep(0.05)
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGKILL)  # and not joined: it stays as a zombie
+    deadline = time.monotonic() + 10
+    while (taken := rows.claim()) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert taken is not None
+    child.join()
+
+
+def _claim_and_sleep(url: str) -> None:
+    assert tickets(url).claim() is not None
+    time.sleep(60)
 
 
 def test_released_tickets_count_as_not_tried_and_done_ones_are_never_claimed_again(url: str) -> None:

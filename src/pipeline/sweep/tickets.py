@@ -179,9 +179,13 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process began, in the kernel's ticks, so that a number used again is not taken for it."""
+    """When a process began, in the kernel's ticks, so that a number used again is not taken for it.
+
+    Empty for one that is gone, or killed and not yet waited for by its parent.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if state == "Z" else rest[18]
     except (OSError, IndexError):
         return ""
 

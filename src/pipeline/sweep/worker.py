@@ -29,7 +29,7 @@ from pipeline.sweep.study import Database, build_pruner, build_sampler, load_stu
 from pipeline.sweep.tickets import Ticket, Tickets
 from pipeline.sweep.trial import RunningTrial, running
 
-TICKET, FAILURE, SECONDS = "ticket", "failure", "seconds"
+TICKET, FAILURE, SECONDS, WORKER = "ticket", "failure", "seconds", "worker"
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,7 @@ class Worker:
             values, pruned, reason = self._run(study, trial, lease)
         if lease.lost:
             return None  # whoever has it now tells its result
+        trial.set_user_attr(WORKER, tickets.owner)
         trial.set_user_attr(SECONDS, round(time.perf_counter() - began, 2))
         if reason:
             trial.set_user_attr(FAILURE, reason)

@@ -1,0 +1,140 @@
+"""kill -9 in the middle of sweeps: is every trial finished once, in Optuna and in MLflow?
+
+    python benchmarks/faults.py --rounds 20
+
+Each round is a fresh study of real trainings (the small MNIST of the tests, two workers). It is
+killed twice at random moments: one worker, the parent alone, or everything. Then the same command
+runs to its end, and the round passes if exactly the budget is finished, nothing is left RUNNING,
+and MLflow has one ended run for each trial and one for the study.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+WAYS = ("worker", "parent", "everything")
+
+
+def project(folder: Path) -> None:
+    sys.path.insert(0, str(ROOT / "tests"))
+    from small_mnist import write_prepared
+
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    (folder / "mlruns").mkdir()
+    write_prepared(folder / "data" / "processed" / "mnist")
+
+
+def start(folder: Path, trials: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pipeline", "train", "-m", "sweep=optimizer", f"n_trials={trials}"]
+    command += ["n_jobs=2", "trainer.max_epochs=3", "study_name=faults", "hydra.sweeper.max_failure_rate=1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+    log = (folder / "log.txt").open("ab")
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+    )
+
+
+def query(path: Path, text: str) -> list[tuple[object, ...]]:
+    if not path.is_file():
+        return []
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
+        try:
+            return database.execute(text).fetchall()
+        except sqlite3.OperationalError:  # the schema is not there yet
+            return []
+
+
+def finished(folder: Path) -> int:
+    rows = query(folder / "optuna.db", "select count(*) from pipeline_tickets where outcome is not null")
+    return int(str(rows[0][0])) if rows else 0
+
+
+def members(group: int) -> list[int]:
+    """The processes of a session, without its leader."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != group:
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                found += [int(entry.name)] if int(fields[3]) == group else []
+    return found
+
+
+def kill(process: subprocess.Popen[bytes], way: str, dice: random.Random) -> None:
+    workers = members(process.pid)
+    victims = {"worker": [dice.choice(workers)] if workers else [], "parent": [process.pid]}.get(
+        way, [process.pid, *workers]
+    )
+    for pid in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def one_round(index: int, trials: int) -> tuple[bool, str]:
+    dice = random.Random(index)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        project(folder)
+        ways = [WAYS[index % 3], dice.choice(WAYS)]
+        points = sorted(dice.sample(range(trials - 2), 2))
+        for way, point in zip(ways, points, strict=True):
+            process = start(folder, trials)
+            while process.poll() is None and finished(folder) < point:
+                time.sleep(0.02)
+            time.sleep(dice.random() * 0.5)  # somewhere within a trial
+            kill(process, way, dice)
+            if way != "worker":  # after a killed worker the same command has to go on by itself
+                process.wait()
+        code = start(folder, trials).wait(timeout=600)
+        with contextlib.suppress(ChildProcessError):
+            process.wait(timeout=600)
+        states = Counter(s for (s,) in query(folder / "optuna.db", "select state from trials"))
+        runs = query(folder / "mlflow.db", "select name, status from runs")
+        children = Counter(str(status) for name, status in runs if name != "faults")
+        parents = [str(status) for name, status in runs if name == "faults"]
+        open_states = states["RUNNING"] + states["WAITING"] + children["RUNNING"]
+        good = (
+            code == 0 and sum(states.values()) == trials and open_states == 0
+            and sum(children.values()) == trials and parents == ["FINISHED"]
+        )  # fmt: skip
+        log = (folder / "log.txt").read_text()[-1500:] if not good else ""
+    told = f"{'+'.join(ways)} at {points}: Optuna {dict(states)}, MLflow {dict(children)}, study {parents}"
+    return good, told + (f"\n{log}" if log else "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--trials", type=int, default=40)
+    options = parser.parse_args()
+    passed = 0
+    for index in range(options.first, options.first + options.rounds):
+        began = time.perf_counter()
+        good, told = one_round(index, options.trials)
+        passed += good
+        print(
+            f"round {index}: {'ok  ' if good else 'LOST'} {told}  {time.perf_counter() - began:.0f} s",
+            flush=True,
+        )
+    print(f"{passed} of {options.rounds} rounds: exactly {options.trials} trials finished")
+    sys.exit(passed != options.rounds)
+
+
+if __name__ == "__main__":
+    main()
