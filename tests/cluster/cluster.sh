@@ -151,7 +151,7 @@ start() {
   start_slurm
   cat >"$HOME_DIR/env" <<END
 SLURM_CONF=$SLURM_CONF
-PIPELINE_POSTGRES=postgresql://pipeline@127.0.0.1:$PG_PORT
+PIPELINE_POSTGRES=postgresql+psycopg2://pipeline@127.0.0.1:$PG_PORT
 END
   echo "cluster: PostgreSQL on 127.0.0.1:$PG_PORT; $(sinfo -h -o '%D node, %C CPUs (allocated/idle/other/total)')"
 }

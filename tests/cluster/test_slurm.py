@@ -101,9 +101,10 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_training_through_slurm_with_a_server_for_the_record(
     project: Path, database: str, server: str, cluster: dict[str, str]
 ) -> None:
+    plain = database.replace("+psycopg2", "")
     command = [
         sys.executable, "-m", "pipeline", "train", "-m", "optimizer.learning_rate=tag(log,interval(1e-4,1e-2))",
-        "n_trials=6", "n_jobs=2", "hydra/launcher=slurm", f"storage={database}", "hydra.launcher.mem_gb=2",
+        "n_trials=6", "n_jobs=2", "hydra/launcher=slurm", f"storage={plain}", "hydra.launcher.mem_gb=2",
         "hydra.launcher.cpus_per_task=1", "hydra/sweeper/pruner=none", "model.width=64", "trainer=cpu",
         "trainer.max_epochs=15", "study_name=clustered",
     ]  # fmt: skip

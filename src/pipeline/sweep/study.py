@@ -103,10 +103,17 @@ def open_storage(url: str) -> Database:
     if "://" not in url:
         raise SpaceError(f"storage={url}: must be a database URL, for example {DEFAULT_STORAGE}")
     quiet()
+    url = with_driver(url)
     with _told(url), exclusive(url):
         storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
         Tickets(storage.engine, "", lease=1.0).make_table()
         return Database(optuna.storages.get_storage(storage), storage.engine)
+
+
+def with_driver(url: str) -> str:
+    """``postgresql://`` means psycopg2, as the extra ``postgres`` installs it; SQLAlchemy 2.1 means psycopg 3."""
+    name, _, rest = url.partition("://")
+    return f"postgresql+psycopg2://{rest}" if name in ("postgres", "postgresql") else url
 
 
 @contextlib.contextmanager
@@ -148,7 +155,7 @@ def exclusive(url: str) -> Iterator[None]:
     behind a pool of connections.  Not to be entered twice by one process.
     """
     if url.startswith("postgres"):
-        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+        engine = sqlalchemy.create_engine(with_driver(url), poolclass=sqlalchemy.NullPool)
         with engine.begin() as connection:
             connection.execute(sqlalchemy.text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
             yield
