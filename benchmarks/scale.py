@@ -2,13 +2,14 @@
 
 python benchmarks/scale.py [--trials 2000] [--storage postgresql://user@host/db] [--sampler tpe] [--mlflow 300]
 
-The task does nothing but report ten epochs, so that all that is measured is the sweep's own work:
+The task does nothing but report five epochs, so that all that is measured is the sweep's own work:
 claim a ticket, ask for a point, report epochs, tell the result. One line per tenth of the trials.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import resource
@@ -29,7 +30,7 @@ from pipeline.sweep.tickets import Tickets
 from pipeline.sweep.trial import RunningTrial, current_trial
 from pipeline.sweep.worker import Plan, Worker
 
-EPOCHS = 10
+EPOCHS = 5
 SEARCH = [
     "a=interval(0,1)", "b=tag(log,interval(1e-8,1e-3))", "c=tag(log,interval(1e-7,1e-2))", "d=range(1,4)",
     "e=choice(32,64,128,256)", "f=interval(0,0.3)",
@@ -37,7 +38,7 @@ SEARCH = [
 
 
 class NoTask(Worker):
-    """Reports ten values and returns the last."""
+    """Reports five values and returns the last."""
 
     def _job(self, number: int, overrides: list[str]) -> Any:
         from hydra.core.utils import JobReturn, JobStatus
@@ -85,11 +86,8 @@ def sweep(url: str, *, trials: int, sampler: str, pruner: str) -> None:
     sql.event.listen(
         sql.Engine, "before_cursor_execute", lambda *_: statements.__setitem__(0, statements[0] + 1)
     )
-    with Path(os.devnull).open("w") as quiet:
-        import contextlib
-
-        with contextlib.redirect_stdout(quiet):
-            NoTask(plan, hydra_context=None, config=None, task_function=None).work()
+    with Path(os.devnull).open("w") as quiet, contextlib.redirect_stdout(quiet):
+        NoTask(plan, hydra_context=None, config=None, task_function=None).work()
     print(
         f"\n{database.engine.dialect.name}, {sampler}, pruner {pruner}, {trials} trials of {EPOCHS} reports: median ms (90 %)"
     )
@@ -141,7 +139,7 @@ def tpe(sizes: tuple[int, ...] = (100, 1000, 4000, 10000)) -> None:
 
 
 def record(runs: int, folder: Path) -> None:
-    """MLflow's store: runs as a trial makes them, with 90 parameters and ten epochs of 12 metrics."""
+    """MLflow's store: runs as a trial makes them, with 90 parameters and five epochs of 12 metrics."""
     from pipeline.records import EpochRecord
     from pipeline.tracking import Tracker
 

@@ -85,11 +85,12 @@ def test_a_trial_reads_as_much_of_a_large_study_as_of_a_small_one(
 
 def test_a_claim_finds_its_row_by_an_index(tmp_path: Path) -> None:
     _, tickets, _ = planned(tmp_path, 5, every=False)
-    t = sql.Table("pipeline_tickets", sql.MetaData(), autoload_with=tickets.engine)
-    query = sql.select(t.c.ticket).where(tickets._free).order_by(t.c.ticket).limit(1)
+    sent: list[tuple[str, Any]] = []
+    sql.event.listen(tickets.engine, "before_cursor_execute", lambda *a: sent.append((a[2], a[3])))
+    assert tickets.claim()
+    (update,) = [pair for pair in sent if pair[0].startswith("UPDATE")]
     with tickets.engine.connect() as connection:
-        text = str(query.compile(tickets.engine, compile_kwargs={"literal_binds": True}))
-        steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+        steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {update[0]}", update[1])]
     assert any("pipeline_tickets_open (study=? AND outcome=?)" in step for step in steps), steps
     assert not any("TEMP B-TREE" in step for step in steps), steps
 
