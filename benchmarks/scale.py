@@ -89,7 +89,8 @@ def sweep(url: str, *, trials: int, sampler: str, pruner: str) -> None:
     with Path(os.devnull).open("w") as quiet, contextlib.redirect_stdout(quiet):
         NoTask(plan, hydra_context=None, config=None, task_function=None).work()
     print(
-        f"\n{database.engine.dialect.name}, {sampler}, pruner {pruner}, {trials} trials of {EPOCHS} reports: median ms (90 %)"
+        f"\n{database.engine.dialect.name}, {sampler}, pruner {pruner}, "
+        f"{trials} trials of {EPOCHS} reports: median ms (90 %)"
     )
     print("trials        claim        ask      suggest  one report         tell   whole trial")
     tenth = max(1, trials // 10)
@@ -151,7 +152,7 @@ def record(runs: int, folder: Path) -> None:
         run = tracker.start(f"mlp {number}", tags={"optuna.study": "s", "optuna.trial": str(number)})
         run.log_params({f"group.key{i}": 0.1 * i for i in range(90)})
         for epoch in range(EPOCHS):
-            run.log_epoch(EpochRecord(epoch=epoch, metrics={f"val/m{i}": 0.5 for i in range(12)}))
+            run.log_epoch(EpochRecord(epoch=epoch, step=epoch, metrics={f"val/m{i}": 0.5 for i in range(12)}))
         run.finish()
         spent.append(1000 * (time.perf_counter() - began))
         if number % 10 == 0:
@@ -178,7 +179,8 @@ def main() -> None:
     parser.add_argument("--tpe", action="store_true", help="TPE alone, up to 10,000 trials")
     given = parser.parse_args()
     print(
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, optuna {optuna.__version__}, sqlalchemy {sql.__version__}"
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"optuna {optuna.__version__}, SQLAlchemy {sql.__version__}"
     )
     with tempfile.TemporaryDirectory() as folder:
         if given.trials:

@@ -28,7 +28,17 @@ def cluster() -> dict[str, str]:
 
 @pytest.fixture
 def database(cluster: dict[str, str]) -> Iterator[str]:
-    """A fresh, empty database; gone after the test."""
+    """A fresh, empty database for studies; gone after the test."""
+    yield from _fresh(cluster)
+
+
+@pytest.fixture
+def record_database(cluster: dict[str, str]) -> Iterator[str]:
+    """Another for MLflow: Optuna and MLflow both note their schema in a table `alembic_version`."""
+    yield from _fresh(cluster)
+
+
+def _fresh(cluster: dict[str, str]) -> Iterator[str]:
     name = f"t{uuid.uuid4().hex[:10]}"
     engine = sqlalchemy.create_engine(
         f"{cluster['PIPELINE_POSTGRES']}/postgres",

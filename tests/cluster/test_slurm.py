@@ -14,6 +14,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.trial import TrialState
 from test_postgres import the_study
 
@@ -74,7 +75,7 @@ def test_a_job_that_is_killed_costs_no_trial(
 
 
 @pytest.fixture
-def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(record_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An MLflow server over the same PostgreSQL, which hands out the artifacts too."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -83,7 +84,7 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--workers", "1",
+            [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", record_database, "--workers", "1",
              "--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)],
             cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
@@ -110,11 +111,15 @@ def test_training_through_slurm_with_a_server_for_the_record(
     ]  # fmt: skip
     process = begun(command, project, cluster, MLFLOW_TRACKING_URI=server)
 
+    engine = sqlalchemy.create_engine(database, poolclass=sqlalchemy.NullPool)
+
     def in_the_middle() -> bool:
-        try:
-            states = Counter(t.state for t in the_study(database).trials)
-        except (ValueError, optuna.exceptions.StorageInternalError):  # the study is not there yet
+        # Optuna would make the schema by itself, beside the sweep that is just making it.
+        if "pipeline_tickets" not in sqlalchemy.inspect(engine).get_table_names():
             return False
+        if not optuna.get_all_study_names(database):
+            return False
+        states = Counter(t.state for t in the_study(database).trials)
         return states[TrialState.COMPLETE] >= 1 and states[TrialState.RUNNING] >= 1
 
     wait_until(in_the_middle, process, seconds=150)

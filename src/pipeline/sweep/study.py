@@ -126,6 +126,11 @@ def _told(url: str) -> Iterator[None]:
         raise SweepError(
             f"storage={_safe(url)}: cannot be reached: {told}. Start its server, or correct the URL."
         ) from error
+    except RuntimeError as error:  # Optuna's, for a table `alembic_version` that it does not know
+        raise SweepError(
+            f"storage={_safe(url)}: is the database of another program, such as MLflow, or of another version "
+            "of Optuna. Give studies a database of their own."
+        ) from error
     except (ImportError, sqlalchemy.exc.ArgumentError) as error:
         way_out = 'pip install "psycopg2-binary>=2.9"' if "postgres" in url else f"use {DEFAULT_STORAGE}"
         raise SweepError(
