@@ -106,7 +106,7 @@ def test_training_through_slurm_with_a_server_for_the_record(
     command = [
         sys.executable, "-m", "pipeline", "train", "-m", "optimizer.learning_rate=tag(log,interval(1e-4,1e-2))",
         "n_trials=6", "n_jobs=2", "hydra/launcher=slurm", f"storage={plain}", "hydra.launcher.mem_gb=2",
-        "hydra.launcher.cpus_per_task=1", "hydra/sweeper/pruner=none", "model.width=64", "trainer=cpu",
+        "hydra.launcher.cpus_per_task=1", "hydra.sweeper.pruner.n_startup_trials=100", "model.width=64", "trainer=cpu",
         "trainer.max_epochs=15", "study_name=clustered",
     ]  # fmt: skip
     process = begun(command, project, cluster, MLFLOW_TRACKING_URI=server)
