@@ -118,6 +118,7 @@ def test_released_tickets_count_as_not_tried_and_done_ones_are_never_claimed_aga
     rows.fill(1)
     held = rows.claim()
     assert held is not None
+    rows.bind(held, 0)
     rows.release(held)
     again = rows.claim()
     assert again is not None

@@ -29,6 +29,8 @@ Examples
   pipeline train experiment=tutorial_cnn seed=1
   pipeline train -m model=mlp,cnn model.dropout=0.0,0.5
   pipeline train -m sweep=regularization n_trials=50 n_jobs=2
+  pipeline train -m sweep=all n_trials=500 n_jobs=16 hydra/launcher=slurm \
+      storage=postgresql://<user>@<host>/<database>       (docs/scale.md)
   pipeline train debug=overfit_batch
   pipeline evaluate name=mlp
 
@@ -113,6 +115,7 @@ def _sweep(overrides: Sequence[str]) -> int:
     for tried in space.probes():
         settings, _ = compose(tried, root=root)
         _check_objective(settings.objective, options["direction"])
+    _check_cluster(overrides, str(options["storage"]))
     return _through_hydra([*of_hydra, *own, "-m"])
 
 
@@ -128,6 +131,28 @@ def _spelled_out(overrides: Sequence[str]) -> list[str]:
         if key == "n_jobs" and not any(o.startswith("hydra/launcher=") for o in overrides) and value != "1":
             found += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={value}"]
     return found
+
+
+def _check_cluster(overrides: Sequence[str], storage: str) -> None:
+    """A sweep for a cluster is refused where there is none; a file as its storage is warned about."""
+    from shutil import which
+
+    launcher = next(
+        (o for o in overrides if o in ("hydra/launcher=slurm", "hydra/launcher=submitit_slurm")), ""
+    )
+    if not launcher:
+        return
+    if not (which("sbatch") and which("srun")):
+        raise ConfigError(
+            f"{launcher}: sbatch and srun are not on the PATH. Run this on a machine that submits to SLURM, "
+            "or use n_jobs=2 without it to sweep on this one."
+        )
+    if storage.startswith("sqlite"):
+        print(
+            f"warning: storage={storage} is a file. Workers on several machines need a server: "
+            "storage=postgresql://<user>@<host>/<database> (docs/scale.md)",
+            file=sys.stderr,
+        )
 
 
 def _check_objective(objective: str | Sequence[str], direction: Any) -> None:

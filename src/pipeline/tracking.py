@@ -179,7 +179,15 @@ class Tracker:
             if found.lifecycle_stage == "deleted":
                 self.client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
-        return str(self.client.create_experiment(name, **self._artifacts(name)))
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self.client.create_experiment(name, **self._artifacts(name)))
+        except MlflowException:  # another machine, which no file lock reaches, has made it meanwhile
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
 
     def _artifacts(self, name: str) -> dict[str, str]:
         """A store in a local file keeps artifacts under ``mlruns/``; a server decides for itself."""

@@ -142,6 +142,8 @@ def explain(error: Exception, overrides: Sequence[str], root: Path) -> str:
         known = _options(group, root) if group else []
         if known:
             return f"{group}={name}: unknown option{nearest(name, known, prefix=f'{group}=')}"
+    if "hydra/launcher/submitit" in str(error):
+        return 'hydra/launcher=slurm: needs the launcher for it. Install it with: pip install "hydra-submitit-launcher>=1.2"'
     told = " ".join(str(error.__cause__ or error).split())
     if isinstance(error, InterpolationResolutionError):
         gone = next((o for o in overrides if o.startswith("~")), None)

@@ -155,7 +155,8 @@ def _tracked(
     if trial:
         # The tags tell: a killed worker may have made the run and noted nothing.
         own = trial_tags(trial)
-        resume_id = tracker.find_tagged({k: own[k] for k in (STUDY, TRIAL)})
+        known = {k: own[k] for k in (STUDY, TRIAL)}
+        resume_id = None if trial.fresh else tracker.find_tagged(known)
         run = tracker.start(f"{settings.name} {trial.number}", tags={**tags, **own}, resume_id=resume_id)
         trial.note(RUN_ID, run.run_id)
     else:

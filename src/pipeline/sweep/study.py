@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pipeline.sweep.tickets import Tickets
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
 SPACE, FOLDER = "pipeline:space", "pipeline:folder"
+ADVISORY_LOCK = 0x70697065  # "pipe": the same for everybody who uses this package
 
 _SAMPLERS = {
     "tpe": "TPESampler",
@@ -103,29 +103,39 @@ def open_storage(url: str) -> Database:
     if "://" not in url:
         raise SpaceError(f"storage={url}: must be a database URL, for example {DEFAULT_STORAGE}")
     quiet()
-    with _schema_lock(url):
-        for attempt in range(5):
-            try:
-                storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
-                Tickets(storage.engine, "", lease=1.0).make_table()
-                return Database(optuna.storages.get_storage(storage), storage.engine)
-            except sqlalchemy.exc.OperationalError as error:
-                told = str(error.orig or error).strip().splitlines()[0]
-                raise SweepError(
-                    f"storage={_safe(url)}: cannot be reached: {told}. Start its server, or correct the URL."
-                ) from error
-            except (sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError):
-                if attempt == 4:  # another machine makes the schema at this moment
-                    raise
-                time.sleep(1.0 + attempt)
-            except (ImportError, sqlalchemy.exc.ArgumentError) as error:
-                way_out = (
-                    'pip install "psycopg2-binary>=2.9"' if "postgres" in url else f"use {DEFAULT_STORAGE}"
-                )
-                raise SweepError(
-                    f"storage={_safe(url)}: {str(error).splitlines()[0]}. Its driver is missing: {way_out}"
-                ) from error
-    raise AssertionError
+    url = with_driver(url)
+    with _told(url), exclusive(url):
+        storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+        Tickets(storage.engine, "", lease=1.0).make_table()
+        return Database(optuna.storages.get_storage(storage), storage.engine)
+
+
+def with_driver(url: str) -> str:
+    """``postgresql://`` means psycopg2, as the extra ``postgres`` installs it; SQLAlchemy 2.1 means psycopg 3."""
+    name, _, rest = url.partition("://")
+    return f"postgresql+psycopg2://{rest}" if name in ("postgres", "postgresql") else url
+
+
+@contextlib.contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Turn what a database or its driver raises into a message for a person."""
+    try:
+        yield
+    except sqlalchemy.exc.OperationalError as error:
+        told = str(error.orig or error).strip().splitlines()[0]
+        raise SweepError(
+            f"storage={_safe(url)}: cannot be reached: {told}. Start its server, or correct the URL."
+        ) from error
+    except RuntimeError as error:  # Optuna's, for a table `alembic_version` that it does not know
+        raise SweepError(
+            f"storage={_safe(url)}: is the database of another program, such as MLflow, or of another version "
+            "of Optuna. Give studies a database of their own."
+        ) from error
+    except (ImportError, sqlalchemy.exc.ArgumentError) as error:
+        way_out = 'pip install "psycopg2-binary>=2.9"' if "postgres" in url else f"use {DEFAULT_STORAGE}"
+        raise SweepError(
+            f"storage={_safe(url)}: {str(error).splitlines()[0]}. Its driver is missing: {way_out}"
+        ) from error
 
 
 def quiet() -> None:
@@ -142,18 +152,32 @@ def _engine_options(url: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _schema_lock(url: str) -> Iterator[None]:
-    """One process at a time where the database is a file of this machine."""
+def exclusive(url: str) -> Iterator[None]:
+    """One process at a time, on one machine or many: while a schema is made or a record is opened.
+
+    SQLite: a lock on a file beside the database.  PostgreSQL: an advisory lock, which the server
+    frees when its holder commits, fails or is killed; a lock of a transaction, so that it also holds
+    behind a pool of connections.  Not to be entered twice by one process.
+    """
+    if url.startswith("postgres"):
+        engine = sqlalchemy.create_engine(with_driver(url), poolclass=sqlalchemy.NullPool)
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+            yield
+        return
     if not url.startswith("sqlite:///"):
         yield
         return
     path = Path(url.removeprefix("sqlite:///"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock"), timeout=300):
-            yield
+        lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=300)
+        lock.acquire()
     except (OSError, Timeout) as error:
         raise SweepError(f"storage={url}: {error}. Name a folder that can be written.") from error
+    with lock:
+        lock.release()  # `with` has taken it once more
+        yield
 
 
 def _safe(url: str) -> str:

@@ -18,19 +18,21 @@ from omegaconf import OmegaConf, open_dict
 
 from pipeline.errors import SpaceError, SweepError
 from pipeline.sweep.space import Space, parse_space, plain_text
+from pipeline.sweep.standing import FAILURE
 from pipeline.sweep.study import (
     DEFAULT_STORAGE,
     FOLDER,
     MULTI_OBJECTIVE_SAMPLERS,
     build_pruner,
     build_sampler,
+    exclusive,
     load_study,
     open_storage,
     open_study,
     study_name_for,
 )
 from pipeline.sweep.tickets import Tickets
-from pipeline.sweep.worker import FAILURE, Plan, Worker
+from pipeline.sweep.worker import Plan, Worker
 
 log = logging.getLogger(__name__)
 
@@ -176,8 +178,9 @@ class Sweep:
         print(f"study {plan.study_name}: {plan.n_trials} trials, {done} done; {folder}", flush=True)
         listener = self._listener()
         if listener:
-            for key, value in listener.opened(study, n_trials=plan.n_trials).items():
-                study.set_user_attr(key, value)
+            with exclusive(plan.storage):  # or processes that begin together would each open a record
+                for key, value in listener.opened(study, n_trials=plan.n_trials).items():
+                    study.set_user_attr(key, value)
         status = "KILLED"
         try:
             self._work(tickets)
@@ -194,15 +197,18 @@ class Sweep:
         return counts
 
     def _work(self, tickets: Tickets) -> None:
-        fruitless = 0
-        while tickets.count()["open"]:
+        fruitless = surviving = 0
+        while open_now := tickets.count()["open"]:
             self._refuse_too_many_failures(tickets)
             free = tickets.claimable()
-            if not free:  # the rest is in the hands of other processes, which may yet be killed
+            if surviving:  # what was launched before and still works is not launched a second time
+                surviving = min(surviving, open_now - free)
+            wanted = min(free, self._workers() - surviving)
+            if wanted < 1:  # the rest is in the hands of other processes, which may yet be killed
                 time.sleep(min(1.0, self.plan.lease / 4))
                 continue
             before = tickets.count()
-            trouble = self._launch(min(free, self._workers()))
+            trouble = self._launch(wanted)
             self._refuse_too_many_failures(tickets)
             fruitless = fruitless + 1 if tickets.count() == before else 0
             if trouble and fruitless >= 3:
@@ -210,6 +216,7 @@ class Sweep:
                     f"The launcher failed {fruitless} times: {trouble}. The same command goes on."
                 )
             if trouble:
+                surviving = self._workers() - 1 if self._cluster() else 0
                 print(f"warning: a launch ended early ({trouble}); going on with what is left.", flush=True)
 
     def _launch(self, workers: int) -> str | None:

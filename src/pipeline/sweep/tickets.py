@@ -30,6 +30,9 @@ _TICKETS = sql.Table(
     sql.Column("trial", sql.Integer),
     sql.Column("attempts", sql.Integer, nullable=False, default=0),
     sql.Column("outcome", sql.String(16)),  # complete, pruned, failed; NULL while it is open
+    # Without these every claim would read the whole budget.
+    sql.Index("pipeline_tickets_open", "study", "outcome", "ticket"),
+    sql.Index("pipeline_tickets_held", "study", "owner"),
 )
 # Seconds since 1970 by the database's clock: the workers' clocks may differ.
 _NOW = {
@@ -85,7 +88,7 @@ class Tickets:
         self._free_the_dead()
         t = _TICKETS.c
         while True:
-            first = sql.select(sql.func.min(t.ticket)).where(self._free).scalar_subquery()
+            first = sql.select(t.ticket).where(self._free).order_by(t.ticket).limit(1).scalar_subquery()
             update = (
                 sql.update(_TICKETS)
                 .where(self._free, t.ticket == first)
@@ -120,9 +123,14 @@ class Tickets:
         )
 
     def release(self, ticket: Ticket) -> None:
-        """Give a ticket back, as if it had not been tried: the person stopped, not the trial."""
+        """Give a ticket back, as if it had not been tried: the person stopped, not the trial.
+
+        One that has no trial yet keeps its attempt, as a sign that a trial may have been made for it.
+        """
+        t = _TICKETS.c
         update = sql.update(_TICKETS).where(self._mine, self._is(ticket))
-        self._change(update.values(owner=None, expires=0.0, attempts=_TICKETS.c.attempts - 1))
+        begun = sql.case((t.trial.is_(None), t.attempts), else_=t.attempts - 1)
+        self._change(update.values(owner=None, expires=0.0, attempts=begun))
 
     def count(self) -> Counter[str]:
         """How many rows there are of each outcome; open ones count as ``open``."""
@@ -130,6 +138,11 @@ class Tickets:
         query = sql.select(t.outcome, sql.func.count()).where(t.study == self.study).group_by(t.outcome)
         with self.engine.connect() as connection:
             return Counter({outcome or "open": n for outcome, n in connection.execute(query)})
+
+    def failed(self) -> int:
+        """How many rows have failed: asked before every trial, so it counts only these."""
+        t = _TICKETS.c
+        return self._scalar(sql.select(sql.func.count()).where(t.study == self.study, t.outcome == "failed"))
 
     def trials(self) -> dict[int, int]:
         """Ticket number → number of its Optuna trial, of those that have one."""
@@ -144,7 +157,7 @@ class Tickets:
     def _free_the_dead(self) -> None:
         """Free rows held by processes of this machine that no longer exist, before their lease is over."""
         t = _TICKETS.c
-        query = sql.select(t.owner).where(t.study == self.study, t.outcome.is_(None), t.owner.is_not(None))
+        query = sql.select(t.owner).where(t.study == self.study, t.outcome.is_(None), t.owner > "")
         with self.engine.connect() as connection:
             owners = [owner for (owner,) in connection.execute(query)]
         for owner in owners:

@@ -42,7 +42,8 @@ class RunningTrial:
     """One trial of a study, as its task sees it.
 
     attributes: what was kept about the study (such as the id of its record).  prunes: whether the
-    study has a pruner; with several objectives none can be.  lost: another worker has taken this
+    study has a pruner; with several objectives none can be.  fresh: nobody has begun this trial before,
+    so there is no record of it to look for.  lost: another worker has taken this
     trial over, because this one did not renew its lease in time; whoever sees it should stop.
     """
 
@@ -51,6 +52,7 @@ class RunningTrial:
     params: Mapping[str, Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     prunes: bool = False
+    fresh: bool = False
     pruned: bool = False
     lost: bool = False
 

@@ -13,9 +13,10 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 import optuna
@@ -25,11 +26,12 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.sweep.space import Space
+from pipeline.sweep.standing import FAILURE, SECONDS, Standing
 from pipeline.sweep.study import Database, build_pruner, build_sampler, load_study, open_storage
 from pipeline.sweep.tickets import Ticket, Tickets
 from pipeline.sweep.trial import RunningTrial, running
 
-TICKET, FAILURE, SECONDS, WORKER = "ticket", "failure", "seconds", "worker"
+TICKET, WORKER = "ticket", "worker"
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,14 @@ class Plan:
 class Worker:
     """Called by a launcher as if it were a job; returns how many trials it has finished."""
 
+    _points: Iterator[dict[str, Any]]
+
     def __init__(self, plan: Plan, *, hydra_context: Any, config: Any, task_function: Any) -> None:
         self.plan = plan
         self.hydra_context = hydra_context
         self.config = config
         self.task_function = task_function
+        self._walked = plan.n_trials + 1  # beyond any number: the walk has not begun
 
     def __call__(self, job: Any) -> int:
         """Run trials until none is left to claim, or too many have failed."""
@@ -77,9 +82,10 @@ class Worker:
         database = open_storage(self.plan.storage)
         tickets = Tickets(database.engine, self.plan.study_name, lease=self.plan.lease)
         finished = 0
-        while tickets.count()["failed"] <= self.plan.max_failures and (ticket := tickets.claim()):
+        standing = Standing(tickets, directions=self.plan.directions, n_trials=self.plan.n_trials)
+        while tickets.failed() <= self.plan.max_failures and (ticket := tickets.claim()):
             with _Lease(tickets, ticket) as lease:
-                outcome = self._attempt(database, tickets, ticket, lease)
+                outcome = self._attempt(database, tickets, ticket, lease, standing)
             finished += outcome is not None
         return finished
 
@@ -87,9 +93,11 @@ class Worker:
         """Cores and graphics cards are shared out before the task imports a library that takes them all."""
         from hydra.core.hydra_config import HydraConfig
 
-        if self.plan.num_threads:
+        # A scheduler that does not bind processes to cores leaves all of them to be seen.
+        threads = self.plan.num_threads or os.environ.get("SLURM_CPUS_PER_TASK")
+        if threads:
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-                os.environ[name] = str(self.plan.num_threads)
+                os.environ[name] = str(threads)
         if self.plan.gpus > 1 and "SLURM_JOB_ID" not in os.environ:
             index = int(HydraConfig.get().job.num) % self.plan.gpus
             visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
@@ -97,7 +105,9 @@ class Worker:
                 visible[index] if len(visible) > index and visible[0] else str(index)
             )
 
-    def _attempt(self, database: Database, tickets: Tickets, ticket: Ticket, lease: _Lease) -> str | None:
+    def _attempt(
+        self, database: Database, tickets: Tickets, ticket: Ticket, lease: _Lease, standing: Standing
+    ) -> str | None:
         plan = self.plan
         trial_id, state = self._trial(database.storage, tickets, ticket)
         if state.is_finished():  # its worker was killed between telling the result and closing the ticket
@@ -115,7 +125,7 @@ class Worker:
             values: list[float] = []
             pruned = False
         else:
-            values, pruned, reason = self._run(study, trial, lease)
+            values, pruned, reason = self._run(study, trial, lease, fresh=ticket.trial is None)
         if lease.lost:
             return None  # whoever has it now tells its result
         trial.set_user_attr(WORKER, tickets.owner)
@@ -123,18 +133,19 @@ class Worker:
         if reason:
             trial.set_user_attr(FAILURE, reason)
         state = TrialState.FAIL if reason else TrialState.PRUNED if pruned else TrialState.COMPLETE
-        study.tell(
+        frozen = study.tell(
             trial.number, values if state == TrialState.COMPLETE else None, state=state, skip_if_finished=True
         )
         tickets.done(ticket, _OUTCOMES[state])
-        _tell_person(study, trial.number, tickets, plan)
+        standing.add(_OUTCOMES[state], frozen)
+        print(standing.line(study, _OUTCOMES[state], frozen), flush=True)
         return _OUTCOMES[state]
 
     def _trial(self, storage: Any, tickets: Tickets, ticket: Ticket) -> tuple[int, TrialState]:
         """The Optuna trial of a ticket, made if no earlier attempt has made it; returns (id, state)."""
         study_id = storage.get_study_id_from_name(self.plan.study_name)
         known = ticket.trial
-        if known is None:  # an earlier worker may have been killed between making the trial and noting it
+        if known is None and ticket.attempts > 1:  # a worker may have been killed before it noted its trial
             unfinished = (TrialState.WAITING, TrialState.RUNNING)
             made = storage.get_all_trials(study_id, deepcopy=False, states=unfinished)
             known = next((t.number for t in made if t.user_attrs.get(TICKET) == ticket.number), None)
@@ -153,13 +164,15 @@ class Worker:
         return trial_id, frozen.state
 
     def _point(self, number: int) -> dict[str, Any]:
-        for index, point in enumerate(self.plan.space.points()):
-            if index == number:
-                return point
-        raise AssertionError
+        """Point ``number`` of all. Tickets are claimed in order, so the walk through the points goes on."""
+        if number < self._walked:
+            self._points, self._walked = self.plan.space.points(), 0
+        point = next(islice(self._points, number - self._walked, None))
+        self._walked = number + 1
+        return point
 
     def _run(
-        self, study: optuna.Study, trial: optuna.Trial, lease: _Lease
+        self, study: optuna.Study, trial: optuna.Trial, lease: _Lease, *, fresh: bool
     ) -> tuple[list[float], bool, str | None]:
         """Return (values, pruned, reason of a failure)."""
         plan = self.plan
@@ -176,6 +189,7 @@ class Worker:
             params,
             attributes=study.user_attrs,
             prunes=len(plan.directions) == 1 and plan.pruner["name"] != "none",
+            fresh=fresh,
         )
         lease.trial = current
         with running(current):
@@ -227,26 +241,6 @@ def _function(name: str) -> Callable[..., Any]:
     module, _, function = name.rpartition(".")
     found: Callable[..., Any] = getattr(import_module(module), function)
     return found
-
-
-def _tell_person(study: optuna.Study, number: int, tickets: Tickets, plan: Plan) -> None:
-    """One line for each trial that ends."""
-    counts = tickets.count()
-    done = sum(n for outcome, n in counts.items() if outcome != "open")
-    frozen = study.get_trials(deepcopy=False)[number]
-    shown = ", ".join(f"{v:.5g}" for v in frozen.values or ())
-    result = shown or frozen.user_attrs.get(FAILURE) or f"pruned after {len(frozen.intermediate_values)}"
-    settings = " ".join(
-        f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in frozen.params.items()
-    )
-    best = ""
-    if len(plan.directions) == 1 and counts["complete"]:
-        best = f"  best {study.best_value:.5g} (#{study.best_trial.number})"
-    print(
-        f"[{done}/{plan.n_trials}] #{number} {_OUTCOMES[frozen.state]} {result}{best}"
-        f"  {frozen.user_attrs.get(SECONDS, 0):.1f} s  {settings}",
-        flush=True,
-    )
 
 
 class _Lease:
