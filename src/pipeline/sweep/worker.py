@@ -39,7 +39,7 @@ class Plan:
     n_trials: the total budget.  enumerate_all: every point once, in order, instead of a sampler.
     max_failures: more failed trials than this end the sweep.  lease: seconds that a claim holds
     without being renewed.  num_threads: of each worker, None to leave it.  gpus: how many this
-    machine has to share out.
+    machine has to share out.  tell_trials: print a line for each that ends.
     """
 
     storage: str
@@ -56,6 +56,7 @@ class Plan:
     custom_search_space: tuple[str, ...] = ()
     num_threads: int | None = None
     gpus: int = 0
+    tell_trials: bool = True
 
 
 class Worker:
@@ -126,7 +127,8 @@ class Worker:
             trial.number, values if state == TrialState.COMPLETE else None, state=state, skip_if_finished=True
         )
         tickets.done(ticket, _OUTCOMES[state])
-        _tell_person(study, trial.number, tickets, plan)
+        if plan.tell_trials:
+            _tell_person(study, trial.number, tickets, plan)
         return _OUTCOMES[state]
 
     def _trial(self, storage: Any, tickets: Tickets, ticket: Ticket) -> tuple[int, TrialState]:

@@ -201,6 +201,7 @@ def _quiet() -> None:
         ".*does not have many workers.*",
         ".*The number of training batches.*",
         ".*`isinstance.treespec.*",
+        ".*`srun` command is available.*",  # once a trial, on a cluster's machines
         ".*It is recommended to use `self.log.*",  # one value on all processes already
     ):
         warnings.filterwarnings("ignore", message=message)
