@@ -56,7 +56,7 @@ def _centers(curve: ValidationCurve) -> list[float]:
 def _points(axes: Axes, curve: ValidationCurve, column: int, color: str, offset: float) -> None:
     places = [curve.place(p[0]) for p in curve.points] if curve.discrete else [p[0] for p in curve.points]
     known = [(x + offset, p[column]) for x, p in zip(places, curve.points, strict=True) if x is not None]
-    axes.scatter(*zip(*known, strict=True), s=9, color=color, alpha=0.28, lw=0)
+    axes.scatter([x for x, _ in known], [y for _, y in known], s=9, color=color, alpha=0.28, lw=0)
 
 
 def _limits(axes: Axes, curve: ValidationCurve) -> None:

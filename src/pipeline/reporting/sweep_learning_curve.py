@@ -24,7 +24,13 @@ def plot(
     known = [(n, t) for n, t in zip(sizes, train, strict=True) if t > 0]
     if known:
         axes.scatter(
-            *zip(*known, strict=True), s=18, color=BLUE, alpha=0.55, lw=0, label="training, each run"
+            [n for n, _ in known],
+            [t for _, t in known],
+            s=18,
+            color=BLUE,
+            alpha=0.55,
+            lw=0,
+            label="training, each run",
         )
     largest = law.sizes[-1]
     x = np.geomspace(law.sizes[0], 10 * largest, 80)

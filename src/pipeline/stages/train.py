@@ -140,6 +140,7 @@ def _sizes(summary: Mapping[str, Any]) -> dict[str, float]:
 
 
 def architecture(settings: Settings, card: DataCard) -> Architecture:
+    """What is needed to build the network for this data."""
     return Architecture(
         model=settings.model,
         activation=settings.activation,

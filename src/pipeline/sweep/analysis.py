@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.study import StudyDirection
 
 from pipeline.errors import SpaceError, SweepError
 from pipeline.records import Estimate
@@ -166,7 +167,7 @@ def importances(record: StudyRecord, *, num_bootstrap: int = 100, seed: int = 0)
 
 
 def _importance(directions: Sequence[str], trials: Sequence[optuna.trial.FrozenTrial]) -> dict[str, float]:
-    study = optuna.create_study(directions=list(directions))
+    study = optuna.create_study(directions=[StudyDirection[d.upper()] for d in directions])
     study.add_trials(trials)
     # The best tenth, or as many as five trials are: the method is unstable with fewer.
     share = max(0.1, min(0.5, 5 / len(trials)))
