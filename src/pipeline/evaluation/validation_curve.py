@@ -2,8 +2,8 @@
 
 Every trial of a sweep has other values of the other settings too, so a point of the curve is a median
 over trials and its spread is that over the other settings. The sweet spot is the run of neighbouring
-bins whose median is within one standard error of the lowest (Breiman et al., 1984, section 3.4.3: the
-one-standard-error rule). Outside of it the validation loss is higher; since it is the training loss
+bins whose median is not above the lowest by more than two standard errors of the difference (both by
+the bootstrap over trials). Outside of it the validation loss is higher; since it is the training loss
 plus the gap, a side is underfit where the training loss accounts for more of the rise, else overfit.
 """
 
@@ -23,6 +23,7 @@ MOST_DISCRETE = 8
 PER_BIN = 8
 MOST_BINS = 8
 LEAST_TRIALS = 12
+NOISE = 2.0  # standard errors
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,12 @@ def validation_curve(
     bins = tuple(_bin(x[g], losses[:, g], rng) for g in groups)
     medians = [b.val.value for b in bins]
     best = int(np.argmin(medians))
-    limit = medians[best] + _standard_error(losses[1, groups[best]], rng)
+    errors = np.array([_standard_error(losses[1, g], rng) for g in groups])
+    limits = medians[best] + NOISE * np.sqrt(errors**2 + errors[best] ** 2)
     first = last = best
-    while first > 0 and medians[first - 1] <= limit:
+    while first > 0 and medians[first - 1] <= limits[first - 1]:
         first -= 1
-    while last < len(bins) - 1 and medians[last + 1] <= limit:
+    while last < len(bins) - 1 and medians[last + 1] <= limits[last + 1]:
         last += 1
     inside = np.concatenate(groups[first : last + 1])
     sides = [_side(losses, inside, groups[:first]), _side(losses, inside, groups[last + 1 :])]

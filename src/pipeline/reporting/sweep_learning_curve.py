@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from pipeline.evaluation.power_law import PowerLaw
-from pipeline.reporting.style import BLUE, INK, QUIET, VERMILION, dress, new_figure
+from pipeline.reporting.style import BLUE, INK, QUIET, VERMILION, dress, legend_above, new_figure
 
 
 def plot(
@@ -50,7 +50,8 @@ def plot(
     )  # fmt: skip
     dress(axes, xlabel="training images", ylabel=measure, grid="both")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter("{x:.3g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.legend(loc="lower left", frameon=False, fontsize=9, labelcolor=INK)
+    legend_above(axes, num_columns=4)
     return figure

@@ -157,7 +157,7 @@ def curves_section(
         drawings.append(Drawing(f"curve_{key}", key, _caption(curve), png_bytes(figure)))
     said = [
         "Lines are medians over trials that differ in all other settings too, bars their 95 % intervals. "
-        "The sweet spot holds the values within one standard error of the best; beside it a side is "
+        "The sweet spot holds the values within noise (two standard errors) of the best; beside it a side is "
         "underfit where the training loss has risen, overfit where the gap has."
     ]
     pruned = sum(t.state == "pruned" for t in record.trials)
@@ -253,7 +253,8 @@ def data_size_section(record: StudyRecord, measure: Measure, *, num_train: int |
         f"Twice the data ({2 * largest:,.0f} images) would lower the validation {measure.name} from {now:.4g} "
         f"to about {twice.value:.4g}: by {gain.value:.2g}{_interval(gain)}, or {percent(gain.value / now)} of it.",
         f"The law is a + b · n^-c over {law.n} runs; the interval is the bootstrap's over seeds and holds only "
-        "if the law goes on as it does within the data.",
+        "if the law goes on as it does within the data. Every size had the same number of epochs, so more data "
+        "was also more steps.",
     ]
     if law.held_out is not None:
         said.append(
