@@ -44,8 +44,8 @@ def test_only_what_was_set_is_in_the_file(project: Path) -> None:
         "defaults": [
             {"override /model": "cnn"},
             {"override /optimizer": "momentum"},
-            {"override /schedule": "cosine"},
             {"override /precision": "bf16"},
+            {"override /schedule": "cosine"},
         ],
         "name": "x",
         "optimizer": {"momentum": 0.8},

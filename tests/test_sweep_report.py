@@ -85,7 +85,7 @@ def run(line: str, monkeypatch: pytest.MonkeyPatch, *, code: int = 0) -> None:
 def test_the_planted_setting_is_the_important_one(tmp_path: Path) -> None:
     planted(tmp_path)
     found = importances(read_study(storage(tmp_path), "planted"), num_bootstrap=40)
-    assert list(found)[0] == "model.dropout"
+    assert next(iter(found)) == "model.dropout"
     assert found["model.dropout"].low > 0.6
     assert sum(e.value for e in found.values()) == pytest.approx(1)
     assert all(e.high < 0.4 for k, e in found.items() if k != "model.dropout")

@@ -86,7 +86,7 @@ def _changed_groups(overrides: Sequence[str], root: Path) -> dict[str, str]:
     chosen, usual = (sweep_options(o, root=root)["choices"] for o in (overrides, []))
     return {
         group: option
-        for group, option in chosen.items()
+        for group, option in sorted(chosen.items())
         if not group.startswith("hydra/") and group not in _GROUPS_LEFT_OUT and option != usual.get(group)
     }
 

@@ -3,7 +3,8 @@
 Every trial of a sweep has other values of the other settings too, so a point of the curve is a median
 over trials and its spread is that over the other settings. The sweet spot is the run of neighbouring
 bins whose median is not above the lowest by more than two standard errors of the difference (both by
-the bootstrap over trials). Outside of it the validation loss is higher; since it is the training loss
+the bootstrap over trials), and the whole range where the bins do not differ at all by the test of
+Kruskal and Wallis (1952): the lowest of many noisy bins always looks better than some other. Outside of it the validation loss is higher; since it is the training loss
 plus the gap, a side is underfit where the training loss accounts for more of the rise, else overfit.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy.stats import kruskal
 
 from pipeline.records import Estimate
 
@@ -24,6 +26,7 @@ PER_BIN = 8
 MOST_BINS = 8
 LEAST_TRIALS = 12
 NOISE = 2.0  # standard errors
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ def validation_curve(
     errors = np.array([_standard_error(losses[1, g], rng) for g in groups])
     limits = medians[best] + NOISE * np.sqrt(errors**2 + errors[best] ** 2)
     first = last = best
+    if _alike([losses[1, g] for g in groups]):
+        first, last = 0, len(bins) - 1
     while first > 0 and medians[first - 1] <= limits[first - 1]:
         first -= 1
     while last < len(bins) - 1 and medians[last + 1] <= limits[last + 1]:
@@ -123,6 +128,13 @@ def validation_curve(
     sides = [_side(losses, inside, groups[:first]), _side(losses, inside, groups[last + 1 :])]
     points = tuple((float(a), float(b), float(c)) for a, b, c in zip(x, *losses, strict=True))
     return ValidationCurve(bins, best, first, last, sides[0], sides[1], discrete, points)
+
+
+def _alike(groups: Sequence[np.ndarray]) -> bool:
+    """Whether chance explains how the bins differ; also true where all losses are equal."""
+    if np.unique(np.concatenate(groups)).size == 1:
+        return True
+    return bool(kruskal(*groups).pvalue > LEVEL)
 
 
 def _groups(x: np.ndarray) -> tuple[list[np.ndarray], bool]:
