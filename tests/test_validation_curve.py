@@ -60,7 +60,8 @@ def test_medians_are_those_of_the_values_by_hand() -> None:
     assert curve.place(1.0) == 0
     assert curve.zone(None) == curve.right
     assert curve.place(0.0) == -1  # below what was tried
-    assert curve.zone(0.0) == curve.left
+    assert curve.zone(0.0) is None
+    assert curve.zone(1.0) == curve.left
 
 
 def test_trials_that_did_not_tell_are_left_out_and_too_few_have_no_curve() -> None:

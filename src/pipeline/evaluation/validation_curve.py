@@ -70,9 +70,9 @@ class ValidationCurve:
         return f"{first.low:.3g} … {last.high:.3g}"
 
     def zone(self, value: float | None) -> Side | Literal["sweet spot"] | None:
-        """Where a value lies; None where it is beyond what was tried on a side that has no fault."""
+        """Where a value lies; None where it is beyond what was tried: a curve is not drawn on there."""
         place = self.place(value)
-        if place is None:
+        if place is None or not 0 <= place <= len(self.bins) - 1:
             return None
         if place < self.first:
             return self.left

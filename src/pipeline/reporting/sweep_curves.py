@@ -75,7 +75,8 @@ def _limits(axes: Axes, curve: ValidationCurve) -> None:
 def _shade(axes: Axes, curve: ValidationCurve) -> None:
     left, right = axes.get_xlim()
     low, high = _edge(curve, curve.first, left), _edge(curve, curve.last + 1, right)
-    zones = ((left, low, curve.left), (low, high, "sweet spot"), (high, right, curve.right))
+    middle_word = "sweet spot" if curve.left or curve.right else "no difference beyond noise"
+    zones = ((left, low, curve.left), (low, high, middle_word), (high, right, curve.right))
     for start, end, word in zones:
         if word is None or start >= end:
             continue

@@ -158,7 +158,8 @@ def curves_section(
     said = [
         "Lines are medians over trials that differ in all other settings too, bars their 95 % intervals. "
         "The sweet spot holds the values within noise (two standard errors) of the best; beside it a side is "
-        "underfit where the training loss has risen, overfit where the gap has."
+        "underfit where the training loss has risen, overfit where the gap has. One setting in twenty that "
+        "does nothing shows a side by chance."
     ]
     pruned = sum(t.state == "pruned" for t in record.trials)
     if pruned:
