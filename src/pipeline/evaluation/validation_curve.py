@@ -4,8 +4,9 @@ Every trial of a sweep has other values of the other settings too, so a point of
 over trials and its spread is that over the other settings. The sweet spot is the run of neighbouring
 bins whose median is not above the lowest by more than two standard errors of the difference (both by
 the bootstrap over trials), and the whole range where the bins do not differ at all by the test of
-Kruskal and Wallis (1952): the lowest of many noisy bins always looks better than some other. Outside of it the validation loss is
-higher; since it is the training loss plus the gap, a side is underfit where the training loss accounts for more of the rise, else overfit.
+Kruskal and Wallis (1952): the lowest of many noisy bins always looks better than some other. Outside of
+it the validation loss is higher; since it is the training loss plus the gap, a side is underfit where
+the training loss accounts for more of the rise, else overfit.
 """
 
 from __future__ import annotations
