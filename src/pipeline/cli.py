@@ -22,6 +22,8 @@ pipeline <command> [group=option] [key=value] ...
   train        train a model; -m sweeps: every combination of values, or n_trials=50 by Optuna
   evaluate     measure a trained model on the untouched test set and on other data
   report       write results/report.html
+  sweep-report write results/sweeps/<study>/report.html and conf/experiment/<study>_best.yaml
+               study=<name> [storage=<url>] [retrain=true] [seeds=5]
   ui           open the record of all runs (MLflow) on 127.0.0.1; port=5000
 
 Examples
@@ -32,6 +34,7 @@ Examples
   pipeline train -m sweep=all n_trials=500 n_jobs=16 hydra/launcher=slurm \
       storage=postgresql://<user>@<host>/<database>       (docs/scale.md)
   pipeline train debug=overfit_batch
+  pipeline sweep-report study=<name as the sweep printed it> retrain=true
   pipeline evaluate name=mlp
 
 Groups and their options are the folders and files of conf/:
@@ -219,6 +222,41 @@ def _report(overrides: Sequence[str]) -> int:
     return 0
 
 
+def _sweep_report(overrides: Sequence[str]) -> int:
+    from pipeline.config import find_root, sweep_options
+    from pipeline.stages.sweep_report import sweep_report
+
+    root = find_root()
+    options = _sweep_report_options(overrides)
+    storage = options.get("storage") or str(sweep_options([], root=root)["storage"])
+    sweep_report(
+        options["study"],
+        storage=storage,
+        seeds=int(options.get("seeds", "5")),
+        retrained=options.get("retrain") == "true",
+        root=root,
+    )
+    return 0
+
+
+def _sweep_report_options(overrides: Sequence[str]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key not in ("study", "storage", "seeds", "retrain") or not value:
+            raise ConfigError(
+                f"{override}: sweep-report knows study=, storage=, seeds= and retrain=true|false."
+            )
+        options[key] = value
+    if options.get("retrain", "true") not in ("true", "false"):
+        raise ConfigError(f"retrain={options['retrain']}: must be true or false.")
+    seeds = options.get("seeds", "5")
+    if not (seeds.isascii() and seeds.isdecimal() and 2 <= int(seeds) <= 100):
+        raise ConfigError(f"seeds={seeds}: must be a whole number from 2 to 100.")
+    # Without a name: the message lists those that exist.
+    return {"study": "", **options}
+
+
 def _named_models(overrides: Sequence[str]) -> list[str]:
     names: list[str] = []
     for override in overrides:
@@ -290,6 +328,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": _train,
     "evaluate": _evaluate,
     "report": _report,
+    "sweep-report": _sweep_report,
     "ui": lambda overrides: 0,
 }
 

@@ -135,7 +135,8 @@ class Median:
 
     name: str = "median"
     n_startup_trials: int = 5
-    n_warmup_steps: int = 0
+    # The first epoch says little about the last.
+    n_warmup_steps: int = 1
     interval_steps: int = 1
     n_min_trials: int = 1
     patience: int | None = None

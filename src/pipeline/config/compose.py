@@ -156,7 +156,7 @@ def _defaults(overrides: Sequence[str], root: Path) -> dict[str, Any]:
     """The values that ``conf/`` gives, unresolved, where only the choice of groups is overridden."""
     pairs = [(text, *text.partition("=")[::2]) for text in overrides]
     groups = [text for text, group, option in pairs if group and option in _options(group, root)]
-    return _flat(_plain(_by_hydra(groups, root), resolve=False))
+    return flat(_plain(_by_hydra(groups, root), resolve=False))
 
 
 def _with_defaults(message: str, overrides: Sequence[str], root: Path) -> str:
@@ -170,8 +170,9 @@ def _with_defaults(message: str, overrides: Sequence[str], root: Path) -> str:
     return "\n".join(lines)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under dotted keys."""
+    found: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from pipeline.errors import DataError
 from pipeline.records import Estimate
@@ -50,7 +50,9 @@ _DOTS_PER_CSS_PIXEL = DPI / 96
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
+    """A picture inside the page. source: a ``data:`` URI."""
+
     heading: str
     caption: str
     source: str
@@ -69,14 +71,7 @@ def render_report(models: Sequence[ModelReport], *, title: str, generated_from: 
     """
     _check(models)
     ordered = sorted(models, key=lambda m: (-m.metrics.get("test/accuracy", -1.0), m.name))
-    environment = Environment(
-        loader=PackageLoader("pipeline.reporting", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         title=title,
         generated_from=dict(generated_from),
         verdict=sentences.of_all(ordered),
@@ -84,6 +79,18 @@ def render_report(models: Sequence[ModelReport], *, title: str, generated_from: 
         comparison=_comparison(ordered),
         models=[_section(index, model) for index, model in enumerate(ordered, start=1)],
     )
+
+
+def template(name: str) -> Template:
+    """A template of this room; a value that it lacks is an error."""
+    environment = Environment(
+        loader=PackageLoader("pipeline.reporting", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def _check(models: Sequence[ModelReport]) -> None:
@@ -113,7 +120,7 @@ def _table(models: Sequence[ModelReport]) -> list[dict[str, object]]:
     ]
 
 
-def _comparison(models: Sequence[ModelReport]) -> _Picture | None:
+def _comparison(models: Sequence[ModelReport]) -> Picture | None:
     """The picture of all models' accuracy, or None when fewer than two have one."""
     found = [(model.name, sentences.estimate(model, "accuracy")) for model in models]
     measured: list[tuple[str, Estimate]] = [(name, each) for name, each in found if each is not None]
@@ -144,15 +151,20 @@ def _section(index: int, model: ModelReport) -> dict[str, object]:
     }
 
 
-def _picture(stem: str, content: bytes) -> _Picture:
+def _picture(stem: str, content: bytes) -> Picture:
     if not content.startswith(_PNG_SIGNATURE):
         raise DataError(
             f"The picture {stem!r} begins with {content[:8]!r}, but it must be a PNG. Remove the file and "
             "make it again with `pipeline evaluate`."
         )
     heading, caption = _CAPTIONS.get(stem, (stem.replace("_", " ").capitalize(), ""))
+    return picture(heading, caption, content)
+
+
+def picture(heading: str, caption: str, content: bytes) -> Picture:
+    """A PNG of ours as a part of the page."""
     width = int.from_bytes(content[16:20], "big")  # the first field of a PNG's header
-    return _Picture(heading, caption, _data_uri(content), round(width / _DOTS_PER_CSS_PIXEL))
+    return Picture(heading, caption, _data_uri(content), round(width / _DOTS_PER_CSS_PIXEL))
 
 
 def _data_uri(content: bytes) -> str:

@@ -33,14 +33,14 @@ from pipeline.training.recorder import Observer
 
 log = logging.getLogger(__name__)
 
-# With each trial in Optuna: the run that recorded it.
-RUN_ID = "mlflow_run"
+# With each trial in Optuna: the run that recorded it, what it was judged by, its numbers at the kept epoch.
+RUN_ID, OBJECTIVE, METRICS = "mlflow_run", "objective", "metrics"
 
 
 def check(settings: Settings, *, root: Path) -> None:
     """Raise what `train` would, as far as that shows without reading images: missing data, a wrong network."""
     card = load_card(root / "data" / "processed" / settings.data.name)
-    build_network(_architecture(settings, card), seed=settings.seed)
+    build_network(architecture(settings, card), seed=settings.seed)
 
 
 def train(
@@ -59,7 +59,7 @@ def train(
     """
     say: Callable[[str], None] = partial(print, flush=True) if trial is None else log.info
     prepared = _prepared(root / "data" / "processed" / settings.data.name)
-    network = build_network(_architecture(settings, prepared.card), seed=settings.seed)
+    network = build_network(architecture(settings, prepared.card), seed=settings.seed)
     parameters = count_parameters(network)
     if not is_main_process():
         result = fit(network, prepared, settings=settings, resume=SharedFolder())
@@ -73,8 +73,18 @@ def train(
             observers.append(TensorBoard(root / "outputs" / "tensorboard" / settings.name).log_epoch)
         if trial:
             observers.append(partial(_report, trial, settings))
-        result = fit(network, prepared, settings=settings, observers=observers, resume=resume)
+        result = fit(
+            network,
+            prepared,
+            settings=settings,
+            observers=observers,
+            resume=resume,
+            show_progress=trial is None,
+        )
         summary = _summary(result, parameters=parameters)
+        if trial and not trial.lost:
+            trial.note(OBJECTIVE, settings.objective)
+            trial.note(METRICS, {**_kept(result), **_sizes(summary)})
         if trial is None or not (trial.pruned or trial.lost):
             digest, files = _write(settings, values, prepared, result, summary, output=output, trial=trial)
             if run:
@@ -119,12 +129,18 @@ def _report(trial: RunningTrial, settings: Settings, row: EpochRecord) -> bool:
 def _objective(
     settings: Settings, kept: Mapping[str, float], summary: Mapping[str, Any]
 ) -> float | list[float]:
-    known = {**kept, "parameters": summary["parameters"], "seconds": summary["seconds"]}
+    known = {**kept, **_sizes(summary)}
     wanted = settings.objective
     return float(known[wanted]) if isinstance(wanted, str) else [float(known[name]) for name in wanted]
 
 
-def _architecture(settings: Settings, card: DataCard) -> Architecture:
+def _sizes(summary: Mapping[str, Any]) -> dict[str, float]:
+    """What a run may be judged by beside its metrics."""
+    return {key: float(summary[key]) for key in ("parameters", "seconds")}
+
+
+def architecture(settings: Settings, card: DataCard) -> Architecture:
+    """What is needed to build the network for this data."""
     return Architecture(
         model=settings.model,
         activation=settings.activation,

@@ -17,6 +17,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf, open_dict
 
 from pipeline.errors import SpaceError, SweepError
+from pipeline.sweep import progress
 from pipeline.sweep.space import Space, parse_space, plain_text
 from pipeline.sweep.standing import FAILURE
 from pipeline.sweep.study import (
@@ -122,6 +123,7 @@ class Sweep:
             num_threads=max(1, (os.cpu_count() or 1) // workers)
             if workers > 1 and not self._cluster()
             else None,
+            tell_trials=not progress.wanted(),
             gpus=len(list(Path("/dev").glob("nvidia[0-9]*"))) if workers > 1 else 0,
         )
 
@@ -183,7 +185,8 @@ class Sweep:
                     study.set_user_attr(key, value)
         status = "KILLED"
         try:
-            self._work(tickets)
+            with progress.shown(tickets, study):
+                self._work(tickets)
             status = "FINISHED"
         except SweepError:
             status = "FAILED"

@@ -41,7 +41,7 @@ class Plan:
     n_trials: the total budget.  enumerate_all: every point once, in order, instead of a sampler.
     max_failures: more failed trials than this end the sweep.  lease: seconds that a claim holds
     without being renewed.  num_threads: of each worker, None to leave it.  gpus: how many this
-    machine has to share out.
+    machine has to share out.  tell_trials: print a line for each that ends.
     """
 
     storage: str
@@ -58,6 +58,7 @@ class Plan:
     custom_search_space: tuple[str, ...] = ()
     num_threads: int | None = None
     gpus: int = 0
+    tell_trials: bool = True
 
 
 class Worker:
@@ -138,7 +139,8 @@ class Worker:
         )
         tickets.done(ticket, _OUTCOMES[state])
         standing.add(_OUTCOMES[state], frozen)
-        print(standing.line(study, _OUTCOMES[state], frozen), flush=True)
+        if plan.tell_trials:
+            print(standing.line(study, _OUTCOMES[state], frozen), flush=True)
         return _OUTCOMES[state]
 
     def _trial(self, storage: Any, tickets: Tickets, ticket: Ticket) -> tuple[int, TrialState]:

@@ -54,10 +54,11 @@ def fit(
     settings: Settings,
     observers: Sequence[Observer] = (),
     resume: ResumeFolder | SharedFolder | None = None,
+    show_progress: bool = True,
 ) -> FitResult:
     """Train a network; the same settings and data give the same weights, bit for bit, on one machine.
 
-    observers see each finished epoch once, on the main process.
+    observers see each finished epoch once, on the main process.  show_progress: with a bar, on a terminal.
     Raises `TrainingError` when a loss is not finite, after the epoch has been recorded.
     """
     t = settings.trainer
@@ -70,7 +71,9 @@ def fit(
         network = network.to(memory_format=torch.channels_last)
     data = _data(prepared, settings, channels_last)
     recorder = Recorder(observers, keep=t.keep)
-    trainer = _trainer(t, accelerator=accelerator, precision=precision, recorder=recorder, resume=resume)
+    trainer = _trainer(
+        t, accelerator=accelerator, precision=precision, recorder=recorder, resume=resume, show=show_progress
+    )
     steps_per_epoch = data.steps_per_epoch(world_size=trainer.world_size)
     module = _module(network, settings, steps_per_epoch=steps_per_epoch, precision=precision)
     last = resume.last if resume else None
@@ -156,13 +159,14 @@ def _trainer(
     precision: str,
     recorder: Recorder,
     resume: ResumeFolder | SharedFolder | None,
+    show: bool,
 ) -> lightning.Trainer:
     callbacks: list[Any] = [recorder]
     if t.early_stopping_patience is not None:
         callbacks.append(
             EarlyStopping("val/loss", patience=t.early_stopping_patience, mode="min", check_finite=False)
         )
-    shown = progress.bar()
+    shown = progress.bar() if show else None
     callbacks += [shown] if shown else []
     callbacks += [EpochCheckpoint(resume.folder)] if resume else []
     _quiet()
@@ -197,6 +201,7 @@ def _quiet() -> None:
         ".*does not have many workers.*",
         ".*The number of training batches.*",
         ".*`isinstance.treespec.*",
+        ".*`srun` command is available.*",  # once a trial, on a cluster's machines
         ".*It is recommended to use `self.log.*",  # one value on all processes already
     ):
         warnings.filterwarnings("ignore", message=message)

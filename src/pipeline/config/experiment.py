@@ -1,0 +1,107 @@
+"""A configuration as a file of ``conf/experiment/``: only what differs from the defaults of ``conf/``.
+
+The file is written by difference, so it stays true whatever the way was by which a value came about:
+a group's option, a preset of a sweep, or an override.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.config.compose import compose, flat, sweep_options
+from pipeline.errors import ConfigError
+
+# What a sweep or a person's machine sets, and the model's training does not depend on.
+_GROUPS_LEFT_OUT = ("sweep", "experiment", "debug", "tracking", "evaluation")
+_KEYS_LEFT_OUT = ("objective", "name", "seed", "tracking", "evaluation")
+
+
+def experiment_text(overrides: Sequence[str], *, name: str, comment: str, root: Path) -> str:
+    """Return the file that makes ``experiment=<name>`` the same configuration as these overrides.
+
+    The seed is left out: a seed that was the best in one sweep is luck. So are the objective, where
+    and how a run is recorded. comment: the lines on top, without ``#``.
+    Raises `ConfigError` where the overrides no longer compose.
+    """
+    groups = _changed_groups(overrides, root)
+    _, values = compose(overrides, root=root)
+    _, plain = compose([f"{group}={option}" for group, option in groups.items()], root=root)
+    wanted, given = flat(values), flat(plain)
+    changed = {
+        key: value
+        for key, value in wanted.items()
+        if key.split(".")[0] not in _KEYS_LEFT_OUT and (key not in given or given[key] != value)
+    }
+    body: dict[str, Any] = {"name": name, **_nested(changed)}
+    lines = ["# @package _global_", *(f"# {line}".rstrip() for line in comment.splitlines())]
+    if groups:
+        lines += ["defaults:", *(f"  - override /{group}: {option}" for group, option in groups.items())]
+    text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True, default_flow_style=False)
+    return "\n".join([*lines, "", text])
+
+
+def write_experiment(overrides: Sequence[str], *, name: str, comment: str, root: Path) -> Path:
+    """Write `experiment_text` into ``conf/experiment/`` and check that it gives the same training.
+
+    A file of the same name that a person wrote is not replaced. Raises `ConfigError` then.
+    """
+    path = root / "conf" / "experiment" / f"{name}.yaml"
+    text = experiment_text(overrides, name=name, comment=comment, root=root)
+    marker = f"# {comment.splitlines()[0]}"
+    if path.is_file() and marker not in path.read_text().splitlines():
+        raise ConfigError(f"{path}: is not ours to replace. Move it, or name the study otherwise.")
+    before = path.read_bytes() if path.is_file() else None
+    partial = path.with_suffix(".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_text(text)
+    partial.replace(path)
+    try:
+        _check_same(overrides, name, root)
+    except ConfigError:
+        path.unlink() if before is None else path.write_bytes(before)
+        raise
+    return path
+
+
+def _check_same(overrides: Sequence[str], name: str, root: Path) -> None:
+    _, wanted = compose(overrides, root=root)
+    _, found = compose([f"experiment={name}"], root=root)
+    had, has = flat(wanted), flat(found)
+    differing = [
+        key
+        for key in sorted({*had, *has})
+        if key.split(".")[0] not in _KEYS_LEFT_OUT and had.get(key) != has.get(key)
+    ]
+    if differing:
+        key = differing[0]
+        raise ConfigError(f"experiment={name}: would have {key}={has.get(key)} instead of {had.get(key)}.")
+
+
+def _changed_groups(overrides: Sequence[str], root: Path) -> dict[str, str]:
+    chosen, usual = (sweep_options(o, root=root)["choices"] for o in (overrides, []))
+    return {
+        group: option
+        for group, option in sorted(chosen.items())
+        if not group.startswith("hydra/") and group not in _GROUPS_LEFT_OUT and option != usual.get(group)
+    }
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        *path, last = key.split(".")
+        node = nested
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = value
+    return nested
+
+
+def safe_name(text: str) -> str:
+    """A name that may be a file and a run's name: other characters become ``_``."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).lstrip("_-")[:90] or "study"
