@@ -93,6 +93,11 @@ _EFFECTS: list[Effect] = [
         "tracking=none records nothing",
     ),
     (
+        {"signals.probe_size", "signals.seed"},
+        lambda s: not s.signals.enabled,
+        "signals=none measures nothing",
+    ),
+    (
         {"trainer.keep"},
         lambda s: s.trainer.keep == "best" and s.trainer.max_epochs == 1,
         "with one epoch the best is the last",

@@ -341,6 +341,14 @@ class Tracking(Section):
     model: bool | Literal["auto"]
 
 
+class Signals(Section):
+    """What is measured of the network after each epoch, see docs/signals.md."""
+
+    enabled: bool
+    probe_size: Annotated[int, Field(ge=10)]
+    seed: CountOrZero
+
+
 class Evaluation(Section):
     """What a trained model is measured on beside the test set."""
 
@@ -381,5 +389,6 @@ class Settings(Section):
     optimizer: OptimizerSection
     schedule: Schedule
     trainer: Trainer
+    signals: Signals
     tracking: Tracking
     evaluation: Evaluation

@@ -16,6 +16,7 @@ from pipeline.config import Settings
 from pipeline.data.batches import standardisation
 from pipeline.data.store import load_card, load_prepared
 from pipeline.errors import TrainingError
+from pipeline.evaluation.signal_file import FILE_NAME, write_signals
 from pipeline.evaluation.tables import write_history_csv
 from pipeline.models.build import Architecture, build_network, count_parameters
 from pipeline.models.saved import save_model
@@ -73,7 +74,14 @@ def train(
             observers.append(TensorBoard(root / "outputs" / "tensorboard" / settings.name).log_epoch)
         if trial:
             observers.append(partial(_report, trial, settings))
-        result = fit(network, prepared, settings=settings, observers=observers, resume=resume)
+        result = fit(
+            network,
+            prepared,
+            settings=settings,
+            observers=observers,
+            signal_observers=[run.log_epoch] if run and trial is None else [],
+            resume=resume,
+        )
         summary = _summary(result, parameters=parameters)
         if trial is None or not (trial.pruned or trial.lost):
             digest, files = _write(settings, values, prepared, result, summary, output=output, trial=trial)
@@ -227,7 +235,9 @@ def _write(
 ) -> tuple[str, list[Path]]:
     card = prepared.card
     results = output / "results" / settings.name
-    files = [_write_history(result, results)]
+    files = [_write_history(result, results), results / FILE_NAME]
+    # Also of a run without signals: a file of the run before must not be taken for this one's.
+    write_signals(files[-1], result.signals)
     if trial is None:  # the UI draws a trial's curves from its metrics
         files.append(results / "learning_curves.png")
         save_png(learning_curves.plot(result.history), files[-1])

@@ -19,13 +19,14 @@ from pipeline.config.guard import build, locate
 from pipeline.config.schema import Settings, Trainer
 from pipeline.data.augment import Identity
 from pipeline.optim import build_optimizer, build_schedule
-from pipeline.records import EpochRecord, Prepared
+from pipeline.records import EpochRecord, Prepared, SignalRecord
 from pipeline.training import progress
 from pipeline.training.checkpoints import EpochCheckpoint, ResumeFolder, SharedFolder, WholeFileIO
 from pipeline.training.datamodule import Batching, Images
 from pipeline.training.hardware import LIGHTNING_PRECISION, resolve_accelerator, resolve_precision
 from pipeline.training.module import Classifier
 from pipeline.training.recorder import Observer, Recorder
+from pipeline.training.signals import NOTHING, Signals
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,12 @@ class FitResult:
 
     network: with the kept weights, on the CPU, in evaluation mode.
     kept_epoch: 0-based epoch whose weights these are.  resumed_from: epochs a killed run had done.
+    signals: what was measured of the network; without a moment where that is off.
     """
 
     network: nn.Module
     history: tuple[EpochRecord, ...]
+    signals: SignalRecord
     kept_epoch: int
     accelerator: str
     precision: str
@@ -53,11 +56,13 @@ def fit(
     *,
     settings: Settings,
     observers: Sequence[Observer] = (),
+    signal_observers: Sequence[Observer] = (),
     resume: ResumeFolder | SharedFolder | None = None,
 ) -> FitResult:
     """Train a network; the same settings and data give the same weights, bit for bit, on one machine.
 
-    observers see each finished epoch once, on the main process.
+    observers see each finished epoch once, signal_observers what was measured of the network; both on
+    the main process.
     Raises `TrainingError` when a loss is not finite, after the epoch has been recorded.
     """
     t = settings.trainer
@@ -70,7 +75,10 @@ def fit(
         network = network.to(memory_format=torch.channels_last)
     data = _data(prepared, settings, channels_last)
     recorder = Recorder(observers, keep=t.keep)
-    trainer = _trainer(t, accelerator=accelerator, precision=precision, recorder=recorder, resume=resume)
+    signals = _signals(settings, signal_observers) if settings.signals.enabled else None
+    # The signals first: of a run that the recorder stops, the last epoch is measured too.
+    callbacks: list[Any] = [*([signals] if signals else []), recorder]
+    trainer = _trainer(t, accelerator=accelerator, precision=precision, callbacks=callbacks, resume=resume)
     steps_per_epoch = data.steps_per_epoch(world_size=trainer.world_size)
     module = _module(network, settings, steps_per_epoch=steps_per_epoch, precision=precision)
     last = resume.last if resume else None
@@ -86,6 +94,7 @@ def fit(
     return FitResult(
         network=network.cpu().to(memory_format=torch.contiguous_format).eval(),
         history=history,
+        signals=signals.record() if signals else NOTHING,
         kept_epoch=recorder.best_epoch if recorder.best_weights else history[-1].epoch,
         accelerator=accelerator,
         precision=precision,
@@ -149,15 +158,26 @@ def _module(network: nn.Module, settings: Settings, *, steps_per_epoch: int, pre
     )
 
 
+def _signals(settings: Settings, observers: Sequence[Observer]) -> Signals:
+    return Signals(
+        probe_size=settings.signals.probe_size,
+        seed=settings.signals.seed,
+        root="network",
+        l1=settings.penalty.l1,
+        l2=settings.penalty.l2,
+        observers=observers,
+        write=False,
+    )
+
+
 def _trainer(
     t: Trainer,
     *,
     accelerator: str,
     precision: str,
-    recorder: Recorder,
+    callbacks: list[Any],
     resume: ResumeFolder | SharedFolder | None,
 ) -> lightning.Trainer:
-    callbacks: list[Any] = [recorder]
     if t.early_stopping_patience is not None:
         callbacks.append(
             EarlyStopping("val/loss", patience=t.early_stopping_patience, mode="min", check_finite=False)
