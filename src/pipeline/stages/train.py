@@ -41,7 +41,7 @@ RUN_ID = "mlflow_run"
 def check(settings: Settings, *, root: Path) -> None:
     """Raise what `train` would, as far as that shows without reading images: missing data, a wrong network."""
     card = load_card(root / "data" / "processed" / settings.data.name)
-    build_network(_architecture(settings, card), seed=settings.seed)
+    build_network(architecture(settings, card), seed=settings.seed)
 
 
 def train(
@@ -60,7 +60,7 @@ def train(
     """
     say: Callable[[str], None] = partial(print, flush=True) if trial is None else log.info
     prepared = _prepared(root / "data" / "processed" / settings.data.name)
-    network = build_network(_architecture(settings, prepared.card), seed=settings.seed)
+    network = build_network(architecture(settings, prepared.card), seed=settings.seed)
     parameters = count_parameters(network)
     if not is_main_process():
         result = fit(network, prepared, settings=settings, resume=SharedFolder())
@@ -132,7 +132,8 @@ def _objective(
     return float(known[wanted]) if isinstance(wanted, str) else [float(known[name]) for name in wanted]
 
 
-def _architecture(settings: Settings, card: DataCard) -> Architecture:
+def architecture(settings: Settings, card: DataCard) -> Architecture:
+    """Return what `build_network` needs, from the settings and the data's shape."""
     return Architecture(
         model=settings.model,
         activation=settings.activation,

@@ -20,6 +20,8 @@ from pipeline.training.time_steps import NUM_EXAMPLES, can_unroll, time_step_nor
 from pipeline.training.units import UnitStatistics
 
 Moment = dict[str, Tensor]
+# Parts of the training probe on which gradients are measured: 400 examples.
+GRADIENT_CHUNKS = 2
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,15 @@ class Instrument:
         """Return one moment's numbers under the names of the file, float32 and bool tensors on the CPU."""
         statistics = [UnitStatistics(a.kind, unit_dim=a.unit_dim) for a in self.anatomy.activations]
         losses, correct = [], []
-        gradients: tuple[Tensor | None, ...] = ()
+        differentiated: list[Tensor] = []
         for number, (images, labels) in enumerate(self.train):
-            with self._observed(statistics), torch.set_grad_enabled(number == 0):
+            with self._observed(statistics), torch.set_grad_enabled(number < GRADIENT_CHUNKS):
                 logits = self._logits(images)
                 loss = functional.cross_entropy(logits, labels.to(self.device), reduction="none")
-            if number == 0:
-                gradients = self._gradients(loss.mean())
+            differentiated += [loss] if loss.requires_grad else []
             losses.append(loss.detach())
             correct.append(logits.argmax(1) == labels.to(self.device))
+        gradients = self._gradients(differentiated)
         moment = {
             "train/loss_per_example": torch.cat(losses),
             "train/correct": torch.cat(correct),
@@ -111,12 +113,13 @@ class Instrument:
                 correct.append((logits.argmax(1) == wanted).cpu())
         return {"val/loss_per_example": torch.cat(losses), "val/correct": torch.cat(correct)}
 
-    def _gradients(self, loss: Tensor) -> tuple[Tensor | None, ...]:
-        """The loss's gradient by each weight, in the order of the layers; None for what is frozen."""
+    def _gradients(self, losses: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+        """The mean loss's gradient by each weight, in the order of the layers; None for what is frozen."""
         weights = [w for layer in self.anatomy.layers for w in layer.weights]
         trained = [w for w in weights if w.requires_grad]
         # Asked for directly: nothing is added to the weights' own .grad.
-        found = torch.autograd.grad(loss, trained, allow_unused=True) if trained else ()
+        loss = torch.cat(list(losses)).mean() if trained else None
+        found = torch.autograd.grad(loss, trained, allow_unused=True) if loss is not None else ()
         by_weight = {id(w): g for w, g in zip(trained, found, strict=True)}
         return tuple(by_weight.get(id(w)) for w in weights)
 

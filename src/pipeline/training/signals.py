@@ -29,8 +29,8 @@ from pipeline.training.probes import EMPTY, Probe, probe_from, probe_of
 from pipeline.training.recorder import Observer
 
 Examples = tuple[Tensor, Tensor]
-# Steps whose gradient norms are gathered before they are put together.
-GATHERED = 1000
+# Of longer epochs only every second, third, … step's gradient norm is taken: a norm costs 2 % of a small step.
+MANY_STEPS = 500
 
 
 class Signals(lightning.Callback):
@@ -75,6 +75,7 @@ class Signals(lightning.Callback):
         self._metadata: dict[str, str] = {}
         self._instrument: Instrument | None = None
         self._norms: list[Tensor] = []
+        self._step_at_start, self._every = 0, 1
         self._at_start: list[Tensor] = []
         self._at_last_step: list[Tensor] = []
 
@@ -105,6 +106,9 @@ class Signals(lightning.Callback):
         """Keep the weights that the epoch begins with."""
         if self._instrument:
             self._norms, self._at_last_step = [], []
+            num_steps = trainer.num_training_batches
+            self._every = max(1, int(num_steps) // MANY_STEPS) if math.isfinite(num_steps) else 1
+            self._step_at_start = trainer.global_step
             self._at_start = _copies(self._instrument)
 
     def on_train_batch_start(
@@ -121,13 +125,11 @@ class Signals(lightning.Callback):
         optimizer: torch.optim.Optimizer,
     ) -> None:
         """Keep the norm of the whole gradient, before it is clipped: a tensor that nobody waits for."""
-        if not self._instrument:
+        if not self._instrument or (trainer.global_step - self._step_at_start) % self._every:
             return
         groups = optimizer.param_groups
         gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
         self._norms.append(torch.nn.utils.get_total_norm(gradients))
-        if len(self._norms) > GATHERED:
-            self._norms = [torch.cat([n.reshape(-1) for n in self._norms])]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Measure the network at the end of an epoch."""
@@ -190,7 +192,8 @@ class Signals(lightning.Callback):
         with undisturbed(module, module.device):
             moment = self._instrument.measure(penalties)
         self._constants["units/num_units"] = moment.pop("units/num_units")
-        moment |= self._updates(moment["layers/weight_norm"])
+        num_steps = trainer.global_step - self._step_at_start
+        moment |= self._updates(moment["layers/weight_norm"], num_steps=num_steps)
         moment |= _during_training(self._norms, clip=trainer.gradient_clip_val or math.inf)
         moment["epochs"] = torch.tensor(epoch)
         moment["steps"] = torch.tensor(trainer.global_step)
@@ -200,10 +203,9 @@ class Signals(lightning.Callback):
         for observer in self.observers:
             observer(row)
 
-    def _updates(self, weight_norms: Tensor) -> Moment:
+    def _updates(self, weight_norms: Tensor, *, num_steps: int) -> Moment:
         """Size of the updates against the size of the weights, a layer each: a mean step, and the last one."""
         assert self._instrument is not None
-        num_steps = sum(n.numel() for n in self._norms)
         return {
             "layers/update_ratio": _change(self._instrument, self._at_start, weight_norms)
             / (num_steps or math.nan),
@@ -261,10 +263,10 @@ def metrics_of(moment: Moment, metadata: Mapping[str, str]) -> dict[str, float]:
 
 
 def _during_training(norms: Sequence[Tensor], *, clip: float) -> Moment:
-    """Mean and largest gradient norm over the steps, and the share that was clipped; NaN without steps."""
+    """Mean and largest of the steps' gradient norms, and the share that was clipped; NaN without steps."""
     if not norms:
         return {f"gradient_norm/{key}": torch.tensor(math.nan) for key in ("mean", "max", "clipped_share")}
-    every = torch.cat([n.reshape(-1) for n in norms]).float().cpu()
+    every = torch.stack(list(norms)).float().cpu()
     clipped = (every > clip).float().mean() if math.isfinite(clip) else torch.tensor(math.nan)
     return {
         "gradient_norm/mean": every.mean(),
