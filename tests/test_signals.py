@@ -604,3 +604,30 @@ def test_equal_records_are_equal_bytes_and_a_damaged_file_is_told(tmp_path: Path
     (tmp_path / "a.safetensors").write_bytes(contents.pop()[:-5])
     with pytest.raises(DataError, match="Train again"):
         read_signals(tmp_path / "a.safetensors")
+
+
+def test_a_run_that_diverges_leaves_history_and_signals_for_its_diagnosis(project: Path) -> None:
+    overrides = [*QUICK, "model.width=8", "optimizer=sgd", "optimizer.learning_rate=1e6"]
+    settings, values = compose(overrides, root=project)
+    with pytest.raises(TrainingError, match="must stay finite"):
+        stage.train(settings, values, root=project, output=project)
+    rows = read_history_csv(project / "results" / "mlp" / "history.csv")
+    arrays = read_signals(project / "results" / "mlp" / "signals.safetensors").arrays
+    assert list(arrays["epochs"]) == [-1, *(row.epoch for row in rows)]
+    assert not np.isfinite(arrays["train/loss_per_example"][-1]).all()
+    assert not (project / "models" / "mlp").exists()
+
+
+def test_shuffled_labels_are_what_training_sees_and_validation_does_not(project: Path) -> None:
+    found = {}
+    for share in (0.0, 1.0):
+        settings, values = compose(
+            [*SMALL, "model.width=64", "trainer.max_epochs=8", f"data.label_noise={share}"], root=project
+        )
+        stage.train(settings, values, root=project, output=project)
+        rows = read_history_csv(project / "results" / "mlp" / "history.csv")
+        arrays = read_signals(project / "results" / "mlp" / "signals.safetensors").arrays
+        found[share] = (rows[-1].metrics["val/accuracy"], arrays["train/labels"], arrays["val/labels"])
+    assert found[0.0][0] > 0.85 and found[1.0][0] < 0.3
+    assert not np.array_equal(found[0.0][1], found[1.0][1])
+    np.testing.assert_array_equal(found[0.0][2], found[1.0][2])

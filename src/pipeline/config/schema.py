@@ -54,6 +54,8 @@ class DataSection(Section):
 
     name: Name
     fraction: PositiveShare
+    label_noise: Share
+    label_noise_seed: CountOrZero
     batch_size: Count | Literal["all"]
     split_seed: CountOrZero
     stream: bool | Literal["auto"]

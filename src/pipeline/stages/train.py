@@ -28,7 +28,7 @@ from pipeline.stages.sweep import STUDY, TRIAL, trial_tags
 from pipeline.sweep import RunningTrial
 from pipeline.tracking import MODEL_TAG, Run, TensorBoard, Tracker
 from pipeline.training.checkpoints import ResumeFolder, SharedFolder
-from pipeline.training.fit import FitResult, fit, is_main_process
+from pipeline.training.fit import Diverged, FitResult, fit, is_main_process
 from pipeline.training.progress import epoch_line
 from pipeline.training.recorder import Observer
 
@@ -74,14 +74,18 @@ def train(
             observers.append(TensorBoard(root / "outputs" / "tensorboard" / settings.name).log_epoch)
         if trial:
             observers.append(partial(_report, trial, settings))
-        result = fit(
-            network,
-            prepared,
-            settings=settings,
-            observers=observers,
-            signal_observers=[run.log_epoch] if run and trial is None else [],
-            resume=resume,
-        )
+        try:
+            result = fit(
+                network,
+                prepared,
+                settings=settings,
+                observers=observers,
+                signal_observers=[run.log_epoch] if run and trial is None else [],
+                resume=resume,
+            )
+        except Diverged as error:
+            _write_measured(error, output / "results" / settings.name)
+            raise
         summary = _summary(result, parameters=parameters)
         if trial is None or not (trial.pruned or trial.lost):
             digest, files = _write(settings, values, prepared, result, summary, output=output, trial=trial)
@@ -99,7 +103,7 @@ def train(
                     model=with_model,
                 )
         else:
-            _write_history(result, output / "results" / settings.name)
+            _write_measured(result, output / "results" / settings.name)
     if trial is None or not trial.lost:
         resume.finish()
     else:
@@ -236,9 +240,7 @@ def _write(
 ) -> tuple[str, list[Path]]:
     card = prepared.card
     results = output / "results" / settings.name
-    files = [_write_history(result, results), results / FILE_NAME]
-    # Also of a run without signals: a file of the run before must not be taken for this one's.
-    write_signals(files[-1], result.signals)
+    files = _write_measured(result, results)
     if trial is None:  # the UI draws a trial's curves from its metrics
         files.append(results / "learning_curves.png")
         save_png(learning_curves.plot(result.history), files[-1])
@@ -255,11 +257,13 @@ def _write(
     return digest, files
 
 
-def _write_history(result: FitResult, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "history.csv"
-    write_history_csv(path, result.history)
-    return path
+def _write_measured(result: FitResult | Diverged, folder: Path) -> list[Path]:
+    """Write what was measured, also of a run that diverged: its diagnosis needs it most."""
+    files = [folder / "history.csv", folder / FILE_NAME]
+    write_history_csv(files[0], result.history)
+    # Also of a run without signals: a file of the run before must not be taken for this one's.
+    write_signals(files[1], result.signals)
+    return files
 
 
 def _record(

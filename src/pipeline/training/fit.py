@@ -18,6 +18,7 @@ from torch import nn
 from pipeline.config.guard import build, locate
 from pipeline.config.schema import Settings, Trainer
 from pipeline.data.augment import Identity
+from pipeline.errors import TrainingError
 from pipeline.optim import build_optimizer, build_schedule
 from pipeline.records import EpochRecord, Prepared, SignalRecord
 from pipeline.training import progress
@@ -50,6 +51,15 @@ class FitResult:
     is_main_process: bool
 
 
+class Diverged(TrainingError):
+    """A loss is not finite; what was measured until then is kept, so that it can be diagnosed."""
+
+    def __init__(self, message: str, history: tuple[EpochRecord, ...], signals: SignalRecord) -> None:
+        super().__init__(message)
+        self.history = history
+        self.signals = signals
+
+
 def fit(
     network: nn.Module,
     prepared: Prepared,
@@ -63,7 +73,7 @@ def fit(
 
     observers see each finished epoch once, signal_observers what was measured of the network; both on
     the main process.
-    Raises `TrainingError` when a loss is not finite, after the epoch has been recorded.
+    Raises `Diverged` when a loss is not finite, after the epoch has been recorded.
     """
     t = settings.trainer
     if t.num_threads is not None:
@@ -84,6 +94,12 @@ def fit(
     last = resume.last if resume else None
     try:
         trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if last else None)
+    except TrainingError as error:
+        if not recorder.history:
+            raise
+        raise Diverged(
+            str(error), tuple(recorder.history), signals.record() if signals else NOTHING
+        ) from error
     except SystemExit as error:
         if trainer.interrupted:  # Lightning has turned Ctrl-C into an exit with code 1
             raise KeyboardInterrupt from error
@@ -115,6 +131,8 @@ def _data(prepared: Prepared, settings: Settings, channels_last: bool) -> Images
     batching = Batching(
         batch_size=d.batch_size,
         fraction=d.fraction,
+        label_noise=d.label_noise,
+        label_noise_seed=d.label_noise_seed,
         overfit_batches=t.overfit_batches,
         probe_size=t.probe_size,
         stream=d.stream,
