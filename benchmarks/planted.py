@@ -37,14 +37,14 @@ sys.path.insert(0, str(ROOT / "src"))
 
 Overrides = tuple[str, ...]
 MODELS = ("mlp", "cnn", "lstm")
-NUM_TRAIN, NUM_VAL, NUM_TEST = 4000, 1500, 5000
+NUM_TRAIN, NUM_VAL, NUM_TEST = 4000, 1000, 5000
 PARTS = {
     "tune": [("mnist", seed) for seed in range(5)],
     "report": [("mnist", seed) for seed in (5, 6)] + [("fashion_mnist", seed) for seed in (10, 11, 12)],
 }
 HEALTHY_PER_SEED = 8
 # Epochs that each network takes to converge on 4,000 images with its own settings.
-EPOCHS = {"mlp": 15, "cnn": 12, "lstm": 15}
+EPOCHS = {"mlp": 12, "cnn": 10, "lstm": 12}
 BASE: dict[str, Overrides] = {
     "mlp": ("model=mlp", "model.width=128", "model.dropout=0.3", "optimizer.learning_rate=1e-3"),
     "cnn": (
@@ -59,7 +59,7 @@ BASE: dict[str, Overrides] = {
 RATE = {"mlp": 1e-3, "cnn": 2e-3, "lstm": 4e-3}
 COMMON: Overrides = (
     *("tracking=none", "trainer.accelerator=cpu", "trainer.precision=32", "trainer.num_threads=1"),
-    *("data.batch_size=64", f"trainer.probe_size={NUM_VAL}", f"signals.probe_size={NUM_TRAIN}"),
+    *("data.batch_size=64", f"trainer.probe_size={NUM_VAL}", "signals.probe_size=2000"),
 )
 
 
@@ -97,7 +97,7 @@ class Plan:
 def faults(model: str) -> dict[str, tuple[list[Overrides], tuple[Overrides, ...]]]:
     """Verdict → (overrides at three severities, remedies). A later override of a key wins."""
     epochs, rate = EPOCHS[model], RATE[model]
-    wide = {"mlp": 1024, "cnn": 32, "lstm": 128}[model]
+    wide = {"mlp": 512, "cnn": 24, "lstm": 96}[model]
     calm = "optimizer.learning_rate"
     base_width = next(o for o in BASE[model] if o.startswith("model.width"))
     return {
@@ -109,7 +109,7 @@ def faults(model: str) -> dict[str, tuple[list[Overrides], tuple[Overrides, ...]
                     f"model.width={wide}",
                     _epochs(times * epochs),
                 )
-                for share, times in ((0.4, 3), (0.2, 4), (0.08, 8))
+                for share, times in ((0.4, 2), (0.2, 3), (0.08, 6))
             ],
             (
                 ("trainer.early_stopping_patience=3", "trainer.keep=best"),
@@ -296,7 +296,7 @@ def merged(*overrides: str) -> list[str]:
 
 @cache
 def small(dataset: str) -> Any:
-    """4,000 training, 1,500 validation and 5,000 test images, the same ones for every run."""
+    """4,000 training, 1,000 validation and 5,000 test images, the same ones for every run."""
     from pipeline.data.prepare import build_prepared, take
     from pipeline.data.split import stratified_fraction
     from pipeline.data.store import load_prepared
