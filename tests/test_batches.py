@@ -18,6 +18,7 @@ from pipeline.data.batches import (
     fits,
     standardisation,
 )
+from pipeline.data.label_noise import shuffled_labels
 from pipeline.data.store import load_split
 from pipeline.records import ImageSet
 from small_mnist import load_images, write_prepared
@@ -226,3 +227,19 @@ def test_images_fit_or_not() -> None:
     images = coloured()
     assert fits(images, device=CPU)
     assert not fits(images, device=CPU, share=0.0)
+
+
+# --- label noise ----------------------------------------------------------------------------------
+
+
+def test_shuffled_labels_move_only_among_the_chosen_images() -> None:
+    labels, among = np.arange(10).repeat(100), np.arange(0, 1000, 2)
+    noisy = shuffled_labels(labels, among=among, share=0.4, seed=3)
+    changed = np.flatnonzero(noisy != labels)
+    assert set(changed) <= set(among)
+    # 200 are shuffled, a tenth of which stays true by chance: 180 ± 4 (binomial standard deviation).
+    assert 160 <= len(changed) <= 195
+    np.testing.assert_array_equal(np.bincount(noisy), np.bincount(labels))
+    np.testing.assert_array_equal(shuffled_labels(labels, among=among, share=0.4, seed=3), noisy)
+    assert not np.array_equal(shuffled_labels(labels, among=among, share=0.4, seed=4), noisy)
+    np.testing.assert_array_equal(shuffled_labels(labels, among=among, share=0.0, seed=3), labels)

@@ -61,15 +61,15 @@ class Interrupted(BaseException):
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, epoch: int) -> Callable[[], None]:
-    shown = stage.print_epoch
+    shown = stage.epoch_line
 
-    def stopping(row: EpochRecord, *, max_epochs: int) -> None:
-        shown(row, max_epochs=max_epochs)
+    def stopping(row: EpochRecord, *, max_epochs: int) -> str:
         if row.epoch + 1 == epoch:
             raise Interrupted
+        return shown(row, max_epochs=max_epochs)
 
-    monkeypatch.setattr(stage, "print_epoch", stopping)
-    return lambda: monkeypatch.setattr(stage, "print_epoch", shown)
+    monkeypatch.setattr(stage, "epoch_line", stopping)
+    return lambda: monkeypatch.setattr(stage, "epoch_line", shown)
 
 
 # --- the same again -------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ Examples
 
 Groups and their options are the folders and files of conf/:
   data augment model activation init loss penalty optimizer schedule trainer precision
-  tracking evaluation experiment sweep debug
+  tracking signals evaluation experiment sweep debug
 `pipeline train --cfg job` prints the composed configuration and runs nothing.
 """
 

@@ -100,3 +100,15 @@ class EpochRecord:
     epoch: int
     step: int
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SignalRecord:
+    """What was measured of a network before its first step and after each epoch (docs/signals.md).
+
+    arrays: name → array; those with one row a moment begin with ``[E, …]``, as ``epochs`` does.
+    metadata: name → JSON text: ``layers``, ``activations``, ``num_classes``, ``probe_size``, ``version``.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    metadata: Mapping[str, str]

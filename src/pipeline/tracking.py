@@ -72,7 +72,9 @@ class Run:
             from mlflow.entities import Metric
 
             now = int(time.time() * 1000)
-            self.client.log_batch(self.run_id, metrics=[Metric(k, v, now, step) for k, v in metrics.items()])
+            found = [Metric(k, v, now, step) for k, v in metrics.items()]
+            for start in range(0, len(found), 1000):  # MLflow takes a thousand at a time
+                self.client.log_batch(self.run_id, metrics=found[start : start + 1000])
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, in one call."""

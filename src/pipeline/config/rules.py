@@ -93,6 +93,16 @@ _EFFECTS: list[Effect] = [
         "tracking=none records nothing",
     ),
     (
+        {"data.label_noise_seed"},
+        lambda s: s.data.label_noise == 0,
+        "data.label_noise=0 shuffles no labels",
+    ),
+    (
+        {"signals.probe_size", "signals.seed"},
+        lambda s: not s.signals.enabled,
+        "signals=none measures nothing",
+    ),
+    (
         {"trainer.keep"},
         lambda s: s.trainer.keep == "best" and s.trainer.max_epochs == 1,
         "with one epoch the best is the last",

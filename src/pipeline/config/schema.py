@@ -54,6 +54,8 @@ class DataSection(Section):
 
     name: Name
     fraction: PositiveShare
+    label_noise: Share
+    label_noise_seed: CountOrZero
     batch_size: Count | Literal["all"]
     split_seed: CountOrZero
     stream: bool | Literal["auto"]
@@ -341,6 +343,14 @@ class Tracking(Section):
     model: bool | Literal["auto"]
 
 
+class Signals(Section):
+    """What is measured of the network after each epoch, see docs/signals.md."""
+
+    enabled: bool
+    probe_size: Annotated[int, Field(ge=10)]
+    seed: CountOrZero
+
+
 class Evaluation(Section):
     """What a trained model is measured on beside the test set."""
 
@@ -381,5 +391,6 @@ class Settings(Section):
     optimizer: OptimizerSection
     schedule: Schedule
     trainer: Trainer
+    signals: Signals
     tracking: Tracking
     evaluation: Evaluation

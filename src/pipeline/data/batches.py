@@ -7,6 +7,7 @@ resumed run sees exactly what the killed one would have seen.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -147,6 +148,13 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self.sampler)
+
+    def fixed(self, indices: Tensor, *, batch_size: int) -> Batches:
+        """Return chosen images of the same store, in the order given, without augmentation."""
+        other = copy.copy(self)
+        other.sampler = EpochOrder(indices, batch_size=batch_size, seed=self.sampler.seed, shuffle=False)
+        other.augmentation = None
+        return other
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator(self.device)

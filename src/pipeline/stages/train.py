@@ -16,6 +16,7 @@ from pipeline.config import Settings
 from pipeline.data.batches import standardisation
 from pipeline.data.store import load_card, load_prepared
 from pipeline.errors import TrainingError
+from pipeline.evaluation.signal_file import FILE_NAME, write_signals
 from pipeline.evaluation.tables import write_history_csv
 from pipeline.models.build import Architecture, build_network, count_parameters
 from pipeline.models.saved import save_model
@@ -27,7 +28,7 @@ from pipeline.stages.sweep import STUDY, TRIAL, trial_tags
 from pipeline.sweep import RunningTrial
 from pipeline.tracking import MODEL_TAG, Run, TensorBoard, Tracker
 from pipeline.training.checkpoints import ResumeFolder, SharedFolder
-from pipeline.training.fit import FitResult, fit, is_main_process
+from pipeline.training.fit import Diverged, FitResult, fit, is_main_process
 from pipeline.training.progress import epoch_line
 from pipeline.training.recorder import Observer
 
@@ -73,14 +74,19 @@ def train(
             observers.append(TensorBoard(root / "outputs" / "tensorboard" / settings.name).log_epoch)
         if trial:
             observers.append(partial(_report, trial, settings))
-        result = fit(
-            network,
-            prepared,
-            settings=settings,
-            observers=observers,
-            resume=resume,
-            show_progress=trial is None,
-        )
+        try:
+            result = fit(
+                network,
+                prepared,
+                settings=settings,
+                observers=observers,
+                signal_observers=[run.log_epoch] if run and trial is None else [],
+                resume=resume,
+                show_progress=trial is None,
+            )
+        except Diverged as error:
+            _write_measured(error, output / "results" / settings.name)
+            raise
         summary = _summary(result, parameters=parameters)
         if trial and not trial.lost:
             trial.note(OBJECTIVE, settings.objective)
@@ -101,7 +107,7 @@ def train(
                     model=with_model,
                 )
         else:
-            _write_history(result, output / "results" / settings.name)
+            _write_measured(result, output / "results" / settings.name)
     if trial is None or not trial.lost:
         resume.finish()
     else:
@@ -140,7 +146,7 @@ def _sizes(summary: Mapping[str, Any]) -> dict[str, float]:
 
 
 def architecture(settings: Settings, card: DataCard) -> Architecture:
-    """What is needed to build the network for this data."""
+    """Return what `build_network` needs, from the settings and the data's shape."""
     return Architecture(
         model=settings.model,
         activation=settings.activation,
@@ -244,7 +250,7 @@ def _write(
 ) -> tuple[str, list[Path]]:
     card = prepared.card
     results = output / "results" / settings.name
-    files = [_write_history(result, results)]
+    files = _write_measured(result, results)
     if trial is None:  # the UI draws a trial's curves from its metrics
         files.append(results / "learning_curves.png")
         save_png(learning_curves.plot(result.history), files[-1])
@@ -261,11 +267,13 @@ def _write(
     return digest, files
 
 
-def _write_history(result: FitResult, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "history.csv"
-    write_history_csv(path, result.history)
-    return path
+def _write_measured(result: FitResult | Diverged, folder: Path) -> list[Path]:
+    """Write what was measured, also of a run that diverged: its diagnosis needs it most."""
+    files = [folder / "history.csv", folder / FILE_NAME]
+    write_history_csv(files[0], result.history)
+    # Also of a run without signals: a file of the run before must not be taken for this one's.
+    write_signals(files[1], result.signals)
+    return files
 
 
 def _record(

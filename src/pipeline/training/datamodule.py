@@ -9,6 +9,7 @@ import pytorch_lightning as lightning
 import torch
 
 from pipeline.data.batches import Augmentation, Batches, DeviceStore, EpochOrder, Store, StreamStore, fits
+from pipeline.data.label_noise import shuffled_labels
 from pipeline.data.split import stratified_fraction
 from pipeline.records import ImageSet, Prepared
 
@@ -19,13 +20,16 @@ EVALUATION_BATCH = 1000
 class Batching:
     """How the training part is shown.
 
-    fraction: share of the training part used, stratified.  batch_size: images a step and process,
+    fraction: share of the training part used, stratified.  label_noise: share of it whose labels are
+    shuffled, see `shuffled_labels`.  batch_size: images a step and process,
     or "all".  overfit_batches: train on this many batches only (0 = all).  probe_size: training
     images on which the train/ numbers are measured.
     """
 
     batch_size: int | Literal["all"]
     fraction: float
+    label_noise: float
+    label_noise_seed: int
     overfit_batches: int
     probe_size: int
     stream: bool | Literal["auto"]
@@ -72,7 +76,7 @@ class Images(lightning.LightningDataModule):
         """Put the images where the trainer's device is; say so when they have to stay on the disk."""
         assert self.trainer is not None
         self.device = self.trainer.strategy.root_device
-        train, val = self.prepared.train, self.prepared.val
+        train, val = self._train_images(), self.prepared.val
         wanted = self.batching.stream
         self.streams = not fits(train, device=self.device) if wanted == "auto" else wanted
         if self.streams and wanted == "auto" and self.trainer.is_global_zero:
@@ -82,6 +86,14 @@ class Images(lightning.LightningDataModule):
             )
         self.train_store = self._store(train)
         self.val_store = self._store(val)
+
+    def _train_images(self) -> ImageSet:
+        b, train = self.batching, self.prepared.train
+        if b.label_noise == 0:
+            return train
+        among = self.train_indices.numpy()
+        labels = shuffled_labels(train.labels, among=among, share=b.label_noise, seed=b.label_noise_seed)
+        return ImageSet(images=train.images, labels=labels)
 
     def _store(self, images: ImageSet) -> Store:
         kind = StreamStore if self.streams else DeviceStore

@@ -18,14 +18,16 @@ from torch import nn
 from pipeline.config.guard import build, locate
 from pipeline.config.schema import Settings, Trainer
 from pipeline.data.augment import Identity
+from pipeline.errors import TrainingError
 from pipeline.optim import build_optimizer, build_schedule
-from pipeline.records import EpochRecord, Prepared
+from pipeline.records import EpochRecord, Prepared, SignalRecord
 from pipeline.training import progress
 from pipeline.training.checkpoints import EpochCheckpoint, ResumeFolder, SharedFolder, WholeFileIO
 from pipeline.training.datamodule import Batching, Images
 from pipeline.training.hardware import LIGHTNING_PRECISION, resolve_accelerator, resolve_precision
 from pipeline.training.module import Classifier
 from pipeline.training.recorder import Observer, Recorder
+from pipeline.training.signals import NOTHING, Signals
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,12 @@ class FitResult:
 
     network: with the kept weights, on the CPU, in evaluation mode.
     kept_epoch: 0-based epoch whose weights these are.  resumed_from: epochs a killed run had done.
+    signals: what was measured of the network; without a moment where that is off.
     """
 
     network: nn.Module
     history: tuple[EpochRecord, ...]
+    signals: SignalRecord
     kept_epoch: int
     accelerator: str
     precision: str
@@ -47,19 +51,30 @@ class FitResult:
     is_main_process: bool
 
 
+class Diverged(TrainingError):
+    """A loss is not finite; what was measured until then is kept, so that it can be diagnosed."""
+
+    def __init__(self, message: str, history: tuple[EpochRecord, ...], signals: SignalRecord) -> None:
+        super().__init__(message)
+        self.history = history
+        self.signals = signals
+
+
 def fit(
     network: nn.Module,
     prepared: Prepared,
     *,
     settings: Settings,
     observers: Sequence[Observer] = (),
+    signal_observers: Sequence[Observer] = (),
     resume: ResumeFolder | SharedFolder | None = None,
     show_progress: bool = True,
 ) -> FitResult:
     """Train a network; the same settings and data give the same weights, bit for bit, on one machine.
 
-    observers see each finished epoch once, on the main process.  show_progress: with a bar, on a terminal.
-    Raises `TrainingError` when a loss is not finite, after the epoch has been recorded.
+    observers see each finished epoch once, signal_observers what was measured of the network; both on
+    the main process.  show_progress: with a bar, on a terminal.
+    Raises `Diverged` when a loss is not finite, after the epoch has been recorded.
     """
     t = settings.trainer
     if t.num_threads is not None:
@@ -71,14 +86,28 @@ def fit(
         network = network.to(memory_format=torch.channels_last)
     data = _data(prepared, settings, channels_last)
     recorder = Recorder(observers, keep=t.keep)
+    signals = _signals(settings, signal_observers) if settings.signals.enabled else None
+    # The signals first: of a run that the recorder stops, the last epoch is measured too.
+    callbacks: list[Any] = [*([signals] if signals else []), recorder]
     trainer = _trainer(
-        t, accelerator=accelerator, precision=precision, recorder=recorder, resume=resume, show=show_progress
+        t,
+        accelerator=accelerator,
+        precision=precision,
+        callbacks=callbacks,
+        resume=resume,
+        show=show_progress,
     )
     steps_per_epoch = data.steps_per_epoch(world_size=trainer.world_size)
     module = _module(network, settings, steps_per_epoch=steps_per_epoch, precision=precision)
     last = resume.last if resume else None
     try:
         trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if last else None)
+    except TrainingError as error:
+        if not recorder.history:
+            raise
+        raise Diverged(
+            str(error), tuple(recorder.history), signals.record() if signals else NOTHING
+        ) from error
     except SystemExit as error:
         if trainer.interrupted:  # Lightning has turned Ctrl-C into an exit with code 1
             raise KeyboardInterrupt from error
@@ -89,6 +118,7 @@ def fit(
     return FitResult(
         network=network.cpu().to(memory_format=torch.contiguous_format).eval(),
         history=history,
+        signals=signals.record() if signals else NOTHING,
         kept_epoch=recorder.best_epoch if recorder.best_weights else history[-1].epoch,
         accelerator=accelerator,
         precision=precision,
@@ -109,6 +139,8 @@ def _data(prepared: Prepared, settings: Settings, channels_last: bool) -> Images
     batching = Batching(
         batch_size=d.batch_size,
         fraction=d.fraction,
+        label_noise=d.label_noise,
+        label_noise_seed=d.label_noise_seed,
         overfit_batches=t.overfit_batches,
         probe_size=t.probe_size,
         stream=d.stream,
@@ -152,16 +184,27 @@ def _module(network: nn.Module, settings: Settings, *, steps_per_epoch: int, pre
     )
 
 
+def _signals(settings: Settings, observers: Sequence[Observer]) -> Signals:
+    return Signals(
+        probe_size=settings.signals.probe_size,
+        seed=settings.signals.seed,
+        root="network",
+        l1=settings.penalty.l1,
+        l2=settings.penalty.l2,
+        observers=observers,
+        write=False,
+    )
+
+
 def _trainer(
     t: Trainer,
     *,
     accelerator: str,
     precision: str,
-    recorder: Recorder,
+    callbacks: list[Any],
     resume: ResumeFolder | SharedFolder | None,
     show: bool,
 ) -> lightning.Trainer:
-    callbacks: list[Any] = [recorder]
     if t.early_stopping_patience is not None:
         callbacks.append(
             EarlyStopping("val/loss", patience=t.early_stopping_patience, mode="min", check_finite=False)
