@@ -135,6 +135,9 @@ def test_failing_trials_are_kept_with_their_reason_and_the_sweep_goes_on(tmp_pat
     trials = study(tmp_path).trials
     assert [t.state for t in trials] == [TrialState.COMPLETE, TrialState.FAIL] * 2
     assert trials[1].user_attrs["failure"] == "ValueError: x=2 is not to my taste"
+    log = (tmp_path / "multirun" / "1" / "sweep_app.log").read_text()
+    assert "Traceback" in log  # where it was raised is not lost
+    assert "in main" in log
 
 
 @pytest.mark.parametrize(

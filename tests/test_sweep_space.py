@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -10,6 +11,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from pipeline.config import config_loader
 from pipeline.errors import SpaceError
 from pipeline.sweep.space import parse_space
 
@@ -158,3 +160,9 @@ def test_probes_try_every_value_and_both_ends_where_the_parameter_exists() -> No
     }  # fmt: skip
     for job in tried:
         assert ("optimizer=momentum" in job) == any(o.startswith("optimizer.momentum") for o in job)
+
+
+def test_a_glob_lists_the_options_of_a_group() -> None:
+    loader = config_loader(Path(__file__).parents[1])
+    space = parse_space(["model=glob(*,exclude=[r*,*u])"], config_loader=loader)
+    assert [p["model"] for p in space.points()] == ["cnn", "lstm", "mlp"]

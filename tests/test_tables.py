@@ -12,10 +12,10 @@ from pipeline.errors import DataError
 from pipeline.evaluation.tables import (
     read_confusion_csv,
     read_history_csv,
-    write_atomically,
     write_confusion_csv,
     write_history_csv,
 )
+from pipeline.files import write_atomically
 from pipeline.records import EpochRecord
 
 

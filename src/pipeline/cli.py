@@ -103,17 +103,22 @@ def _run(command: str, overrides: Sequence[str]) -> int:
 
 def _sweep(overrides: Sequence[str]) -> int:
     """Check every value of a multirun, then hand it to Hydra: nothing is written for a mistyped one."""
-    from pipeline.config import compose, find_root, sweep_options
+    from pipeline.config import compose, config_loader, find_root, sweep_options
     from pipeline.sweep.space import parse_space
 
     root = find_root()
+    loader = config_loader(root)
     overrides = _spelled_out(overrides)
     of_hydra = [o for o in overrides if o.lstrip("+~").startswith(("hydra.", "hydra/"))]
     own = [o for o in overrides if o not in of_hydra]
-    single = [o for o in own if not parse_space([o]).parameters]
+    single = [o for o in own if not parse_space([o], config_loader=loader).parameters]
     options = sweep_options([*of_hydra, *single], root=root)
     space = parse_space(
-        own, params=options["params"], conditions=options["conditions"], choices=options["choices"]
+        own,
+        params=options["params"],
+        conditions=options["conditions"],
+        choices=options["choices"],
+        config_loader=loader,
     )
     for tried in space.probes():
         settings, _ = compose(tried, root=root)
@@ -199,6 +204,9 @@ def _preprocess(overrides: Sequence[str]) -> int:
 
 
 def _train(overrides: Sequence[str]) -> int:
+    for override in overrides:
+        if override.partition("=")[0] in (*SHORT_FORMS, "sweep"):
+            raise ConfigError(f"{override}: belongs to a sweep. Add -m, or leave it out.")
     settings, _, root = _composed(overrides)
     from pipeline.stages.train import check
 

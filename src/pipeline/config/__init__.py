@@ -1,12 +1,13 @@
 """The schema of ``conf/``, its cross-field rules, and the guarded building of objects from it."""
 
-from pipeline.config.compose import compose, explicit_keys, find_root, settle, sweep_options
+from pipeline.config.compose import compose, config_loader, explicit_keys, find_root, settle, sweep_options
 from pipeline.config.schema import Settings
 from pipeline.config.validate import nearest, validate
 
 __all__ = [
     "Settings",
     "compose",
+    "config_loader",
     "explicit_keys",
     "find_root",
     "nearest",

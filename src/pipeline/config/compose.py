@@ -43,6 +43,15 @@ def compose(overrides: Sequence[str], *, root: Path) -> tuple[Settings, dict[str
         raise ConfigError(_with_defaults(str(error), overrides, root)) from error
 
 
+def config_loader(root: Path) -> Any:
+    """Return Hydra's view of ``conf/``: what ``glob(…)`` in a sweep looks through."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    with initialize_config_dir(str(root / "conf"), version_base="1.3"):
+        return GlobalHydra.instance().config_loader()
+
+
 def sweep_options(overrides: Sequence[str], *, root: Path) -> dict[str, Any]:
     """Return ``hydra.sweeper`` and the chosen option of each group (``choices``) under these overrides."""
     from hydra.errors import HydraException

@@ -15,6 +15,7 @@ import yaml
 
 from pipeline.config.compose import compose, flat, sweep_options
 from pipeline.errors import ConfigError
+from pipeline.files import write_atomically
 
 # What a sweep or a person's machine sets, and the model's training does not depend on.
 _GROUPS_LEFT_OUT = ("sweep", "experiment", "debug", "tracking", "evaluation")
@@ -56,10 +57,7 @@ def write_experiment(overrides: Sequence[str], *, name: str, comment: str, root:
     if path.is_file() and marker not in path.read_text().splitlines():
         raise ConfigError(f"{path}: is not ours to replace. Move it, or name the study otherwise.")
     before = path.read_bytes() if path.is_file() else None
-    partial = path.with_suffix(".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(text)
-    partial.replace(path)
+    write_atomically(path, text.encode())
     try:
         _check_same(overrides, name, root)
     except ConfigError:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import zlib
 from pathlib import Path
 
 from pipeline.data.idx import read_images, read_labels
 from pipeline.data.manifest import Dataset, RawFile, find_dataset
 from pipeline.errors import DataError, SourceError
+from pipeline.files import write_atomically
 from pipeline.records import ImageSet
 
 SUMS_NAME = "SHA256SUMS"
@@ -64,19 +64,6 @@ def accept(file: RawFile, content: bytes, *, directory: Path) -> Path:
     lines = (f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
     write_atomically(directory / SUMS_NAME, "".join(lines).encode())
     return path
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write under a hidden name in the same directory, sync, rename; a failure leaves nothing."""
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with hidden.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        hidden.replace(path)
-    finally:
-        hidden.unlink(missing_ok=True)
 
 
 def is_official(file: RawFile, *, directory: Path) -> bool:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from pipeline.errors import DataError
-from pipeline.evaluation.tables import write_atomically
+from pipeline.files import write_atomically
 from pipeline.records import SignalRecord
 
 FILE_NAME = "signals.safetensors"

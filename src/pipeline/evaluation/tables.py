@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import DataError
+from pipeline.files import write_atomically
 from pipeline.records import EpochRecord
 
 _EPOCH_COLUMNS = ["epoch", "step"]
@@ -76,23 +76,6 @@ def read_confusion_csv(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
         raise _malformed(path, 2, "its rows are not named as its columns", "both must be the class names")
     counts = [_counts(path, number, header, cells) for number, cells in enumerate(lines, start=2)]
     return np.array(counts, dtype=np.int64), tuple(names)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the file at ``path`` in one step: a reader sees the old bytes or the new, never half.
-
-    Makes missing folders. What went before stays as it was when writing fails.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _cells(row: EpochRecord, names: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pipeline.evaluation.tables import write_atomically
+from pipeline.files import write_atomically
 
 # Okabe and Ito, Color Universal Design, 2008: told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (

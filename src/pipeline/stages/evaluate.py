@@ -17,7 +17,8 @@ from pipeline.data.store import load_card, load_split
 from pipeline.errors import DataError
 from pipeline.evaluation import Evaluation, evaluate, flatten, top_class, worst_mistakes
 from pipeline.evaluation.intervals import wilson
-from pipeline.evaluation.tables import write_atomically, write_confusion_csv
+from pipeline.evaluation.tables import write_confusion_csv
+from pipeline.files import write_atomically
 from pipeline.models.inference import predict_logits
 from pipeline.models.saved import SavedModel, load_model
 from pipeline.records import Estimate, ImageSet

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError
-from pipeline.evaluation.tables import read_history_csv, write_atomically
+from pipeline.evaluation.tables import read_history_csv
+from pipeline.files import write_atomically
 from pipeline.records import Estimate
 from pipeline.reporting.html import render_report
 from pipeline.reporting.model_report import GeneralizationRow, ModelReport

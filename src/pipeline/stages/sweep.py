@@ -12,11 +12,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline.sweep import RunningTrial
+from pipeline.sweep.trial import PARENT_RUN, RunningTrial
 from pipeline.tracking import Tracker
 
 STUDY, TRIAL, KIND = "optuna.study", "optuna.trial", "pipeline.kind"
-PARENT_RUN = "pipeline:mlflow_run"
 
 
 def trial_tags(trial: RunningTrial) -> dict[str, str]:
@@ -26,7 +25,7 @@ def trial_tags(trial: RunningTrial) -> dict[str, str]:
     return {**tags, "mlflow.parentRunId": parent} if parent else tags
 
 
-class StudyRecord:
+class StudyRun:
     """What `hydra.sweeper.listener` names in ``conf/config.yaml``."""
 
     def __init__(self, values: Mapping[str, Any], *, root: Path) -> None:

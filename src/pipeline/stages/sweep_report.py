@@ -18,7 +18,7 @@ from pipeline.config.compose import flat
 from pipeline.config.experiment import safe_name, write_experiment
 from pipeline.data.store import load_card
 from pipeline.errors import DataError
-from pipeline.evaluation.tables import write_atomically
+from pipeline.files import write_atomically
 from pipeline.reporting.sweep_html import Section, print_sections, render_sweep_report
 from pipeline.stages import sweep_sections as sections
 from pipeline.stages.sweep_retrain import by_trial, fresh_seeds, read_retrained, retrain

@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.config import Settings, compose
 from pipeline.data.store import load_prepared
 from pipeline.errors import TrainingError
-from pipeline.evaluation.tables import write_atomically
+from pipeline.files import write_atomically
 from pipeline.models.build import build_network
 from pipeline.records import EpochRecord, Prepared
 from pipeline.stages.sweep import KIND, STUDY

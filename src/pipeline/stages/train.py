@@ -25,7 +25,7 @@ from pipeline.reporting import learning_curves
 from pipeline.reporting.style import save_png
 from pipeline.stages import provenance
 from pipeline.stages.sweep import STUDY, TRIAL, trial_tags
-from pipeline.sweep import RunningTrial
+from pipeline.sweep.trial import METRICS, OBJECTIVE, RUN_ID, RunningTrial
 from pipeline.tracking import MODEL_TAG, Run, TensorBoard, Tracker
 from pipeline.training.checkpoints import ResumeFolder, SharedFolder
 from pipeline.training.fit import Diverged, FitResult, fit, is_main_process
@@ -33,9 +33,6 @@ from pipeline.training.progress import epoch_line
 from pipeline.training.recorder import Observer
 
 log = logging.getLogger(__name__)
-
-# With each trial in Optuna: the run that recorded it, what it was judged by, its numbers at the kept epoch.
-RUN_ID, OBJECTIVE, METRICS = "mlflow_run", "objective", "metrics"
 
 
 def check(settings: Settings, *, root: Path) -> None:

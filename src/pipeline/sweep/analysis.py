@@ -19,11 +19,12 @@ from optuna.study import StudyDirection
 from pipeline.errors import SpaceError, SweepError
 from pipeline.records import Estimate
 from pipeline.sweep.space import plain_text
+from pipeline.sweep.standing import FAILURE, SECONDS
 from pipeline.sweep.study import FOLDER, SPACE, load_study, open_storage
-from pipeline.sweep.worker import FAILURE, SECONDS
+from pipeline.sweep.trial import METRICS, OBJECTIVE, PARENT_RUN
 
 LEAST_TRIALS = 10
-METRICS, OBJECTIVE, VERDICT, PARENT = "metrics", "objective", "diagnosis.verdict", "pipeline:mlflow_run"
+VERDICT = "diagnosis.verdict"
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def read_study(storage: str, name: str) -> StudyRecord:
         log_keys=frozenset(k for k, d in distributions.items() if getattr(d, "log", False)),
         fixed=tuple(known[SPACE]["fixed"]),
         folder=Path(known[FOLDER]),
-        parent_run=known.get(PARENT),
+        parent_run=known.get(PARENT_RUN),
         trials=trials,
         front=tuple(t.number for t in front),
         frozen=frozen,

@@ -176,7 +176,7 @@ def parse_space(
     parser, parsed = OverridesParser.create(config_loader=config_loader), []
     for line in [*lines, *arguments]:
         try:
-            parsed.append(parser.parse_override(line))
+            parsed += parser.parse_overrides([line])
         except HydraException as error:
             raise SpaceError(f"{line}: {' '.join(str(error).split())}") from error
     last: dict[str, Override] = {}

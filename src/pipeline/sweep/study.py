@@ -102,6 +102,10 @@ def open_storage(url: str) -> Database:
     """
     if "://" not in url:
         raise SpaceError(f"storage={url}: must be a database URL, for example {DEFAULT_STORAGE}")
+    if url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+        raise SpaceError(
+            f"storage={url}: is kept in memory, which workers cannot share. Use {DEFAULT_STORAGE}"
+        )
     quiet()
     url = with_driver(url)
     with _told(url), exclusive(url):
@@ -175,9 +179,10 @@ def exclusive(url: str) -> Iterator[None]:
         lock.acquire()
     except (OSError, Timeout) as error:
         raise SweepError(f"storage={url}: {error}. Name a folder that can be written.") from error
-    with lock:
-        lock.release()  # `with` has taken it once more
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _safe(url: str) -> str:

@@ -17,6 +17,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf, open_dict
 
 from pipeline.errors import SpaceError, SweepError
+from pipeline.files import write_atomically
 from pipeline.sweep import progress
 from pipeline.sweep.space import Space, parse_space, plain_text
 from pipeline.sweep.standing import FAILURE
@@ -238,6 +239,7 @@ class Sweep:
         except SweepError:
             raise
         except Exception as error:  # a killed worker, a scheduler that is away: what is done is in the study
+            log.debug("a launch ended early", exc_info=True)  # hydra.verbose=true shows where
             first = next(iter(str(error).splitlines()), "")
             return f"{type(error).__name__}: {first}"
         return None
@@ -302,10 +304,7 @@ def _write_results(study: optuna.Study, folder: Path) -> None:
         results |= {"best_params": best[0].params, "best_value": best[0].value, "best_trial": best[0].number}
     else:
         results["solutions"] = [{"params": t.params, "values": list(t.values)} for t in best]
-    target = folder / "optimization_results.yaml"
-    partial = target.with_suffix(".partial")
-    partial.write_text(yaml.safe_dump(results, sort_keys=False))
-    partial.replace(target)
+    write_atomically(folder / "optimization_results.yaml", yaml.safe_dump(results, sort_keys=False).encode())
 
 
 def _tell(study: optuna.Study, counts: Mapping[str, int]) -> None:

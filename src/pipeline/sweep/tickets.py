@@ -144,13 +144,6 @@ class Tickets:
         t = _TICKETS.c
         return self._scalar(sql.select(sql.func.count()).where(t.study == self.study, t.outcome == "failed"))
 
-    def trials(self) -> dict[int, int]:
-        """Ticket number → number of its Optuna trial, of those that have one."""
-        t = _TICKETS.c
-        query = sql.select(t.ticket, t.trial).where(t.study == self.study, t.trial.is_not(None))
-        with self.engine.connect() as connection:
-            return {ticket: trial for ticket, trial in connection.execute(query)}
-
     def _is(self, ticket: Ticket) -> sql.ColumnElement[bool]:
         return sql.and_(_TICKETS.c.study == self.study, _TICKETS.c.ticket == ticket.number)
 

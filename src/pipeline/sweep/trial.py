@@ -19,6 +19,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+# What is kept with each trial in Optuna: the run that recorded it, what it was judged by, its numbers
+# at the kept epoch.  With the study: the run whose children its trials' runs are.
+RUN_ID, OBJECTIVE, METRICS = "mlflow_run", "objective", "metrics"
+PARENT_RUN = "pipeline:mlflow_run"
+
 
 class OptunaTrial(Protocol):
     """What is used of `optuna.trial.Trial`."""

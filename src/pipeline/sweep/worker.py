@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import math
 import os
 import threading
@@ -30,6 +31,8 @@ from pipeline.sweep.standing import FAILURE, SECONDS, Standing
 from pipeline.sweep.study import Database, build_pruner, build_sampler, load_study, open_storage
 from pipeline.sweep.tickets import Ticket, Tickets
 from pipeline.sweep.trial import RunningTrial, running
+
+log = logging.getLogger(__name__)
 
 TICKET, WORKER = "ticket", "worker"
 
@@ -201,7 +204,8 @@ class Worker:
                 returned = ret.return_value
         except optuna.TrialPruned:
             return [], True, None
-        except Exception as error:
+        except Exception as error:  # whatever a task raises fails its trial, and no other
+            log.error("trial %d failed", trial.number, exc_info=error)  # into the trial's own log
             first = next(iter(str(error).splitlines()), "")
             return [], False, f"{type(error).__name__}: {first}"
         if current.pruned:

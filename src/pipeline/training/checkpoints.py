@@ -20,6 +20,8 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from pipeline.files import write_atomically
+
 LAST = "last.ckpt"
 # Where the main process tells the others that it starts which folder it holds.
 SHARED = "PIPELINE_CHECKPOINTS"
@@ -90,10 +92,7 @@ class ResumeFolder:
 
     def write_note(self, note: Mapping[str, Any]) -> None:
         """Keep small values for a later resume."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / "note.partial"
-        partial.write_text(json.dumps(dict(note)))
-        partial.replace(self.folder / "note.json")
+        write_atomically(self.folder / "note.json", json.dumps(dict(note)).encode())
 
     def finish(self) -> None:
         """The run has its result: its checkpoints are not needed any more."""
