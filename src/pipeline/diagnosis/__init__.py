@@ -1,0 +1,6 @@
+"""Why a model is not better: a history of curves and signals → a verdict with its evidence."""
+
+from pipeline.diagnosis.history import Context, History
+from pipeline.diagnosis.verdict import Diagnosis, diagnose
+
+__all__ = ["Context", "Diagnosis", "History", "diagnose"]

@@ -1,0 +1,82 @@
+"""What is known of one training: curves, signals of the network, and where it comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import DataError
+from pipeline.records import Baseline, SignalRecord
+
+CURVES = (
+    "train/loss",
+    "val/loss",
+    "train/cross_entropy",
+    "val/cross_entropy",
+    "train/accuracy",
+    "val/accuracy",
+    "train/objective",
+    "learning_rate",
+)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a training is compared with. None means not known.
+
+    num_classes: ≥ 2.  prior_entropy: nats, of the training labels.  baselines: cheap models, measured on
+    the same validation part.  num_val: images behind each validation number.  kept_epoch: 0-based, whose
+    weights are kept; None means the last one's.  settings: the resolved configuration.
+    """
+
+    num_classes: int | None = None
+    prior_entropy: float | None = None
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    num_val: int | None = None
+    kept_epoch: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class History:
+    """Curves by epoch, and the signals that were measured beside them.
+
+    epochs: ``[E]`` int64, increasing, 0-based.  curves: name of `CURVES` → ``[E]`` float64, NaN where an
+    epoch has no number.  signals: as docs/signals.md says; None without.  name: for messages.
+    Raises `DataError` for no epoch, curves of another length, or epochs that do not increase.
+    """
+
+    epochs: np.ndarray
+    curves: Mapping[str, np.ndarray]
+    signals: SignalRecord | None = None
+    context: Context = Context()
+    name: str = "this run"
+
+    def __post_init__(self) -> None:
+        if len(self.epochs) == 0:
+            raise DataError(f"{self.name}: the history has no epoch. Train for one epoch at least.")
+        if np.any(np.diff(self.epochs) <= 0):
+            raise DataError(f"{self.name}: epochs must increase. Two histories may be mixed in one file.")
+        for name, values in self.curves.items():
+            if len(values) != len(self.epochs):
+                raise DataError(
+                    f"{self.name}: {name} has {len(values)} values for {len(self.epochs)} epochs. Give every "
+                    "epoch one, or leave the cell empty."
+                )
+        if not any(name.endswith(("loss", "accuracy")) for name in self.curves):
+            raise DataError(
+                f"{self.name}: no known curve among {', '.join(self.curves) or 'nothing'}. "
+                f"Needed is one at least of {', '.join(CURVES[:6])} (or train_loss, val_loss, loss, …)."
+            )
+
+    @property
+    def prior_entropy(self) -> float | None:
+        """Loss in nats of always guessing the classes' shares, from the card or as ln of the classes."""
+        known = self.context
+        if known.prior_entropy is not None:
+            return known.prior_entropy
+        return math.log(known.num_classes) if known.num_classes else None
