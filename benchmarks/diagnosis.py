@@ -1,0 +1,233 @@
+"""How good the diagnosis is, on runs whose fault is known: confusion, alarms on healthy runs, remedies.
+
+    python benchmarks/planted_runs.py report --oracle --jobs 2       # first: train (about two hours)
+    python benchmarks/diagnosis.py report                            # then: judge (seconds)
+    python benchmarks/diagnosis.py report --remedies --jobs 2        # and train each first remedy
+    python benchmarks/diagnosis.py tune --seeds 0 1 --planted        # labels as planted, without an oracle
+
+The truth of a run is what was planted, if one of the fault's remedies helps (see planted_runs.oracle), else
+healthy. Runs that were not trained yet are left out, and counted. Only rules were looked at on `tune`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from pipeline.diagnosis import Context, Diagnosis, History, diagnose
+from pipeline.diagnosis.remedies import remedies
+from pipeline.diagnosis.rules import RULES
+from pipeline.evaluation.intervals import wilson
+from pipeline.evaluation.signal_file import FILE_NAME, read_signals
+from pipeline.evaluation.tables import read_history_csv
+from pipeline.records import Baseline
+from planted import MODELS, PARTS, Plan, plans
+from planted_runs import folder_of, oracle, overrides_of, paired_runs, train_all
+
+VERDICTS = ("healthy", *(rule.verdict for rule in RULES))
+CURVES = ("train/loss", "val/loss", "train/accuracy", "val/accuracy", "learning_rate")
+
+
+@dataclass(frozen=True)
+class Case:
+    plan: Plan
+    truth: str
+    found: Diagnosis
+    by_curves: Diagnosis
+    settings: dict[str, Any]
+
+
+def history_of(plan: Plan) -> tuple[History, dict[str, Any]]:
+    """A planted run as the diagnosis sees it, and its `run.json`."""
+    folder = folder_of(overrides_of(plan))
+    told = json.loads((folder / "run.json").read_text())
+    rows = read_history_csv(folder / "history.csv")
+    names = sorted({name for row in rows for name in row.metrics if not name.startswith("time/")})
+    curves = {n: np.array([row.metrics.get(n, np.nan) for row in rows]) for n in names}
+    context = Context(
+        num_classes=10,
+        prior_entropy=told["class_prior_entropy"],
+        baselines={name: Baseline(**b) for name, b in told["baselines"].items()},
+        num_val=1000,
+        kept_epoch=told["kept_epoch"],
+        settings=told["settings"],
+    )
+    epochs = np.array([row.epoch for row in rows])
+    return History(epochs, curves, read_signals(folder / FILE_NAME), context, name=plan.id), told
+
+
+def curves_alone(history: History) -> History:
+    """What a log of another framework has: losses and accuracies, nothing of the network or the data."""
+    curves = {name: values for name, values in history.curves.items() if name in CURVES}
+    kept = history.context.kept_epoch
+    return replace(history, curves=curves, signals=None, context=Context(kept_epoch=kept))
+
+
+@cache
+def sick(plan: Plan) -> bool | None:
+    """Whether a remedy of what was planted helps; None where not all of its runs are there."""
+    pairs = [pair for remedy in plan.remedies for pair in paired_runs(plan, remedy)]
+    if not all((folder_of(o) / "run.json").is_file() for pair in pairs for o in pair):
+        return None
+    return any(oracle(plan, remedy)["helps"] for remedy in plan.remedies)
+
+
+def cases(chosen: Sequence[Plan], *, planted: bool) -> list[Case]:
+    found = []
+    for plan in chosen:
+        if not (folder_of(overrides_of(plan)) / "run.json").is_file():
+            continue
+        holds = (
+            True if planted or plan.verdict == "healthy" else sick(replace(plan, seed=PARTS[plan.part][0][1]))
+        )
+        if holds is None:
+            continue
+        history, told = history_of(plan)
+        truth = plan.verdict if holds else "healthy"
+        found.append(Case(plan, truth, diagnose(history), diagnose(curves_alone(history)), told["settings"]))
+    return found
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def macro_f1(pairs: Sequence[tuple[str, str]]) -> tuple[float, dict[str, float]]:
+    """Mean F1 over the truths that occur; an abstention is a miss."""
+    scores = {}
+    for verdict in sorted({truth for truth, _ in pairs}):
+        hits = sum(t == f == verdict for t, f in pairs)
+        predicted = sum(f == verdict for _, f in pairs)
+        support = sum(t == verdict for t, _ in pairs)
+        scores[verdict] = 2 * hits / (predicted + support)
+    return float(np.mean(list(scores.values()))), scores
+
+
+def bootstrap_f1(pairs: Sequence[tuple[str, str]], *, num_resamples: int = 500) -> tuple[float, float]:
+    """95 % interval of the macro-F1 over resampled runs."""
+    generator = np.random.default_rng(0)
+    values = [
+        macro_f1([pairs[i] for i in generator.integers(len(pairs), size=len(pairs))])[0]
+        for _ in range(num_resamples)
+    ]
+    return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
+
+
+def share(hits: int, n: int) -> str:
+    e = wilson(hits, n)
+    return f"{e.value:.1%} [{e.low:.1%}, {e.high:.1%}] ({hits} of {n})"
+
+
+def table(found: Sequence[Case]) -> None:
+    pairs = [(c.truth, c.found.verdict) for c in found]
+    value, scores = macro_f1(pairs)
+    low, high = bootstrap_f1(pairs)
+    healthy = [c for c in found if c.truth == "healthy"]
+    ill = [c for c in found if c.truth != "healthy"]
+    alarms = [c for c in healthy if c.found.verdict not in ("healthy", "undetermined")]
+    print(f"\nmacro-F1 over {len(scores)} verdicts: {value:.3f} [{low:.3f}, {high:.3f}], {len(found)} runs")
+    print(f"right: {share(sum(t == f for t, f in pairs), len(pairs))}")
+    print(
+        f"right one among the first two: {share(sum(c.truth in c.found.ranked[:2] for c in found), len(found))}"
+    )
+    print(f"healthy runs alarmed: {share(len(alarms), len(healthy))}")
+    strict = [c for c in alarms if c.plan.verdict == "healthy"]
+    print(
+        f"  of those planted healthy: {share(len(strict), sum(c.plan.verdict == 'healthy' for c in found))}"
+    )
+    print(f"abstentions: {share(sum(f == 'undetermined' for _, f in pairs), len(pairs))}")
+    missed = sum(c.found.verdict == "healthy" for c in ill)
+    print(f"sick runs called healthy: {share(missed, len(ill))}")
+    two = [(str(c.truth == "overfitting"), str(c.by_curves.verdict == "overfitting")) for c in found]
+    others = [f for t, f in two if t == "False"]
+    print(
+        f"curves alone, overfitting or not: macro-F1 {macro_f1(two)[0]:.3f} {bootstrap_f1(two)}, false alarms "
+        f"{share(others.count('True'), len(others))}"
+    )
+    print("\n| planted and held by the oracle | n | F1 | found as |\n|---|---|---|---|")
+    for verdict in VERDICTS:
+        of = [c for c in found if c.truth == verdict]
+        if of:
+            counts = Counter(c.found.verdict for c in of).most_common()
+            told = ", ".join(f"{name} {n}" for name, n in counts)
+            print(f"| {verdict} | {len(of)} | {scores[verdict]:.2f} | {told} |")
+    for model in MODELS:
+        of_model = [(c.truth, c.found.verdict) for c in found if c.plan.model == model]
+        if of_model:
+            print(f"{model}: macro-F1 {macro_f1(of_model)[0]:.3f}, {len(of_model)} runs")
+
+
+def misses(found: Sequence[Case]) -> None:
+    for c in found:
+        if c.truth != c.found.verdict:
+            print(
+                f"{c.plan.id}: {c.truth} found as {c.found.verdict} {c.found.confidence:.2f}; {c.found.ranked}"
+            )
+
+
+def first_remedies(found: Sequence[Case], *, jobs: int) -> None:
+    """Whether the first remedy of each sick run's diagnosis lowers the test loss in five paired seeds."""
+    asked: dict[tuple[Plan, tuple[str, ...]], int] = defaultdict(int)
+    without = 0
+    for c in found:
+        if c.truth == "healthy":
+            continue
+        offered = remedies(c.found.findings, c.settings).get(c.found.verdict, ())
+        first = next((r for r in offered if r.name != "overfit_batch"), None)
+        if first is None:
+            without += 1
+            continue
+        seedless = replace(c.plan, seed=PARTS[c.plan.part][0][1])
+        asked[seedless, first.overrides] += 1
+    train_all([o for (p, r) in asked for pair in paired_runs(p, r) for o in pair], jobs=jobs)
+    helped, lines = 0, []
+    for (plan, remedy), times in asked.items():
+        told = oracle(plan, remedy)
+        helped += times * told["helps"]
+        if not told["helps"]:
+            lines.append(
+                f"  {plan.case} ×{times}: {' '.join(remedy)}: {told['relative']:.0%} "
+                f"({told['low']:.3f} … {told['high']:.3f})"
+            )
+    total = sum(asked.values()) + without
+    print(f"\nfirst remedy improves test loss: {share(helped, total)}; no remedy offered: {without}")
+    print("\n".join(["did not:", *sorted(lines)]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--seeds", nargs="*", type=int, default=[])
+    parser.add_argument("--datasets", nargs="*", default=[])
+    parser.add_argument("--models", nargs="*", default=list(MODELS))
+    parser.add_argument("--planted", action="store_true", help="take what was planted for the truth")
+    parser.add_argument("--misses", action="store_true", help="list what was judged wrongly")
+    parser.add_argument("--remedies", action="store_true", help="train the first remedy of each sick run")
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+    chosen = [
+        p
+        for p in plans(options.part)
+        if (not options.seeds or p.seed in options.seeds)
+        and (not options.datasets or p.dataset in options.datasets)
+        and p.model in options.models
+    ]
+    found = cases(chosen, planted=options.planted)
+    print(f"{len(found)} of {len(chosen)} runs, each with its truth")
+    table(found)
+    if options.misses:
+        misses(found)
+    if options.remedies:
+        first_remedies(found, jobs=options.jobs)
+
+
+if __name__ == "__main__":
+    main()
