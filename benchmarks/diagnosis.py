@@ -49,8 +49,6 @@ def history_of(plan: Plan) -> tuple[History, dict[str, Any]]:
     folder = folder_of(overrides_of(plan))
     told = json.loads((folder / "run.json").read_text())
     rows = read_history_csv(folder / "history.csv")
-    names = sorted({name for row in rows for name in row.metrics if not name.startswith("time/")})
-    curves = {n: np.array([row.metrics.get(n, np.nan) for row in rows]) for n in names}
     context = Context(
         num_classes=10,
         prior_entropy=told["class_prior_entropy"],
@@ -59,8 +57,7 @@ def history_of(plan: Plan) -> tuple[History, dict[str, Any]]:
         kept_epoch=told["kept_epoch"],
         settings=told["settings"],
     )
-    epochs = np.array([row.epoch for row in rows])
-    return History(epochs, curves, read_signals(folder / FILE_NAME), context, name=plan.id), told
+    return History.of(rows, read_signals(folder / FILE_NAME), context, name=plan.id), told
 
 
 def curves_alone(history: History) -> History:

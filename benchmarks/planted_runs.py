@@ -214,6 +214,7 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="*", default=[])
     parser.add_argument("--seeds", nargs="*", type=int, default=[])
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--reverse", action="store_true", help="the last first, beside another process")
     parser.add_argument("--oracle", action="store_true", help="also train the remedies, over five seeds")
     options = parser.parse_args()
     chosen = [
@@ -227,7 +228,7 @@ def main() -> None:
     wanted = [overrides_of(p) for p in chosen]
     if options.oracle:
         wanted += [o for p in chosen for r in p.remedies for pair in paired_runs(p, r) for o in pair]
-    train_all(wanted, jobs=options.jobs)
+    train_all(wanted[::-1] if options.reverse else wanted, jobs=options.jobs)
     if options.oracle:
         cases = {p.case: p for p in chosen if p.remedies}
         for case, plan in cases.items():

@@ -21,6 +21,8 @@ pipeline <command> [group=option] [key=value] ...
   preprocess   split it, measure it, fit two cheap baselines
   train        train a model; -m sweeps: every combination of values, or n_trials=50 by Optuna
   evaluate     measure a trained model on the untouched test set and on other data
+  diagnose     say why a run is not better, with evidence and remedies: name=<model>, run=<MLflow id>
+               or history=<file of curves> [num_classes=10] [output=json]
   report       write results/report.html
   sweep-report write results/sweeps/<study>/report.html and conf/experiment/<study>_best.yaml
                study=<name> [storage=<url>] [retrain=true] [seeds=5]
@@ -36,6 +38,7 @@ Examples
   pipeline train debug=overfit_batch
   pipeline sweep-report study=<name as the sweep printed it> retrain=true
   pipeline evaluate name=mlp
+  pipeline diagnose name=mlp
 
 Groups and their options are the folders and files of conf/:
   data augment model activation init loss penalty optimizer schedule trainer precision
@@ -222,6 +225,16 @@ def _evaluate(overrides: Sequence[str]) -> int:
     return 0
 
 
+def _diagnose(overrides: Sequence[str]) -> int:
+    from pipeline.config import find_root
+    from pipeline.stages.diagnose import diagnose_model, parse
+
+    root = find_root()
+    options = parse(overrides)
+    diagnose_model(options.get("name", "mlp"), root=root, output=options.get("output", "text"))
+    return 0
+
+
 def _report(overrides: Sequence[str]) -> int:
     from pipeline.config import find_root
     from pipeline.stages.report import report
@@ -335,6 +348,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "preprocess": _preprocess,
     "train": _train,
     "evaluate": _evaluate,
+    "diagnose": _diagnose,
     "report": _report,
     "sweep-report": _sweep_report,
     "ui": lambda overrides: 0,

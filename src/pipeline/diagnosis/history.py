@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import DataError
-from pipeline.records import Baseline, SignalRecord
+from pipeline.records import Baseline, DataCard, EpochRecord, SignalRecord
 
 CURVES = (
     "train/loss",
@@ -39,6 +39,18 @@ class Context:
     num_val: int | None = None
     kept_epoch: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, card: DataCard, settings: Mapping[str, Any], *, kept_epoch: int | None) -> Context:
+        """What is known of a run of our own: its data's card, its resolved settings."""
+        return cls(
+            num_classes=card.num_classes,
+            prior_entropy=card.class_prior_entropy,
+            baselines=card.baselines,
+            num_val=sum(card.class_counts["val"]),
+            kept_epoch=kept_epoch,
+            settings=settings,
+        )
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,27 @@ class History:
                 f"{self.name}: no known curve among {', '.join(self.curves) or 'nothing'}. "
                 f"Needed is one at least of {', '.join(CURVES[:6])} (or train_loss, val_loss, loss, …)."
             )
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[EpochRecord],
+        signals: SignalRecord | None,
+        context: Context,
+        *,
+        name: str,
+    ) -> History:
+        """The history of a run of our own; signals without a moment count as none."""
+        names = sorted({n for row in rows for n in row.metrics if n in CURVES})
+        nan = float("nan")
+        measured = signals is not None and len(signals.arrays["epochs"]) > 0
+        return cls(
+            epochs=np.array([row.epoch for row in rows], dtype=np.int64),
+            curves={n: np.array([row.metrics.get(n, nan) for row in rows], dtype=np.float64) for n in names},
+            signals=signals if measured else None,
+            context=context,
+            name=name,
+        )
 
     @property
     def prior_entropy(self) -> float | None:

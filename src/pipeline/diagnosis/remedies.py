@@ -115,6 +115,7 @@ def _longer(s: Settings, *, times: int) -> Remedy:
 
 def _over_regularized(s: Settings, f: Finding) -> Iterator[Remedy]:
     yield from _lighten(s)
+    yield _wider(s)
 
 
 def _lighten(s: Settings) -> Iterator[Remedy]:
@@ -174,7 +175,10 @@ def _vanishing(s: Settings, f: Finding) -> Iterator[Remedy]:
             yield Remedy("orthogonal", ("init=orthogonal",), "a step through time keeps lengths")
         return
     if model["name"] in RECURRENT:
-        yield Remedy("default_init", ("init=default",), "the cell's own scale")
+        if s["init"]["name"] != "default":
+            yield Remedy("default_init", ("init=default",), "the cell's own scale")
+        if s["init"]["name"] != "orthogonal":
+            yield Remedy("orthogonal", ("init=orthogonal",), "a step through time keeps lengths")
         return
     if s["activation"]["name"] in ("sigmoid", "tanh"):
         yield Remedy(
@@ -231,9 +235,10 @@ def _not_learning(s: Settings, f: Finding) -> Iterator[Remedy]:
         yield _started(s)
     if s["data"]["label_noise"] > 0:
         yield Remedy("true_labels", ("data.label_noise=0.0",), "labels that belong to their images")
-    yield Remedy(
-        "overfit_batch", ("debug=overfit_batch",), "a check: a sound set-up learns one batch by heart"
-    )
+    if s["data"]["fraction"] == 1:
+        yield Remedy(
+            "overfit_batch", ("debug=overfit_batch",), "a check: a sound set-up learns one batch by heart"
+        )
     rate = s["optimizer"]["learning_rate"]
     yield Remedy(
         "learning_rate/10", (f"optimizer.learning_rate={rate / 10:g}",), "steps may be far too large"

@@ -15,6 +15,8 @@ import numpy as np
 from pipeline.config import Settings
 from pipeline.data.batches import standardisation
 from pipeline.data.store import load_card, load_prepared
+from pipeline.diagnosis import Context, Diagnosis, History
+from pipeline.diagnosis.verdict import HEALTHY
 from pipeline.errors import TrainingError
 from pipeline.evaluation.signal_file import FILE_NAME, write_signals
 from pipeline.evaluation.tables import write_history_csv
@@ -24,6 +26,7 @@ from pipeline.records import DataCard, EpochRecord, Prepared
 from pipeline.reporting import learning_curves
 from pipeline.reporting.style import save_png
 from pipeline.stages import provenance
+from pipeline.stages.diagnose import VERDICT, tags_of, verdict_of
 from pipeline.stages.sweep import STUDY, TRIAL, trial_tags
 from pipeline.sweep.trial import METRICS, OBJECTIVE, RUN_ID, RunningTrial
 from pipeline.tracking import MODEL_TAG, Run, TensorBoard, Tracker
@@ -85,7 +88,12 @@ def train(
             _write_measured(error, output / "results" / settings.name)
             raise
         summary = _summary(result, parameters=parameters)
+        verdict = _verdict(settings, values, prepared, result)
+        if run and verdict:
+            run.set_tags(tags_of(verdict))
         if trial and not trial.lost:
+            if verdict:
+                trial.note(VERDICT, verdict.verdict)
             trial.note(OBJECTIVE, settings.objective)
             trial.note(METRICS, {**_kept(result), **_sizes(summary)})
         if trial is None or not (trial.pruned or trial.lost):
@@ -113,7 +121,19 @@ def train(
     say(
         f"{settings.name}: val accuracy {kept['val/accuracy']:.2%}, in {summary['seconds']:.0f} s, models/{settings.name}/"
     )
+    if verdict and verdict.verdict != HEALTHY:
+        say(
+            f"{settings.name}: {verdict.verdict.replace('_', ' ')} ({verdict.confidence:.2f}); "
+            f"why, and what to do: pipeline diagnose name={settings.name}"
+        )
     return _objective(settings, kept, summary)
+
+
+def _verdict(
+    settings: Settings, values: Mapping[str, Any], prepared: Prepared, result: FitResult
+) -> Diagnosis | None:
+    context = Context.of(prepared.card, values, kept_epoch=result.kept_epoch)
+    return verdict_of(History.of(result.history, result.signals, context, name=settings.name))
 
 
 @cache

@@ -1,0 +1,142 @@
+"""The stage ``diagnose``: a run's history and signals → its verdict, with evidence and remedies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.overrides import merge, overrides_of
+from pipeline.data.store import load_card
+from pipeline.diagnosis import Context, Diagnosis, History, diagnose
+from pipeline.diagnosis.as_json import to_json
+from pipeline.diagnosis.remedies import Remedy, remedies
+from pipeline.errors import ConfigError, DataError, PipelineError
+from pipeline.evaluation.signal_file import FILE_NAME, read_signals
+from pipeline.evaluation.tables import read_history_csv
+from pipeline.files import write_atomically
+from pipeline.reporting import diagnosis_plot, diagnosis_text
+from pipeline.reporting.style import save_png
+from pipeline.tracking import Run, Tracker
+
+VERDICT, CONFIDENCE = "diagnosis.verdict", "diagnosis.confidence"
+
+
+def diagnose_model(name: str, *, root: Path, output: str = "text") -> Diagnosis:
+    """Diagnose ``results/<name>/``; write ``diagnosis.json`` and ``diagnosis.png``; tag the tracked run.
+
+    Raises `DataError` where the run has no history.
+    """
+    history, told = read_own(name, root=root)
+    found = diagnose(history)
+    offered = remedies(found.findings, history.context.settings)
+    folder = root / "results" / name
+    files = [folder / "diagnosis.json", folder / "diagnosis.png"]
+    write_atomically(files[0], (json.dumps(to_json(found, offered), indent=2) + "\n").encode())
+    save_png(diagnosis_plot.plot(history, found), files[1])
+    _record(told, found, files, root=root)
+    tell(found, offered, history.context.settings, root=root, output=output)
+    return found
+
+
+def read_own(name: str, *, root: Path) -> tuple[History, Mapping[str, Any]]:
+    """Return the history of ``results/<name>/``, and the model's description (empty where it diverged)."""
+    folder, path = root / "results" / name, root / "models" / name / "model.json"
+    rows = read_history_csv(folder / "history.csv")
+    signals = read_signals(folder / FILE_NAME) if (folder / FILE_NAME).is_file() else None
+    told: Mapping[str, Any] = {}
+    context = Context()
+    if path.is_file():
+        try:
+            told = json.loads(path.read_text())
+            kept, settings = int(told["summary"]["kept_epoch"]) - 1, told["settings"]
+            data = root / "data" / "processed" / settings["data"]["name"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}: not a model's description ({error!r}). Train it again: pipeline train name={name}"
+            ) from error
+        if (data / "card.json").is_file():
+            context = Context.of(load_card(data), settings, kept_epoch=kept)
+        else:
+            context = Context(num_classes=len(told["class_names"]), kept_epoch=kept, settings=settings)
+    elif signals is not None and "num_classes" in signals.metadata:
+        context = Context(num_classes=int(signals.metadata["num_classes"]))
+    return History.of(rows, signals, context, name=name), told
+
+
+def tell(
+    found: Diagnosis,
+    offered: Mapping[str, Sequence[Remedy]],
+    settings: Mapping[str, Any],
+    *,
+    root: Path,
+    output: str,
+) -> None:
+    """Print a diagnosis, as text for people or as JSON for programs."""
+    if output == "json":
+        print(json.dumps(to_json(found, offered), indent=2))
+        return
+    commands: dict[tuple[str, ...], str] = {}
+    if settings:
+        base = overrides_of(settings, root=root)
+        commands = {r.overrides: _command(base, r, root=root) for listed in offered.values() for r in listed}
+    diagnosis_text.show(found, offered, commands=commands)
+
+
+def _command(base: Sequence[str], remedy: Remedy, *, root: Path) -> str:
+    """The line to type: the run's own settings with the remedy, under a name of its own."""
+    own = next((o for o in base if o.startswith("name=")), "name=run").removeprefix("name=")
+    parts = merge([o for o in base if not o.startswith("name=")], remedy.overrides, root=root)
+    label = remedy.name.replace("/", "_over_").replace("*", "_times_").replace(".", "_")
+    return " ".join(["pipeline train", f"name={own}_{label}", *parts])
+
+
+def verdict_of(history: History) -> Diagnosis | None:
+    """The diagnosis of a run that has just ended; None where nothing can be said."""
+    try:
+        return diagnose(history)
+    except PipelineError:
+        return None
+
+
+def tags_of(found: Diagnosis) -> dict[str, str]:
+    """What a tracked run is tagged with: columns to sort and filter by."""
+    return {VERDICT: found.verdict, CONFIDENCE: f"{found.confidence:.3f}"}
+
+
+def _record(told: Mapping[str, Any], found: Diagnosis, files: Sequence[Path], *, root: Path) -> None:
+    if not told or not told["settings"]["tracking"]["enabled"]:
+        return
+    tracking = told["settings"]["tracking"]
+    tracker = Tracker(tracking["uri"], experiment=tracking["experiment"], root=root)
+    run = tracker.find(model_sha256=told["weights_sha256"], name=told["settings"]["name"])
+    if run is not None:
+        _write(run, found, files)
+
+
+def _write(run: Run, found: Diagnosis, files: Sequence[Path]) -> None:
+    run.set_tags(tags_of(found))
+    run.log_files(files)
+
+
+def parse(overrides: Sequence[str]) -> dict[str, str]:
+    """Options of the command: exactly one of ``name=``, ``run=``, ``history=``, and what goes with it."""
+    known = ("name", "run", "history", "output", "num_classes", "probe")
+    options: dict[str, str] = {}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key not in known or not value:
+            raise ConfigError(f"{override}: diagnose knows {', '.join(f'{k}=' for k in known)}.")
+        options[key] = value
+    sources = [key for key in ("name", "run", "history") if key in options]
+    if len(sources) > 1:
+        raise ConfigError(
+            f"{sources[1]}={options[sources[1]]}: give one of name=, run= and history=, not two."
+        )
+    if options.get("output", "text") not in ("text", "json"):
+        raise ConfigError(f"output={options['output']}: must be text or json.")
+    classes = options.get("num_classes", "2")
+    if not classes.isdecimal() or int(classes) < 2:
+        raise ConfigError(f"num_classes={classes}: must be a whole number from 2 up.")
+    return options
