@@ -23,6 +23,9 @@ pipeline <command> [group=option] [key=value] ...
   evaluate     measure a trained model on the untouched test set and on other data
   diagnose     say why a run is not better, with evidence and remedies: name=<model>, run=<MLflow id>
                or history=<file of curves> [num_classes=10] [output=json]
+  verify       prove a remedy: paired seeds against the run as it was, a reseed and random search
+               name=<model> [remedies=[dropout,augment]] [seeds=5] [budget=<runs>] [n_jobs=2]
+  heal         diagnose, verify, adopt what is confirmed, again until healthy: name=<model> [rounds=3] …
   report       write results/report.html
   sweep-report write results/sweeps/<study>/report.html and conf/experiment/<study>_best.yaml
                study=<name> [storage=<url>] [retrain=true] [seeds=5]
@@ -39,6 +42,7 @@ Examples
   pipeline sweep-report study=<name as the sweep printed it> retrain=true
   pipeline evaluate name=mlp
   pipeline diagnose name=mlp
+  pipeline verify name=mlp
 
 Groups and their options are the folders and files of conf/:
   data augment model activation init loss penalty optimizer schedule trainer precision
@@ -235,6 +239,33 @@ def _diagnose(overrides: Sequence[str]) -> int:
     return 0
 
 
+def _verify(overrides: Sequence[str]) -> int:
+    from pipeline.config import find_root
+    from pipeline.stages.verify import parse, patient_of, tell, verify
+
+    root = find_root()
+    name, options, _ = parse(overrides)
+    found = verify(patient_of(name, root=root), options, root=root, run_sweep=_sweep)
+    if found:
+        tell(found, root=root)
+    return 0
+
+
+def _heal(overrides: Sequence[str]) -> int:
+    from pipeline.config import find_root
+    from pipeline.stages.heal import ROUNDS, heal, tell
+    from pipeline.stages.verify import parse, patient_of
+
+    root = find_root()
+    name, options, others = parse(overrides, extra=("rounds",))
+    rounds = others.get("rounds", str(ROUNDS))
+    if not rounds.isdecimal() or int(rounds) < 1:
+        raise ConfigError(f"rounds={rounds}: must be a whole number from 1 up.")
+    patient = patient_of(name, root=root)
+    tell(heal(patient, options, root=root, run_sweep=_sweep, rounds=int(rounds)))
+    return 0
+
+
 def _report(overrides: Sequence[str]) -> int:
     from pipeline.config import find_root
     from pipeline.stages.report import report
@@ -349,6 +380,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": _train,
     "evaluate": _evaluate,
     "diagnose": _diagnose,
+    "verify": _verify,
+    "heal": _heal,
     "report": _report,
     "sweep-report": _sweep_report,
     "ui": lambda overrides: 0,

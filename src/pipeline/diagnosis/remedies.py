@@ -14,16 +14,21 @@ from typing import Any
 from pipeline.diagnosis.finding import Finding
 
 Settings = Mapping[str, Any]
+CHECKS = ("overfit_batch",)  # shows what is wrong, and mends nothing
 RECURRENT = ("rnn", "lstm", "gru")
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """One change. overrides: in Hydra's grammar, to be added to those of the run."""
+    """One change. overrides: in Hydra's grammar, to be added to those of the run.
+
+    cost: about how many times as long as the run itself a run with it takes.
+    """
 
     name: str
     overrides: tuple[str, ...]
     why: str
+    cost: float = 1.0
 
 
 def remedies(findings: Sequence[Finding], settings: Settings) -> dict[str, tuple[Remedy, ...]]:
@@ -33,12 +38,24 @@ def remedies(findings: Sequence[Finding], settings: Settings) -> dict[str, tuple
     return {f.verdict: tuple(_REMEDIES[f.verdict](settings, f)) for f in findings if f.verdict in _REMEDIES}
 
 
+def named(settings: Settings) -> dict[str, Remedy]:
+    """Every remedy that has an effect in these settings, by name, whatever it is meant against."""
+    nothing = Finding("", ())
+    every = (r for build in _REMEDIES.values() for r in build(settings, nothing))
+    return {r.name: r for r in reversed(list(every)) if r.name not in CHECKS}
+
+
 # --- against each verdict -------------------------------------------------------------------------
 
 
 def _overfitting(s: Settings, f: Finding) -> Iterator[Remedy]:
     if s["data"]["fraction"] < 1:
-        yield Remedy("more_data", ("data.fraction=1.0",), "more images leave less to learn by heart")
+        yield Remedy(
+            "more_data",
+            ("data.fraction=1.0",),
+            "more images leave less to learn by heart",
+            cost=1 / s["data"]["fraction"],
+        )
     yield from _regularize(s)
     yield from _stop(s)
     if s["model"]["width"] >= 32:
@@ -110,7 +127,8 @@ def _undertrained(s: Settings, f: Finding) -> Iterator[Remedy]:
 
 def _longer(s: Settings, *, times: int) -> Remedy:
     epochs = max(times * s["trainer"]["max_epochs"], 10)
-    return Remedy("more_epochs", (f"trainer.max_epochs={epochs}",), "it was still getting better")
+    cost = epochs / s["trainer"]["max_epochs"]
+    return Remedy("more_epochs", (f"trainer.max_epochs={epochs}",), "it was still getting better", cost=cost)
 
 
 def _over_regularized(s: Settings, f: Finding) -> Iterator[Remedy]:

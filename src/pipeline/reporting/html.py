@@ -16,6 +16,16 @@ from pipeline.reporting.style import DPI, png_bytes
 
 # The pictures that have their place, in order: stem → heading and what is to be seen in it.
 _CAPTIONS = {
+    "diagnosis": (
+        "Diagnosis",
+        "Losses with their 95 % bands and the epochs that decided; below, the gradient of each layer from the "
+        "first epoch to the last, and units that no image wakes.",
+    ),
+    "verification": (
+        "Remedies, tried",
+        "Fall of the validation loss over paired seeds, with intervals corrected for the number of arms. What the "
+        "controls reach without a diagnosis is the measure.",
+    ),
     "learning_curves": (
         "Learning curves",
         "Both curves falling together is healthy; validation rising while training falls is overfitting; "
@@ -134,6 +144,7 @@ def _section(index: int, model: ModelReport) -> dict[str, object]:
         "id": f"model-{index}",
         "name": model.name,
         "sentence": sentences.of_model(model),
+        "diagnosis": list(model.diagnosis),
         "pictures": [_picture(stem, model.pictures[stem]) for stem in (*known, *others)],
         "generalization": [
             {

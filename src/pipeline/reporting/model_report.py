@@ -30,6 +30,7 @@ class ModelReport:
     pictures: file stem → PNG; ``learning_curves``, ``confusion``, ``mistakes``, ``reliability``,
     ``per_class`` and ``generalization`` have their place, others follow under their own name.
     settings: dotted key → value as text.  commands: shell lines that made the model, in order.
+    diagnosis: sentences: the verdict with its evidence, and what was proved.
     """
 
     name: str
@@ -39,3 +40,4 @@ class ModelReport:
     generalization: Sequence[GeneralizationRow] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
+    diagnosis: Sequence[str] = ()

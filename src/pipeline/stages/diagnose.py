@@ -40,9 +40,13 @@ def diagnose_model(name: str, *, root: Path, output: str = "text") -> Diagnosis:
     return found
 
 
-def read_own(name: str, *, root: Path) -> tuple[History, Mapping[str, Any]]:
-    """Return the history of ``results/<name>/``, and the model's description (empty where it diverged)."""
-    folder, path = root / "results" / name, root / "models" / name / "model.json"
+def read_own(name: str, *, root: Path, output: Path | None = None) -> tuple[History, Mapping[str, Any]]:
+    """Return the history of ``results/<name>/``, and the model's description (empty where it diverged).
+
+    output: where the run has written, if not into the root: the folder of a sweep's trial.
+    """
+    where = output or root
+    folder, path = where / "results" / name, where / "models" / name / "model.json"
     rows = read_history_csv(folder / "history.csv")
     signals = read_signals(folder / FILE_NAME) if (folder / FILE_NAME).is_file() else None
     told: Mapping[str, Any] = {}

@@ -66,7 +66,44 @@ def _read(name: str, root: Path) -> ModelReport:
         generalization=_rows(folder / "generalization.csv"),
         settings=settings,
         commands=[f"pipeline train name={name} …", f"pipeline evaluate name={name}", "pipeline report"],
+        diagnosis=[*_diagnosis(folder / "diagnosis.json"), *_verification(folder / "verification.json")],
     )
+
+
+def _diagnosis(path: Path) -> list[str]:
+    """The verdict in one sentence, with the numbers that decided."""
+    told = _json(path)
+    if not told:
+        return []
+    verdict = f"{told['verdict'].replace('_', ' ').capitalize()} (confidence {told['confidence']:.2f})."
+    if not told["findings"]:
+        return [f"{verdict} {told['reason']}".strip()]
+    first = told["findings"][0]
+    numbers = "; ".join(
+        f"{c['what']} {'not finite' if c['value'] is None else format(c['value'], '.3g')} "
+        f"({c['wanted']} {c['limit']:.3g})"
+        for c in first["conditions"]
+    )
+    sentences = [f"{verdict} {first['what']}", f"Evidence: {numbers}."]
+    if first["remedies"]:
+        names = ", ".join(r["name"].replace("_", " ") for r in first["remedies"][:3])
+        sentences.append(f"What to do about it: {names}. The commands: pipeline diagnose name={told['name']}")
+    return sentences
+
+
+def _verification(path: Path) -> list[str]:
+    told = _json(path)
+    return [told["sentence"]] if told else []
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file that a person may lack; an empty mapping then."""
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON ({error}). Remove it, or make it again.") from error
 
 
 def _rows(path: Path) -> list[GeneralizationRow]:

@@ -1,0 +1,245 @@
+"""Proof of a remedy: the arithmetic in closed form and by a second road, and one real verification."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pipeline import cli
+from pipeline.config import compose
+from pipeline.diagnosis import diagnose
+from pipeline.diagnosis.verify import (
+    CONFIRMED,
+    HARMFUL,
+    NOT_CONFIRMED,
+    Arm,
+    holm,
+    judge,
+    log_gains,
+    relative,
+    seeds_needed,
+)
+from pipeline.errors import ConfigError, DataError
+from pipeline.stages import verify as stage
+from pipeline.stages.heal import heal
+from pipeline.stages.verify import Options, Patient, cost, parse, patient_of, planned, verify
+from planted_history import FAULTS, history
+
+ROOT = Path(__file__).parents[1]
+
+
+def arm(name: str, losses: list[float], verdict: str = "healthy") -> Arm:
+    return Arm(name, (), tuple(losses), (verdict,) * len(losses))
+
+
+BASE = arm("base", [0.40, 0.50, 0.45, 0.55, 0.42], "overfitting")
+
+# --- arithmetic ---------------------------------------------------------------------------------------
+
+
+def test_a_fall_of_a_fifth_in_every_pair_is_a_fifth_without_spread() -> None:
+    found = relative(log_gains(BASE.losses, [0.8 * x for x in BASE.losses]))
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.2, 0.2))
+
+
+def test_the_interval_and_p_are_those_of_a_paired_t_test() -> None:
+    losses = [0.30, 0.48, 0.33, 0.50, 0.36]
+    by_scipy = stats.ttest_rel(np.log(BASE.losses), np.log(losses))
+    interval = by_scipy.confidence_interval(0.95)
+    found = judge(BASE, [arm("a", losses)], symptom="overfitting")[0]
+    assert found.p_value == pytest.approx(by_scipy.pvalue)
+    assert found.improvement.low == pytest.approx(1 - math.exp(-interval.low))
+    assert found.improvement.high == pytest.approx(1 - math.exp(-interval.high))
+
+
+def test_holm_adjusts_as_in_the_textbook() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("losses", "verdicts", "wanted"),
+    [
+        ([0.30, 0.39, 0.34, 0.42, 0.31], "healthy", CONFIRMED),
+        ([0.30, 0.39, 0.34, 0.42, 0.31], "overfitting", CONFIRMED),  # less, but still there: told as such
+        ([0.30, 0.39, 0.34, 0.42, 0.31], "underfitting", NOT_CONFIRMED),  # a new symptom
+        ([0.50, 0.63, 0.56, 0.70, 0.52], "healthy", HARMFUL),
+        ([0.39, 0.52, 0.43, 0.56, 0.42], "healthy", NOT_CONFIRMED),
+    ],
+)
+def test_an_arm_is_judged_by_its_pairs_and_its_symptoms(
+    losses: list[float], verdicts: str, wanted: str
+) -> None:
+    found = judge(BASE, [arm("a", losses, verdicts)], symptom="overfitting")[0]
+    assert found.verdict == wanted
+    assert found.symptom == (1.0 if verdicts == "overfitting" else 0.0)
+
+
+def test_the_same_gain_is_worth_less_among_many_arms() -> None:
+    losses = [0.37, 0.49, 0.40, 0.54, 0.37]
+    alone = judge(BASE, [arm("a", losses)], symptom="")[0]
+    many = judge(BASE, [arm(str(i), losses) for i in range(8)], symptom="")[0]
+    assert alone.verdict == CONFIRMED and many.verdict == NOT_CONFIRMED
+    assert many.improvement.low < alone.improvement.low
+
+
+def test_noise_alone_is_confirmed_as_seldom_as_promised() -> None:
+    generator = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(400):
+        base = arm("base", list(np.exp(generator.normal(-1, 0.1, 5))))
+        arms = [arm(str(i), list(np.exp(generator.normal(-1, 0.1, 5)))) for i in range(4)]
+        wrong += any(j.verdict == CONFIRMED for j in judge(base, arms, symptom=""))
+    assert wrong / 400 < 0.05  # the whole family, in one direction: 2.5 % at most, here with its own noise
+
+
+def test_the_seeds_that_are_needed_are_the_first_that_decide() -> None:
+    """With n such pairs the t interval just leaves 0; with one fewer it does not."""
+    gains = np.array([0.10, -0.05, 0.12, 0.02, 0.06])
+    n = seeds_needed(gains)
+    assert n is not None
+    reach = [stats.t.ppf(0.975, k - 1) * gains.std(ddof=1) / math.sqrt(k) for k in (n - 1, n)]
+    assert reach[1] < gains.mean() < reach[0]
+    assert seeds_needed(np.array([1e-6, -1e-6, 1e-7])) is None
+
+
+# --- what is asked for -------------------------------------------------------------------------------------
+
+
+def patient(verdict: str = "overfitting", *extra: str) -> Patient:
+    _, values = compose(["data.fraction=0.5", *extra], root=ROOT)
+    found = diagnose(history(**FAULTS.get(verdict, {}), settings=values))
+    return Patient("mlp", ("data.fraction=0.5", *extra), values, found)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (Options(seeds=1), "must be 3 or more"),
+        (Options(budget=10), "cannot decide anything. One remedy with both controls needs 22 runs"),
+        (Options(remedies=("dropuot",)), "dropout"),
+        (Options(remedies=("zero_bias",)), "without effect"),
+        (Options(remedies=("dropout", "augment", "l2", "l1", "early_stopping")), "Name fewer"),
+    ],
+)
+def test_what_cannot_decide_anything_is_refused(options: Options, word: str) -> None:
+    with pytest.raises(ConfigError, match=word.replace("+", r"\+")):
+        planned(patient(), options)
+
+
+def test_the_diagnosis_offers_its_first_remedies_and_a_combination() -> None:
+    offered = planned(patient(), Options())
+    assert [r.name for r in offered] == ["more_data", "dropout", "augment", "more_data+dropout"]
+    assert planned(patient("healthy"), Options()) == []
+    assert [r.name for r in planned(patient("healthy"), Options(remedies=("l2",)))] == ["l2"]
+
+
+def test_a_budget_buys_so_many_arms() -> None:
+    assert len(planned(patient(), Options(budget=cost(2, 5)))) == 2
+    assert len(planned(patient(), Options(budget=cost(3, 5) - 1))) == 2
+
+
+@pytest.mark.parametrize("wrong", ["seeds=two", "remedy=x", "budget=", "name="])
+def test_a_mistyped_option_is_told(wrong: str) -> None:
+    with pytest.raises(ConfigError, match="known are"):
+        parse([wrong])
+
+
+# --- for real --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def overfitted(project: Path) -> Path:
+    """A wide network on 200 images for long, trained and diagnosed."""
+    arguments = ["model.width=128", "model.dropout=0.0", "data.fraction=0.1", "trainer.max_epochs=12"]
+    _run("train", "name=wide", *arguments, "data.batch_size=32", "tracking=mlflow")
+    return project
+
+
+def _run(command: str, *overrides: str) -> int:
+    return cli.COMMANDS[command](list(overrides))
+
+
+def test_a_remedy_is_proved_resumed_exported_and_the_test_set_read_once(
+    overfitted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert patient_of("wide", root=overfitted).diagnosis.verdict == "overfitting"
+    reads: list[str] = []
+    true_load = stage.load_split
+
+    def counted(folder: Path, split: str) -> Any:
+        reads.append(split)
+        return true_load(folder, split)
+
+    monkeypatch.setattr(stage, "load_split", counted)
+    options = Options(remedies=("more_data",), seeds=3)
+    trained: list[str] = []
+
+    def sweep(overrides: Any) -> Any:
+        trained.append(overrides[0])
+        if len(trained) == 2:
+            raise KeyboardInterrupt  # after the first study
+        return cli._sweep(overrides)
+
+    with pytest.raises(KeyboardInterrupt):
+        verify(patient_of("wide", root=overfitted), options, root=overfitted, run_sweep=sweep)
+    assert not (overfitted / "results/wide/verification.json").exists() and not reads
+    capsys.readouterr()
+    found = verify(patient_of("wide", root=overfitted), options, root=overfitted, run_sweep=cli._sweep)
+    told = capsys.readouterr().out
+    assert "6 trials, 6 done" in told  # the interrupted part is not trained again
+    assert found is not None and found.proved and found.chosen is not None
+    assert found.chosen.verdict == CONFIRMED and found.chosen.improvement.low > 0
+    assert reads == ["test"]
+    assert found.experiment is not None and found.experiment.name == "wide_verified.yaml"
+    settings, _ = compose(["experiment=wide_verified"], root=overfitted)
+    assert settings.data.fraction == 1.0 and settings.model.width == 128  # type: ignore[union-attr]
+    again = verify(patient_of("wide", root=overfitted), options, root=overfitted, run_sweep=cli._sweep)
+    assert reads == ["test"], "a claim that was made is not made again"
+    assert again is not None and again.claim == found.claim
+    values = json.loads((overfitted / "results/wide/verification.json").read_text())
+    assert values["arms"][0]["verdict"] == CONFIRMED and "lowers test loss by" in values["sentence"]
+    _children(overfitted)
+
+
+def _children(root: Path) -> None:
+    """In MLflow the verification is the parent of its studies, and these of their runs."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000)
+    by_kind = {r.data.tags.get("pipeline.kind"): r for r in runs}
+    top = by_kind["verification"]
+    studies = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == top.info.run_id]
+    assert {r.data.tags["verify.part"] for r in studies} == {"arms", "reseed", "search", "random"}
+    arms = next(r for r in studies if r.data.tags["verify.part"] == "arms")
+    names = {r.info.run_name for r in runs if r.data.tags.get("mlflow.parentRunId") == arms.info.run_id}
+    assert any(n.startswith("wide_more_data") for n in names)
+    assert any(n.startswith("wide_as_it_was") for n in names)
+
+
+def test_healing_ends_when_nothing_is_confirmed_or_wrong(
+    overfitted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = patient_of("wide", root=overfitted)
+    found = heal(
+        start, Options(remedies=("more_data",), seeds=3), root=overfitted, run_sweep=cli._sweep, rounds=1
+    )
+    assert [s.adopted for s in found.steps] == ["more_data"] and found.steps[0].verdict == "overfitting"
+    assert found.patient.settings["data"]["fraction"] == 1.0
+    told = json.loads((overfitted / "results/wide/healing.json").read_text())
+    assert told["steps"][0]["adopted"] == "more_data" and told["experiment"] == "wide_healed"
+    small = heal(start, Options(budget=5), root=overfitted, run_sweep=cli._sweep)
+    assert small.end.startswith("the budget is used") and not small.steps
+
+
+def test_a_run_that_left_no_model_is_refused(project: Path) -> None:
+    with pytest.raises(DataError, match=r"history\.csv does not exist"):
+        patient_of("nothing", root=project)
