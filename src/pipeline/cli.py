@@ -230,12 +230,20 @@ def _evaluate(overrides: Sequence[str]) -> int:
 
 
 def _diagnose(overrides: Sequence[str]) -> int:
-    from pipeline.config import find_root
-    from pipeline.stages.diagnose import diagnose_model, parse
+    from pipeline.config import compose, find_root
+    from pipeline.stages.diagnose import diagnose_file, diagnose_model, diagnose_tracked, parse
 
     root = find_root()
     options = parse(overrides)
-    diagnose_model(options.get("name", "mlp"), root=root, output=options.get("output", "text"))
+    output = options.get("output", "text")
+    classes = int(options["num_classes"]) if "num_classes" in options else None
+    if "history" in options:
+        diagnose_file(Path(options["history"]), num_classes=classes, root=root, output=output)
+    elif "run" in options:
+        uri = compose([], root=root)[0].tracking.uri
+        diagnose_tracked(options["run"], num_classes=classes, uri=uri, root=root, output=output)
+    else:
+        diagnose_model(options.get("name", "mlp"), root=root, output=output)
     return 0
 
 

@@ -255,6 +255,60 @@ class Tracker:
             return False
 
 
+def read_tracked(run_id: str, *, uri: str, root: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]:
+    """Return any tracked run's name and its metrics, ``{name: [(step, value), …]}``.
+
+    Raises `TrackingError` where the store does not answer or has no such run.
+    """
+    client = _client(uri, root)
+    try:
+        run = client.get_run(run_id)
+        names = list(run.data.metrics)
+        points = {
+            name: [(float(m.step), float(m.value)) for m in client.get_metric_history(run_id, name)]
+            for name in names
+        }
+    except _errors() as error:
+        raise TrackingError(
+            f"run={run_id}: {_first(error)}. The store is {_absolute(tracking_uri(uri), root)}; set "
+            "MLFLOW_TRACKING_URI for another, and copy the id from the run's page."
+        ) from error
+    # A resumed run may have told a step twice; the last one told counts.
+    return str(run.info.run_name), {name: list(dict(p).items()) for name, p in points.items()}
+
+
+def read_artifact(run_id: str, name: str, *, uri: str, root: Path, folder: Path) -> Path | None:
+    """Fetch one artifact of a tracked run into a folder; None where it has no such file."""
+    try:
+        return Path(_client(uri, root).download_artifacts(run_id, name, str(folder)))
+    except _errors():
+        return None
+
+
+def _client(uri: str, root: Path) -> Any:
+    mlflow = _mlflow()
+    absolute = _absolute(tracking_uri(uri), root)
+    path = absolute.removeprefix("sqlite:///")
+    if path != absolute and not Path(path).is_file():  # opening it would make an empty store
+        raise TrackingError(f"{absolute}: there is no such store. Train first, or set MLFLOW_TRACKING_URI.")
+    try:
+        return mlflow.MlflowClient(tracking_uri=absolute)
+    except _errors() as error:
+        raise TrackingError(f"{absolute}: the store cannot be used: {_first(error)}.") from error
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (MlflowException, SQLAlchemyError, RequestException, OSError)
+
+
+def _first(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+
+
 class TensorBoard:
     """The same numbers as event files, for people whose textbook uses TensorBoard."""
 

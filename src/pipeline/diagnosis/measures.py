@@ -109,7 +109,7 @@ class Measures:
         """An array of the signals."""
         record = self.history.signals
         if record is None or len(record.arrays["epochs"]) == 0 or name not in record.arrays:
-            raise Missing(f"the signal {name} (train with signals=standard)")
+            raise Missing("the network's signals (signals=standard)")
         return record.arrays[name]
 
     @cached_property

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline.config.overrides import merge, overrides_of
 from pipeline.data.store import load_card
 from pipeline.diagnosis import Context, Diagnosis, History, diagnose
 from pipeline.diagnosis.as_json import to_json
+from pipeline.diagnosis.readers import history_of, read_curves, read_event_files
 from pipeline.diagnosis.remedies import Remedy, remedies
 from pipeline.errors import ConfigError, DataError, PipelineError
 from pipeline.evaluation.signal_file import FILE_NAME, read_signals
 from pipeline.evaluation.tables import read_history_csv
 from pipeline.files import write_atomically
+from pipeline.records import EpochRecord
 from pipeline.reporting import diagnosis_plot, diagnosis_text
 from pipeline.reporting.style import save_png
-from pipeline.tracking import Run, Tracker
+from pipeline.tracking import Run, Tracker, read_artifact, read_tracked
 
 VERDICT, CONFIDENCE = "diagnosis.verdict", "diagnosis.confidence"
 
@@ -67,6 +70,63 @@ def read_own(name: str, *, root: Path, output: Path | None = None) -> tuple[Hist
     elif signals is not None and "num_classes" in signals.metadata:
         context = Context(num_classes=int(signals.metadata["num_classes"]))
     return History.of(rows, signals, context, name=name), told
+
+
+def diagnose_file(path: Path, *, num_classes: int | None, root: Path, output: str = "text") -> Diagnosis:
+    """Diagnose a file of curves, or a folder of TensorBoard's event files, whatever framework wrote it."""
+    history = (
+        read_event_files(path, num_classes=num_classes)
+        if path.is_dir()
+        else read_curves(path, num_classes=num_classes)
+    )
+    return _told(history, root=root, output=output)
+
+
+def diagnose_tracked(
+    run_id: str, *, num_classes: int | None, uri: str, root: Path, output: str = "text"
+) -> Diagnosis:
+    """Diagnose any run of an MLflow store, a run of this project with all its signals; tag it."""
+    name, points = read_tracked(run_id, uri=uri, root=root)
+    with TemporaryDirectory() as folder:
+        files = {
+            wanted: read_artifact(run_id, wanted, uri=uri, root=root, folder=Path(folder))
+            for wanted in ("history.csv", FILE_NAME, "config.json")
+        }
+        own = all(files.values())
+        history = (
+            _tracked_of_ours(files, name, root=root)
+            if own
+            else history_of(points, context=Context(num_classes=num_classes), name=name)
+        )
+    return _told(history, root=root, output=output)
+
+
+def _tracked_of_ours(files: Mapping[str, Path | None], name: str, *, root: Path) -> History:
+    rows, settings = (
+        read_history_csv(files["history.csv"] or Path()),
+        json.loads((files["config.json"] or Path()).read_text()),
+    )
+    data = root / "data" / "processed" / settings["data"]["name"]
+    kept = _kept(rows) if settings["trainer"]["keep"] == "best" else None
+    context = (
+        Context.of(load_card(data), settings, kept_epoch=kept)
+        if (data / "card.json").is_file()
+        else Context(kept_epoch=kept, settings=settings)
+    )
+    return History.of(rows, read_signals(files[FILE_NAME] or Path()), context, name=name)
+
+
+def _kept(rows: Sequence[EpochRecord]) -> int | None:
+    """The epoch with the lowest validation loss, whose weights `keep=best` keeps."""
+    measured = [(row.metrics["val/loss"], row.epoch) for row in rows if "val/loss" in row.metrics]
+    return min(measured)[1] if measured else None
+
+
+def _told(history: History, *, root: Path, output: str) -> Diagnosis:
+    found = diagnose(history)
+    settings = history.context.settings
+    tell(found, remedies(found.findings, settings), settings, root=root, output=output)
+    return found
 
 
 def tell(
@@ -126,7 +186,7 @@ def _write(run: Run, found: Diagnosis, files: Sequence[Path]) -> None:
 
 def parse(overrides: Sequence[str]) -> dict[str, str]:
     """Options of the command: exactly one of ``name=``, ``run=``, ``history=``, and what goes with it."""
-    known = ("name", "run", "history", "output", "num_classes", "probe")
+    known = ("name", "run", "history", "output", "num_classes")
     options: dict[str, str] = {}
     for override in overrides:
         key, _, value = override.partition("=")
