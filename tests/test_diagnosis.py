@@ -235,3 +235,19 @@ def test_a_diagnosis_is_valid_json_without_numbers_that_are_none(verdict: str, t
     assert told["verdict"] == verdict
     first = told["findings"][0]
     assert first["probability"] == min(c["probability"] for c in first["conditions"])
+
+
+def cards_as_markdown() -> str:
+    """The cards of all rules, as docs/diagnosis.md has them."""
+    lines = ["## The rules", ""]
+    for rule in RULES:
+        explained = ", ".join(sorted(rule.explains)) or "nothing"
+        lines += [f"### {rule.verdict}", rule.what, ""]
+        lines += [f"* Harm: {rule.harm}", f"* Decides: {rule.decides}", f"* Fails: {rule.fails}"]
+        lines += [f"* Source: {rule.source}", f"* Explains: {explained}", ""]
+    return "\n".join(lines)
+
+
+def test_the_documentation_has_the_cards_of_all_rules_as_they_are() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "diagnosis.md").read_text()
+    assert cards_as_markdown() in text, cards_as_markdown()

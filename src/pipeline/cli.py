@@ -26,6 +26,7 @@ pipeline <command> [group=option] [key=value] ...
   verify       prove a remedy: paired seeds against the run as it was, a reseed and random search
                name=<model> [remedies=[dropout,augment]] [seeds=5] [budget=<runs>] [n_jobs=2]
   heal         diagnose, verify, adopt what is confirmed, again until healthy: name=<model> [rounds=3] …
+  predict      name the digit in pictures: <picture or folder> … [name=cnn] [raw=true] [output=json]
   report       write results/report.html
   sweep-report write results/sweeps/<study>/report.html and conf/experiment/<study>_best.yaml
                study=<name> [storage=<url>] [retrain=true] [seeds=5]
@@ -43,6 +44,7 @@ Examples
   pipeline evaluate name=mlp
   pipeline diagnose name=mlp
   pipeline verify name=mlp
+  pipeline predict digit.png name=cnn
 
 Groups and their options are the folders and files of conf/:
   data augment model activation init loss penalty optimizer schedule trainer precision
@@ -274,6 +276,16 @@ def _heal(overrides: Sequence[str]) -> int:
     return 0
 
 
+def _predict(overrides: Sequence[str]) -> int:
+    from pipeline.config import find_root
+    from pipeline.stages.predict import parse, predict
+
+    root = find_root()
+    paths, name, output, raw = parse(overrides)
+    predict(paths, name=name, root=root, output=output, raw=raw)
+    return 0
+
+
 def _report(overrides: Sequence[str]) -> int:
     from pipeline.config import find_root
     from pipeline.stages.report import report
@@ -390,6 +402,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "diagnose": _diagnose,
     "verify": _verify,
     "heal": _heal,
+    "predict": _predict,
     "report": _report,
     "sweep-report": _sweep_report,
     "ui": lambda overrides: 0,

@@ -28,6 +28,19 @@ def decode_image(path: Path, *, size: int, channels: int, background: int) -> np
         DataError: not one of ``FORMATS``, damaged, more than ``MAX_PIXELS``, or numbers without a
             fixed range (floating point, 32-bit integers).
     """
+    fitted = _fit(
+        _open(path, size=size, channels=channels, background=background), size=size, background=background
+    )
+    return np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def decode_grey(path: Path) -> np.ndarray:
+    """Decode to ``[H, W]`` uint8 in its own size: upright, transparent parts white. Raises as `decode_image`."""
+    return np.asarray(_open(path, size=None, channels=1, background=255))
+
+
+def _open(path: Path, *, size: int | None, channels: int, background: int) -> Image.Image:
+    """The first frame, upright, in grey or RGB. size: hint for JPEG, which can decode at a lower scale."""
     from PIL import Image, ImageOps
 
     try:
@@ -36,15 +49,14 @@ def decode_image(path: Path, *, size: int, channels: int, background: int) -> np
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(image, path)
                 mode = "RGB" if channels == 3 else "L"
-                image.draft(mode, (2 * size, 2 * size))  # JPEG only: decodes at a lower scale
+                if size is not None:
+                    image.draft(mode, (2 * size, 2 * size))
                 upright = ImageOps.exif_transpose(image)
-                plain = _to_mode(upright, path=path, mode=mode, background=background)
+                return _to_mode(upright, path=path, mode=mode, background=background)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: too large ({error}); at most {MAX_PIXELS} pixels are decoded") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError) as error:
         raise DataError(f"{path}: not a sound {'/'.join(FORMATS)} file ({error})") from error
-    fitted = _fit(plain, size=size, background=background)
-    return np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
 
 
 def _check_size(image: Image.Image, path: Path) -> None:

@@ -37,13 +37,19 @@ def digits(image_shape: tuple[int, int, int]) -> ImageSet:
 
     pixels, classes = load_digits(return_X_y=True)
     sources = np.asarray(pixels).reshape(-1, 8, 8)
-    fitted = np.stack([_fitted(source, height=height, width=width) for source in sources])
+    fitted = np.stack([fit_digit(source, height=height, width=width) for source in sources])
     images = np.repeat(fitted[:, None], channels, axis=1)
     return ImageSet(images=images, labels=np.asarray(classes).astype(np.int64))
 
 
-def _fitted(source: np.ndarray, *, height: int, width: int) -> np.ndarray:
-    """One ``[8, 8]`` image of 0 … 16 as ``[height, width]`` uint8."""
+def fit_digit(source: np.ndarray, *, height: int, width: int) -> np.ndarray:
+    """Bring ink ``[H, W]`` (0 is paper, any scale) to ``[height, width]`` uint8, as MNIST's images were made.
+
+    Scaled until it fills the inner 20/28, its centre of mass in the middle, its darkest ink 255.
+    Without ink the result is all 0.
+    """
+    if not np.any(source > 0):
+        return np.zeros((height, width), dtype=np.uint8)
     inked = np.asarray(source > 0)
     ink = source[_span(inked.any(axis=1))][:, _span(inked.any(axis=0))]
     scale = min(round(height * 20 / 28) / ink.shape[0], round(width * 20 / 28) / ink.shape[1])

@@ -72,7 +72,9 @@ def _sorted(points: Points, column: str, name: str) -> Points:
 
 
 def _unknown(name: str, columns: Sequence[str]) -> str:
-    known = [s for listed in SYNONYMS.values() for synonym in listed for s in {synonym, synonym.replace("/", "_")}]
+    known = [
+        s for listed in SYNONYMS.values() for synonym in listed for s in {synonym, synonym.replace("/", "_")}
+    ]
     near = next((m for c in columns for m in get_close_matches(c.lower(), known, n=1)), None)
     hint = f" Did you mean {near}?" if near else ""
     listed = ", ".join(columns[:12]) or "nothing"
