@@ -75,5 +75,7 @@ def test_dvc_itself_reads_the_pipeline() -> None:
         "train@cnn",
         "evaluate@mlp",
         "evaluate@cnn",
+        "diagnose@mlp",
+        "diagnose@cnn",
         "report",
     ]
