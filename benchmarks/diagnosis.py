@@ -1,6 +1,6 @@
 """How good the diagnosis is, on runs whose fault is known: confusion, alarms on healthy runs, remedies.
 
-    python benchmarks/planted_runs.py report --oracle --jobs 2       # first: train (about two hours)
+    python benchmarks/planted_runs.py report --oracle --jobs 2       # first: train (MNIST: 1.5 hours)
     python benchmarks/diagnosis.py report                            # then: judge (seconds)
     python benchmarks/diagnosis.py report --remedies --jobs 2        # and train each first remedy
     python benchmarks/diagnosis.py tune --seeds 0 1 --planted        # labels as planted, without an oracle

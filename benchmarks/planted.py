@@ -110,7 +110,7 @@ def faults(model: str) -> dict[str, tuple[list[Overrides], tuple[Overrides, ...]
         ),
         "over_regularized": (
             [("penalty.l2=0.01",), ("model.dropout=0.9", *_depth_for_dropout(model)), ("penalty.l2=0.1",)],
-            (("penalty=none", "model.dropout=0.0"), ("penalty=none", "model.dropout=0.2")),
+            (("penalty.l2=0.0", "model.dropout=0.0"), ("penalty.l2=0.0", "model.dropout=0.2")),
         ),
         "learning_rate_too_high": (
             [(f"{calm}={rate * f}",) for f in (10, 30, 100)],
@@ -125,7 +125,7 @@ def faults(model: str) -> dict[str, tuple[list[Overrides], tuple[Overrides, ...]
         "dead_units": (_dead(model), _against_dead(model)),
         "not_learning": (
             [("data.label_noise=1.0",), ("init=zeros",), ("init=zeros", "optimizer=sgd")],
-            (("data.label_noise=0.0", *_started(model)),),
+            (("data.label_noise=0.0", *_started(model), "optimizer=adam", f"{calm}={rate}"),),
         ),
         "label_noise": (
             # A tenth of the shuffled labels stays true by chance: 20, 30 and 40 % are wrong.
