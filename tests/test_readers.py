@@ -13,7 +13,8 @@ import pytest
 from pipeline import cli
 from pipeline.diagnosis.readers import history_of, read_curves
 from pipeline.diagnosis.readers.names import SYNONYMS, matched
-from pipeline.errors import DataError, TrackingError
+from pipeline.errors import DataError, TrackingError, TrainingError
+from pipeline.stages.diagnose import read_own
 
 KERAS = (
     "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1.0,0.6,0.9\n1,0.7,0.6,0.65,0.8\n2,0.9,0.2,0.66,0.85\n"
@@ -179,6 +180,19 @@ def test_our_own_run_is_read_from_mlflow_with_all_its_signals(
     cli.COMMANDS["diagnose"](["name=deep"])
     told = capsys.readouterr().out
     assert "vanishing gradients" in told and "pipeline train name=deep_relu" in told
+
+
+def test_a_run_that_diverged_is_not_described_by_the_model_of_an_earlier_one(project: Path) -> None:
+    options = ["name=steep", "model.width=16", "trainer.max_epochs=2", "tracking=none"]
+    cli.COMMANDS["train"](options)
+    with pytest.raises(TrainingError):
+        cli.COMMANDS["train"]([*options, "optimizer=sgd", "optimizer.learning_rate=1e8"])
+    assert (project / "models/steep/model.json").is_file()
+    history, told = read_own("steep", root=project)
+    assert not told and not history.context.settings  # Adam at 1e-3 is not what diverged
+    assert history.context.num_classes == 10  # the signals know it
+    with pytest.raises(DataError, match="diverged"):
+        cli.COMMANDS["verify"](["name=steep"])
 
 
 @pytest.mark.parametrize(

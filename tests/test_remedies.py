@@ -70,6 +70,20 @@ def test_overrides_of_a_run_s_values_give_the_run_s_values(base: str) -> None:
     assert not [o for o in own if o.startswith("experiment")]
 
 
+def test_a_run_on_a_folder_of_images_is_described_by_its_overrides(tmp_path: Path) -> None:
+    """``conf/data/image_folder.yaml`` alone is not whole: it lacks the path."""
+    base = ["data=image_folder", f"data.path={tmp_path}", "schedule=step", "schedule.every_epochs=2"]
+    _, values = compose(base, root=ROOT)
+    own = overrides_of(values, root=ROOT)
+    assert compose(own, root=ROOT)[1] == values
+
+
+def test_the_option_that_stands_in_conf_is_replaced_with_its_values() -> None:
+    """``init=he`` is the default and so not among the overrides; its gain goes with it all the same."""
+    assert merge(["init.gain=5.0"], ["init=zeros"], root=ROOT) == ["init=zeros"]
+    assert merge(["init.gain=5.0"], ["init=he"], root=ROOT) == ["init=he", "init.gain=5.0"]
+
+
 def test_another_option_drops_the_values_of_the_old_one_and_keeps_common_ones() -> None:
     base = ["model=rnn", "model.nonlinearity=relu", "model.width=48", "init=normal", "init.std=0.02"]
     found = merge(base, ["model=lstm", "init=default"], root=ROOT)

@@ -168,6 +168,11 @@ def _defaults(overrides: Sequence[str], root: Path) -> dict[str, Any]:
     return flat(_plain(_by_hydra(groups, root), resolve=False))
 
 
+def composed_values(overrides: Sequence[str], *, root: Path) -> dict[str, Any]:
+    """Return what ``conf/`` gives for these overrides under dotted keys, unchecked; what is missing is ``???``."""
+    return flat(_plain(_by_hydra(overrides, root), resolve=True))
+
+
 def _with_defaults(message: str, overrides: Sequence[str], root: Path) -> str:
     """Add to each line about a value the value that ``conf/`` has for it."""
     lines, defaults = [], _defaults([o for o in overrides if not o.startswith("~")], root)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config.compose import compose, flat
+from pipeline.config.compose import composed_values, flat
 
 # Groups whose option stands in the resolved values as their name.
 _NAMED_GROUPS = ("data", "augment", "model", "activation", "init", "loss", "optimizer", "schedule")
@@ -18,7 +18,7 @@ def overrides_of(values: Mapping[str, Any], *, root: Path) -> list[str]:
     """Return overrides that compose to these resolved values: a group's option first, then what differs.
 
     values: as recorded with a model or a run. Keys whose default is the same value are left out.
-    Raises `ConfigError` where the recorded values no longer compose.
+    Values that ``conf/`` has no key for are left out.
     """
     standard = _defaults(root)
     chosen = {group: values[group]["name"] for group in _NAMED_GROUPS}
@@ -27,8 +27,8 @@ def overrides_of(values: Mapping[str, Any], *, root: Path) -> list[str]:
         for group, option in chosen.items()
         if standard.get(group) != option and (root / "conf" / group / f"{option}.yaml").is_file()
     ]
-    _, plain = compose(groups, root=root)
-    given, wanted = flat(plain), flat(values)
+    # Unchecked: an option alone may lack a value or contradict another that the run has.
+    given, wanted = composed_values(groups, root=root), flat(values)
     derived = "" if given["name"] == wanted["name"] else f"name={wanted['name']}"
     changed = [
         f"{key}={_text(value)}"
@@ -45,9 +45,10 @@ def merge(base: Sequence[str], extra: Sequence[str], *, root: Path) -> list[str]
     option has too (``model=lstm`` keeps ``model.width=48``).
     """
     found: dict[str, str] = {}
+    standard = _defaults(root)
     for text in (*base, *extra):
         key, _, value = text.partition("=")
-        if key in found and found[key] != value and (root / "conf" / key).is_dir():
+        if (root / "conf" / key).is_dir() and found.get(key, standard.get(key)) != value:
             keep = _keys(root / "conf" / key / f"{value}.yaml")
             for other in [k for k in found if k.startswith(f"{key}.")]:
                 if other.removeprefix(f"{key}.") not in keep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from pipeline.evaluation.tables import read_history_csv
 from pipeline.files import write_atomically
 from pipeline.records import EpochRecord
 from pipeline.reporting import diagnosis_plot, diagnosis_text
+from pipeline.reporting.learning_curves import best_epoch
 from pipeline.reporting.style import save_png
 from pipeline.tracking import Run, Tracker, read_artifact, read_tracked
 
@@ -54,7 +56,7 @@ def read_own(name: str, *, root: Path, output: Path | None = None) -> tuple[Hist
     signals = read_signals(folder / FILE_NAME) if (folder / FILE_NAME).is_file() else None
     told: Mapping[str, Any] = {}
     context = Context()
-    if path.is_file():
+    if path.is_file() and not _diverged(rows):
         try:
             told = json.loads(path.read_text())
             kept, settings = int(told["summary"]["kept_epoch"]) - 1, told["settings"]
@@ -72,6 +74,12 @@ def read_own(name: str, *, root: Path, output: Path | None = None) -> tuple[Hist
     return History.of(rows, signals, context, name=name), told
 
 
+def _diverged(rows: Sequence[EpochRecord]) -> bool:
+    """Whether a run ended without a model: the description beside it is then that of an earlier run."""
+    last = rows[-1].metrics if rows else {}
+    return any(not math.isfinite(last.get(k, 0.0)) for k in ("train/objective", "train/loss", "val/loss"))
+
+
 def diagnose_file(path: Path, *, num_classes: int | None, root: Path, output: str = "text") -> Diagnosis:
     """Diagnose a file of curves, or a folder of TensorBoard's event files, whatever framework wrote it."""
     history = (
@@ -85,7 +93,7 @@ def diagnose_file(path: Path, *, num_classes: int | None, root: Path, output: st
 def diagnose_tracked(
     run_id: str, *, num_classes: int | None, uri: str, root: Path, output: str = "text"
 ) -> Diagnosis:
-    """Diagnose any run of an MLflow store, a run of this project with all its signals; tag it."""
+    """Diagnose any run of an MLflow store; a run of this project with all its signals."""
     name, points = read_tracked(run_id, uri=uri, root=root)
     with TemporaryDirectory() as folder:
         files = {
@@ -118,8 +126,8 @@ def _tracked_of_ours(files: Mapping[str, Path | None], name: str, *, root: Path)
 
 def _kept(rows: Sequence[EpochRecord]) -> int | None:
     """The epoch with the lowest validation loss, whose weights `keep=best` keeps."""
-    measured = [(row.metrics["val/loss"], row.epoch) for row in rows if "val/loss" in row.metrics]
-    return min(measured)[1] if measured else None
+    best = best_epoch(rows)
+    return best.epoch if best else None
 
 
 def _told(history: History, *, root: Path, output: str) -> Diagnosis:

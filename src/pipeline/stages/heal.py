@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.config import compose
 from pipeline.config.experiment import safe_name, write_experiment
-from pipeline.config.overrides import merge
+from pipeline.config.overrides import merge, overrides_of
 from pipeline.diagnosis import diagnose
 from pipeline.diagnosis.verdict import HEALTHY, UNDETERMINED
 from pipeline.files import write_atomically
@@ -85,7 +85,7 @@ def _mended(patient: Patient, found: Verification, *, name: str, root: Path) -> 
     _, values = compose([*overrides, f"name={name}"], root=root)
     trained = next((found.example / "models").iterdir()).name
     history, _ = read_own(trained, root=root, output=found.example)
-    return Patient(name, tuple(overrides), values, diagnose(history))
+    return Patient(name, tuple(overrides_of(values, root=root)), values, diagnose(history))
 
 
 def _step(patient: Patient, found: Verification) -> Step:

@@ -398,7 +398,7 @@ def sentence(found: Verification) -> str:
             f"{name}: {c.arm.replace('_', ' ')} lowers validation loss beyond noise, but test loss by "
             f"{told(c.remedy)} over {c.remedy.n} paired seeds: not proved. More seeds would tell: seeds={2 * c.remedy.n}"
         )
-    gone = "is gone" if found.chosen.symptom <= 0.5 else "is less, but still there"
+    gone = "is gone" if found.chosen.symptom <= 0.5 else "is still there"
     symptom = found.patient.diagnosis.verdict.replace("_", " ")
     return (
         f"{name}: {c.arm.replace('_', ' ')} lowers test loss by {told(c.remedy)} over {c.remedy.n} paired seeds; "
