@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.config import compose
 from pipeline.config.overrides import merge, overrides_of
 from pipeline.diagnosis import diagnose
 from pipeline.diagnosis.remedies import remedies
-from planted_history import FAULTS, history
+from planted_history import EPOCHS, FAULTS, LAYERS, history
 
 ROOT = Path(__file__).parents[1]
 BASES = {
@@ -88,3 +89,13 @@ def test_another_option_drops_the_values_of_the_old_one_and_keeps_common_ones() 
     base = ["model=rnn", "model.nonlinearity=relu", "model.width=48", "init=normal", "init.std=0.02"]
     found = merge(base, ["model=lstm", "init=default"], root=ROOT)
     assert found == ["model=lstm", "init=default", "model.width=48"]
+
+
+@pytest.mark.parametrize(("growth", "first"), [(2.0, "learning_rate/10"), (10.0, "learning_rate/30")])
+def test_a_rate_that_blew_up_the_weights_is_lowered_further(growth: float, first: str) -> None:
+    _, values = compose(["optimizer.learning_rate=0.3"], root=ROOT)
+    norms = np.full((EPOCHS + 1, LAYERS), 10.0 * growth)
+    norms[0] = 10.0
+    planted = history(**FAULTS["learning_rate_too_high"], layers__weight_norm=norms)
+    offered = remedies(diagnose(planted).findings, values)["learning_rate_too_high"]
+    assert offered[0].name == first

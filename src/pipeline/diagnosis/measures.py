@@ -95,14 +95,6 @@ class Measures:
             raise Missing("the data card's baselines")
         return min(b.cross_entropy for b in found.values())
 
-    @cached_property
-    def reference_accuracy(self) -> float:
-        """Accuracy of the better one of the cheap baselines."""
-        found = self.history.context.baselines
-        if not found:
-            raise Missing("the data card's baselines")
-        return max(b.accuracy for b in found.values())
-
     # --- signals ---------------------------------------------------------------------------------
 
     def signal(self, name: str) -> np.ndarray:
@@ -137,12 +129,6 @@ class Measures:
         found = json.loads(record.metadata.get(what, "[]")) if record else []
         return [f if isinstance(f, str) else f["name"] for f in found]
 
-    @cached_property
-    def kinds(self) -> list[str]:
-        """Kind of each activation: relu, tanh, lstm, …"""
-        record = self.history.signals
-        return [a["kind"] for a in json.loads(record.metadata.get("activations", "[]"))] if record else []
-
     # --- losses with their noise ------------------------------------------------------------------
 
     def loss(self, part: str, index: int) -> Measured:
@@ -157,20 +143,6 @@ class Measures:
         except Missing:
             error = self._curve_noise(curve)
         return Measured(value, error, self.span(index, index))
-
-    def difference(self, part: str, before: int, after: int) -> Measured:
-        """Loss at ``after`` minus loss at ``before``; paired over examples where that is known."""
-        curve = self.train if part == "train" else self.val
-        span = self.span(min(before, after), max(before, after))
-        value = float(curve[after] - curve[before])
-        try:
-            rows = self.signal(f"{part}/loss_per_example").astype(np.float64)
-            d = rows[self.row(after)] - rows[self.row(before)]
-            if np.all(np.isfinite(d)):
-                return Measured(value, float(d.std() / math.sqrt(len(d))), span)
-        except Missing:
-            pass
-        return Measured(value, self._curve_noise(curve) * math.sqrt(2), span)
 
     def _curve_noise(self, curve: np.ndarray) -> float:
         """Noise of one point of a curve: from second differences, which a smooth curve does not have."""
@@ -314,20 +286,6 @@ class Measures:
         if np.all(np.isnan(ratios)):
             raise Missing("weights that are not zero")
         return Measured(float(np.nanmax(ratios)), 0.0, self.span(0, 0))
-
-    @cached_property
-    def total_growth(self) -> Measured:
-        """Weights' norm after the last epoch against before the first step, of the layer that changed most."""
-        before, after = (
-            self.at_start("layers/weight_norm"),
-            self.signal("layers/weight_norm")[self.row(self.last)],
-        )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.where(before > 0, after / before, np.nan)
-        if np.all(np.isnan(ratios)):
-            raise Missing("weights that are not zero")
-        change = np.exp(np.nanmax(np.abs(np.log(ratios))))
-        return Measured(float(change), 0.0, self.span(0, self.last))
 
     @cached_property
     def zero_weights(self) -> float:

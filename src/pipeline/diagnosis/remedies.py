@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.diagnosis.finding import Finding
+from pipeline.diagnosis.rules.learning_rate_too_high import FELL_SILENT, GREW
+from pipeline.diagnosis.rules.learning_rate_too_low import STEP
 
 Settings = Mapping[str, Any]
 CHECKS = ("overfit_batch",)  # shows what is wrong, and mends nothing
@@ -158,8 +160,8 @@ def _lighten(s: Settings) -> Iterator[Remedy]:
 
 def _rate_too_high(s: Settings, f: Finding) -> Iterator[Remedy]:
     rate = s["optimizer"]["learning_rate"]
-    steep = any("weights after" in c.what and c.value > 4 for c in f.conditions) or any(
-        math.isinf(c.value) or "fell silent" in c.what for c in f.conditions
+    steep = any(c.what == GREW and c.value > 4 for c in f.conditions) or any(
+        math.isinf(c.value) or c.what.startswith(FELL_SILENT) for c in f.conditions
     )
     factors = (30, 10, 100) if steep else (10, 3, 30)
     for factor in factors:
@@ -174,7 +176,7 @@ def _rate_too_high(s: Settings, f: Finding) -> Iterator[Remedy]:
 
 def _rate_too_low(s: Settings, f: Finding) -> Iterator[Remedy]:
     rate = s["optimizer"]["learning_rate"]
-    update = next((c.value for c in f.conditions if "step's size" in c.what), 1e-4)
+    update = next((c.value for c in f.conditions if c.what == STEP), 1e-4)
     # Towards 3 in 1,000 of the weights a step, in thirds of a power of ten.
     exact = min(max(3e-3 / max(update, 1e-9), 3.0), 1000.0)
     factor = 10 ** (round(2 * math.log10(exact)) / 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pipeline.diagnosis.finding import Finding, Missing
 from pipeline.diagnosis.history import History
@@ -70,16 +71,17 @@ def diagnose(history: History, *, rules: Sequence[Rule] = RULES) -> Diagnosis:
         key=lambda f: -f.probability,
     )
     ruled_out = tuple(f for f in found.values() if f not in (*causes, *follow, *undecided))
-    parts = {
-        "name": history.name,
-        "findings": tuple(causes),
-        "follow": tuple(follow),
-        "open": tuple(undecided),
-        "ruled_out": ruled_out,
-        "not_run": tuple(not_run),
-    }
+    made = partial(
+        Diagnosis,
+        name=history.name,
+        findings=tuple(causes),
+        follow=tuple(follow),
+        open=tuple(undecided),
+        ruled_out=ruled_out,
+        not_run=tuple(not_run),
+    )
     if causes:
-        return Diagnosis(verdict=causes[0].verdict, confidence=causes[0].probability, **parts)  # type: ignore[arg-type]
+        return made(verdict=causes[0].verdict, confidence=causes[0].probability)
     lacking = [verdict for verdict in NEEDED_FOR_HEALTHY if verdict not in found]
     worst = max((f.probability for f in found.values()), default=0.0)
     if undecided or lacking:
@@ -88,8 +90,8 @@ def diagnose(history: History, *, rules: Sequence[Rule] = RULES) -> Diagnosis:
             if undecided
             else f"{', '.join(lacking)} could not be judged: {dict(not_run)[lacking[0]]} is missing"
         )
-        return Diagnosis(verdict=UNDETERMINED, confidence=1 - worst, reason=reason, **parts)  # type: ignore[arg-type]
-    return Diagnosis(verdict=HEALTHY, confidence=1 - worst, **parts)  # type: ignore[arg-type]
+        return made(verdict=UNDETERMINED, confidence=1 - worst, reason=reason)
+    return made(verdict=HEALTHY, confidence=1 - worst)
 
 
 def _without_circles(standing: Sequence[Finding], rules: Sequence[Rule]) -> list[Finding]:

@@ -29,8 +29,6 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     ),
     "learning_rate": ("learning_rate", "lr", "lr_adam", "lr_sgd", "train/lr", "train/learning_rate"),
 }
-# Such a training loss is a mean over the epoch's own steps: dropout on, weights still changing.
-RUNNING = frozenset({"loss", "trainlossepoch", "epochtrainloss"})
 EPOCH = frozenset({"epoch", "epochs"})
 
 

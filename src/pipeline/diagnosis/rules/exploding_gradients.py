@@ -5,26 +5,13 @@ from __future__ import annotations
 from pipeline.diagnosis.finding import Condition, Finding, above, either
 from pipeline.diagnosis.measures import Measures
 from pipeline.diagnosis.rules.card import Rule
-from pipeline.diagnosis.rules.harm import known, measurable, poor, weights_alive
+from pipeline.diagnosis.rules.harm import known, measurable, poor, weights_alive, wild_start
 
 
 def judge(m: Measures) -> Finding:
     """Judge the network as it was before its first step."""
-    ways = measurable([lambda: _start(m), lambda: _depth(m), lambda: _time(m)])
+    ways = measurable([lambda: wild_start(m), lambda: _depth(m), lambda: _time(m)])
     return Finding("exploding_gradients", known(either(ways), poor(m, "val", times=1.1), weights_alive(m)))
-
-
-def _start(m: Measures) -> Condition:
-    start = m.initial
-    return above(
-        "loss before the first step against guessing",
-        start.value,
-        limit=6.0,
-        grey=0.35,
-        error=start.error / max(start.value, 1e-12),
-        log=True,
-        unit="×",
-    )
 
 
 def _depth(m: Measures) -> Condition:

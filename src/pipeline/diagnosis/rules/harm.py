@@ -55,13 +55,22 @@ def units_alive(m: Measures) -> Condition | None:
         return None
 
 
+def wild_start(m: Measures) -> Condition:
+    """The loss before the first step is many times that of guessing."""
+    return _start(m, above)
+
+
 def sane_start(m: Measures) -> Condition | None:
-    """The loss before the first step is about that of guessing; None where that was not measured."""
+    """It is not; None where that was not measured."""
     try:
-        start = m.initial
+        return _start(m, below)
     except Missing:
         return None
-    return below(
+
+
+def _start(m: Measures, side: Callable[..., Condition]) -> Condition:
+    start = m.initial
+    return side(
         "loss before the first step against guessing",
         start.value,
         limit=6.0,
@@ -69,6 +78,28 @@ def sane_start(m: Measures) -> Condition | None:
         error=start.error / max(start.value, 1e-12),
         log=True,
         unit="×",
+    )
+
+
+def together(m: Measures, *, limit: float, grey: float) -> Condition:
+    """Training and validation loss are near each other."""
+    return _gap(m, below, limit, grey)
+
+
+def apart(m: Measures, *, limit: float, grey: float) -> Condition:
+    """Training loss has left validation loss behind."""
+    return _gap(m, above, limit, grey)
+
+
+def _gap(m: Measures, side: Callable[..., Condition], limit: float, grey: float) -> Condition:
+    gap = m.gap
+    return side(
+        "share of the validation loss not there on training images",
+        gap.value,
+        limit=limit,
+        grey=grey,
+        error=gap.error,
+        epochs=gap.epochs,
     )
 
 

@@ -11,6 +11,10 @@ from pipeline.diagnosis.measures import Measures
 from pipeline.diagnosis.rules.card import Rule
 from pipeline.diagnosis.rules.harm import known, measurable, poor, sane_start
 
+# What the remedies look for among the conditions.
+GREW = "a layer's weights after the first epoch against before"
+FELL_SILENT = "units that fell silent, of "
+
 
 def judge(m: Measures) -> Finding:
     """Judge the curve's shape and what the first epoch did to the weights."""
@@ -57,7 +61,7 @@ def _rough(m: Measures) -> Condition:
 def _growth(m: Measures) -> Condition:
     growth = m.growth
     return above(
-        "a layer's weights after the first epoch against before",
+        GREW,
         growth.value,
         limit=3.2,
         grey=0.2,
@@ -71,7 +75,7 @@ def _died(m: Measures) -> Condition:
     """Units that answered before the first step, and are silent now."""
     layer, share = m.dead
     lost = share.value - m.dead_at_start
-    return above(f"units of {layer} that fell silent", lost, limit=0.5, grey=0.07, epochs=share.epochs)
+    return above(FELL_SILENT + layer, lost, limit=0.5, grey=0.07, epochs=share.epochs)
 
 
 RULE = Rule(

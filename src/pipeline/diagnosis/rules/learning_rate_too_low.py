@@ -5,24 +5,17 @@ from __future__ import annotations
 from pipeline.diagnosis.finding import Condition, Finding, Missing, above, below
 from pipeline.diagnosis.measures import Measures
 from pipeline.diagnosis.rules.card import Rule
-from pipeline.diagnosis.rules.harm import known, poor, sane_start, units_alive, weights_alive
+from pipeline.diagnosis.rules.harm import known, poor, sane_start, together, units_alive, weights_alive
+
+STEP = "a step's size against the weights"  # what the remedies look for among the conditions
 
 
 def judge(m: Measures) -> Finding:
     """Judge the largest update of the weights of all epochs, and how steadily the loss falls."""
     if m.last < 1:
         raise Missing("two epochs")
-    gap = m.gap
-    together = below(
-        "share of the validation loss not there on training images",
-        gap.value,
-        limit=0.3,
-        grey=0.08,
-        error=gap.error,
-        epochs=gap.epochs,
-    )
     network = known(sane_start(m), units_alive(m), weights_alive(m), _moves(m))
-    shared = (poor(m, "train", times=1.5), together, *network)
+    shared = (poor(m, "train", times=1.5), together(m, limit=0.3, grey=0.08), *network)
     ways: list[tuple[Condition, ...]] = [(_small(m, limit=5e-4),)]
     if m.last >= 5:
         ways.append((_small(m, limit=2e-3), _steady(m)))
@@ -34,7 +27,7 @@ def judge(m: Measures) -> Finding:
 def _small(m: Measures, *, limit: float) -> Condition:
     update = m.largest_update
     return below(
-        "a step's size against the weights",
+        STEP,
         update.value,
         limit=limit,
         grey=0.3,
@@ -59,9 +52,7 @@ def _steady(m: Measures) -> Condition:
 def _moves(m: Measures) -> Condition | None:
     """Nothing that moves at all is a matter of the network, not of the rate."""
     try:
-        return above(
-            "a step's size against the weights", m.largest_update.value, limit=1e-7, grey=1.0, log=True
-        )
+        return above(STEP, m.largest_update.value, limit=1e-7, grey=1.0, log=True)
     except Missing:
         return None
 

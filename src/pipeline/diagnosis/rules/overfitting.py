@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.diagnosis.finding import Condition, Finding, Missing, above, below, either
 from pipeline.diagnosis.measures import Measures
 from pipeline.diagnosis.rules.card import Rule
-from pipeline.diagnosis.rules.harm import measurable
+from pipeline.diagnosis.rules.harm import apart, measurable
 
 
 def judge(m: Measures) -> Finding:
@@ -13,16 +13,7 @@ def judge(m: Measures) -> Finding:
     if m.last < 2:
         raise Missing("three epochs")
     shown = either(measurable([lambda: _rise(m), lambda: _by_heart(m)]))
-    gap = m.gap
-    apart = above(
-        "share of the validation loss not there on training images",
-        gap.value,
-        limit=0.4,
-        grey=0.1,
-        error=gap.error,
-        epochs=gap.epochs,
-    )
-    return Finding("overfitting", (shown, apart))
+    return Finding("overfitting", (shown, apart(m, limit=0.4, grey=0.1)))
 
 
 def _rise(m: Measures) -> Condition:

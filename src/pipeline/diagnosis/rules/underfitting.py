@@ -5,14 +5,14 @@ from __future__ import annotations
 from pipeline.diagnosis.finding import Finding, Missing, below
 from pipeline.diagnosis.measures import Measures
 from pipeline.diagnosis.rules.card import Rule
-from pipeline.diagnosis.rules.harm import known, poor, sane_start
+from pipeline.diagnosis.rules.harm import known, poor, sane_start, together
 
 
 def judge(m: Measures) -> Finding:
     """Judge the training loss at the end, once it has come to rest."""
     if m.last < 3:
         raise Missing("four epochs")
-    progress, gap = m.progress, m.gap
+    progress = m.progress
     resting = below(
         "fall of the training loss an epoch",
         progress.value,
@@ -21,15 +21,10 @@ def judge(m: Measures) -> Finding:
         error=progress.error,
         epochs=progress.epochs,
     )
-    together = below(
-        "share of the validation loss not there on training images",
-        gap.value,
-        limit=0.35,
-        grey=0.08,
-        error=gap.error,
-        epochs=gap.epochs,
+    return Finding(
+        "underfitting",
+        known(poor(m, "train", times=2.0), resting, together(m, limit=0.35, grey=0.08), sane_start(m)),
     )
-    return Finding("underfitting", known(poor(m, "train", times=2.0), resting, together, sane_start(m)))
 
 
 RULE = Rule(

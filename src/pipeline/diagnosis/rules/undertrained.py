@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.diagnosis.finding import Finding, above, below
+from pipeline.diagnosis.finding import Finding, above
 from pipeline.diagnosis.measures import Measures
 from pipeline.diagnosis.rules.card import Rule
-from pipeline.diagnosis.rules.harm import known, sane_start
+from pipeline.diagnosis.rules.harm import known, sane_start, together
 
 
 def judge(m: Measures) -> Finding:
@@ -19,16 +19,7 @@ def judge(m: Measures) -> Finding:
         error=progress.error,
         epochs=progress.epochs,
     )
-    gap = m.gap
-    together = below(
-        "share of the validation loss not there on training images",
-        gap.value,
-        limit=0.6,
-        grey=0.1,
-        error=gap.error,
-        epochs=gap.epochs,
-    )
-    return Finding("undertrained", known(falling, together, sane_start(m)))
+    return Finding("undertrained", known(falling, together(m, limit=0.6, grey=0.1), sane_start(m)))
 
 
 RULE = Rule(
