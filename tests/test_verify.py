@@ -26,12 +26,18 @@ from pipeline.diagnosis.verify import (
     seeds_needed,
 )
 from pipeline.errors import ConfigError, DataError
-from pipeline.stages import verify as stage
+from pipeline.stages import verify_runs as runs
 from pipeline.stages.heal import heal
-from pipeline.stages.verify import Options, Patient, cost, parse, patient_of, planned, verify
+from pipeline.stages.verify import cost, parse, patient_of, planned, verify
+from pipeline.stages.verify_runs import Options, Patient
 from planted_history import FAULTS, history
 
 ROOT = Path(__file__).parents[1]
+STORAGE = "sqlite:///optuna.db"
+
+
+def options(**given: Any) -> Options:
+    return Options(storage=STORAGE, **given)
 
 
 def arm(name: str, losses: list[float], verdict: str = "healthy") -> Arm:
@@ -120,36 +126,36 @@ def patient(verdict: str = "overfitting", *extra: str) -> Patient:
 
 
 @pytest.mark.parametrize(
-    ("options", "word"),
+    ("asked", "word"),
     [
-        (Options(seeds=1), "must be 3 or more"),
-        (Options(budget=10), "cannot decide anything. One remedy with both controls needs 22 runs"),
-        (Options(remedies=("dropuot",)), "dropout"),
-        (Options(remedies=("zero_bias",)), "without effect"),
-        (Options(remedies=("dropout", "augment", "l2", "l1", "early_stopping")), "Name fewer"),
+        (options(seeds=1), "must be 3 or more"),
+        (options(budget=10), "cannot decide anything. One remedy with both controls needs 22 runs"),
+        (options(remedies=("dropuot",)), "dropout"),
+        (options(remedies=("zero_bias",)), "without effect"),
+        (options(remedies=("dropout", "augment", "l2", "l1", "early_stopping")), "Name fewer"),
     ],
 )
-def test_what_cannot_decide_anything_is_refused(options: Options, word: str) -> None:
+def test_what_cannot_decide_anything_is_refused(asked: Options, word: str) -> None:
     with pytest.raises(ConfigError, match=word.replace("+", r"\+")):
-        planned(patient(), options)
+        planned(patient(), asked)
 
 
 def test_the_diagnosis_offers_its_first_remedies_and_a_combination() -> None:
-    offered = planned(patient(), Options())
+    offered = planned(patient(), options())
     assert [r.name for r in offered] == ["more_data", "dropout", "augment", "more_data+dropout"]
-    assert planned(patient("healthy"), Options()) == []
-    assert [r.name for r in planned(patient("healthy"), Options(remedies=("l2",)))] == ["l2"]
+    assert planned(patient("healthy"), options()) == []
+    assert [r.name for r in planned(patient("healthy"), options(remedies=("l2",)))] == ["l2"]
 
 
 def test_a_budget_buys_so_many_arms() -> None:
-    assert len(planned(patient(), Options(budget=cost(2, 5)))) == 2
-    assert len(planned(patient(), Options(budget=cost(3, 5) - 1))) == 2
+    assert len(planned(patient(), options(budget=cost(2, 5)))) == 2
+    assert len(planned(patient(), options(budget=cost(3, 5) - 1))) == 2
 
 
 @pytest.mark.parametrize("wrong", ["seeds=two", "remedy=x", "budget=", "name="])
 def test_a_mistyped_option_is_told(wrong: str) -> None:
     with pytest.raises(ConfigError, match="known are"):
-        parse([wrong])
+        parse([wrong], storage=STORAGE)
 
 
 # --- for real --------------------------------------------------------------------------------------------------
@@ -172,14 +178,14 @@ def test_a_remedy_is_proved_resumed_exported_and_the_test_set_read_once(
 ) -> None:
     assert patient_of("wide", root=overfitted).diagnosis.verdict == "overfitting"
     reads: list[str] = []
-    true_load = stage.load_split
+    true_load = runs.load_split
 
     def counted(folder: Path, split: str) -> Any:
         reads.append(split)
         return true_load(folder, split)
 
-    monkeypatch.setattr(stage, "load_split", counted)
-    options = Options(remedies=("more_data",), seeds=3)
+    monkeypatch.setattr(runs, "load_split", counted)
+    asked = options(remedies=("more_data",), seeds=3)
     trained: list[str] = []
 
     def sweep(overrides: Any) -> Any:
@@ -189,10 +195,10 @@ def test_a_remedy_is_proved_resumed_exported_and_the_test_set_read_once(
         return cli._sweep(overrides)
 
     with pytest.raises(KeyboardInterrupt):
-        verify(patient_of("wide", root=overfitted), options, root=overfitted, run_sweep=sweep)
+        verify(patient_of("wide", root=overfitted), asked, root=overfitted, run_sweep=sweep)
     assert not (overfitted / "results/wide/verification.json").exists() and not reads
     capsys.readouterr()
-    found = verify(patient_of("wide", root=overfitted), options, root=overfitted, run_sweep=cli._sweep)
+    found = verify(patient_of("wide", root=overfitted), asked, root=overfitted, run_sweep=cli._sweep)
     told = capsys.readouterr().out
     assert "6 trials, 6 done" in told  # the interrupted part is not trained again
     assert found is not None and found.proved and found.chosen is not None
@@ -201,9 +207,12 @@ def test_a_remedy_is_proved_resumed_exported_and_the_test_set_read_once(
     assert found.experiment is not None and found.experiment.name == "wide_verified.yaml"
     settings, _ = compose(["experiment=wide_verified"], root=overfitted)
     assert settings.data.fraction == 1.0 and settings.model.width == 128  # type: ignore[union-attr]
-    again = verify(patient_of("wide", root=overfitted), options, root=overfitted, run_sweep=cli._sweep)
+    again = verify(patient_of("wide", root=overfitted), asked, root=overfitted, run_sweep=cli._sweep)
     assert reads == ["test"], "a claim that was made is not made again"
     assert again is not None and again.claim == found.claim
+    (overfitted / "results/wide/verification.json").unlink()  # as if killed just after the claim
+    verify(patient_of("wide", root=overfitted), asked, root=overfitted, run_sweep=cli._sweep)
+    assert reads == ["test"]
     values = json.loads((overfitted / "results/wide/verification.json").read_text())
     assert values["arms"][0]["verdict"] == CONFIRMED and "lowers test loss by" in values["sentence"]
     _children(overfitted)
@@ -230,13 +239,13 @@ def test_healing_ends_when_nothing_is_confirmed_or_wrong(
 ) -> None:
     start = patient_of("wide", root=overfitted)
     found = heal(
-        start, Options(remedies=("more_data",), seeds=3), root=overfitted, run_sweep=cli._sweep, rounds=1
+        start, options(remedies=("more_data",), seeds=3), root=overfitted, run_sweep=cli._sweep, rounds=1
     )
     assert [s.adopted for s in found.steps] == ["more_data"] and found.steps[0].verdict == "overfitting"
     assert found.patient.settings["data"]["fraction"] == 1.0
     told = json.loads((overfitted / "results/wide/healing.json").read_text())
     assert told["steps"][0]["adopted"] == "more_data" and told["experiment"] == "wide_healed"
-    small = heal(start, Options(budget=5), root=overfitted, run_sweep=cli._sweep)
+    small = heal(start, options(budget=5), root=overfitted, run_sweep=cli._sweep)
     assert small.end.startswith("the budget is used") and not small.steps
 
 

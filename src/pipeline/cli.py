@@ -250,24 +250,27 @@ def _diagnose(overrides: Sequence[str]) -> int:
 
 
 def _verify(overrides: Sequence[str]) -> int:
-    from pipeline.config import find_root
-    from pipeline.stages.verify import parse, patient_of, tell, verify
+    from pipeline.config import find_root, sweep_options
+    from pipeline.stages.verify import parse, patient_of, verify
+    from pipeline.stages.verify_report import tell
 
     root = find_root()
-    name, options, _ = parse(overrides)
+    name, options, _ = parse(overrides, storage=sweep_options([], root=root)["storage"])
     found = verify(patient_of(name, root=root), options, root=root, run_sweep=_sweep)
     if found:
-        tell(found, root=root)
+        tell(found)
     return 0
 
 
 def _heal(overrides: Sequence[str]) -> int:
-    from pipeline.config import find_root
+    from pipeline.config import find_root, sweep_options
     from pipeline.stages.heal import ROUNDS, heal, tell
     from pipeline.stages.verify import parse, patient_of
 
     root = find_root()
-    name, options, others = parse(overrides, extra=("rounds",))
+    name, options, others = parse(
+        overrides, storage=sweep_options([], root=root)["storage"], extra=("rounds",)
+    )
     rounds = others.get("rounds", str(ROUNDS))
     if not rounds.isdecimal() or int(rounds) < 1:
         raise ConfigError(f"rounds={rounds}: must be a whole number from 1 up.")

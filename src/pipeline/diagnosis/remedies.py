@@ -33,6 +33,13 @@ class Remedy:
     cost: float = 1.0
 
 
+def label(name: str) -> str:
+    """A remedy's name as part of a file's or a run's name."""
+    for sign, word in (("+", "_and_"), ("/", "_over_"), ("*", "_times_"), (".", "_")):
+        name = name.replace(sign, word)
+    return name
+
+
 def remedies(findings: Sequence[Finding], settings: Settings) -> dict[str, tuple[Remedy, ...]]:
     """Return the remedies of each finding, best first; nothing without the run's settings."""
     if not settings:

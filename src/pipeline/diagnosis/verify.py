@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -186,7 +186,7 @@ def as_json(found: Judged) -> dict[str, Any]:
         "name": found.arm.name,
         "overrides": list(found.arm.overrides),
         "verdict": found.verdict,
-        "improvement": _estimate(found.improvement),
+        "improvement": asdict(found.improvement),
         "p_value": found.p_value,
         "symptom_share": found.symptom,
         "new_symptoms": list(found.new_symptoms),
@@ -194,7 +194,3 @@ def as_json(found: Judged) -> dict[str, Any]:
         "val_losses": list(found.arm.losses),
         "verdicts": list(found.arm.verdicts),
     }
-
-
-def _estimate(e: Estimate) -> Mapping[str, float]:
-    return {"value": e.value, "low": e.low, "high": e.high, "n": e.n, "level": e.level}

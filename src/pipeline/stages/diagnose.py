@@ -14,7 +14,7 @@ from pipeline.data.store import load_card
 from pipeline.diagnosis import Context, Diagnosis, History, diagnose
 from pipeline.diagnosis.as_json import to_json
 from pipeline.diagnosis.readers import history_of, read_curves, read_event_files
-from pipeline.diagnosis.remedies import Remedy, remedies
+from pipeline.diagnosis.remedies import Remedy, label, remedies
 from pipeline.errors import ConfigError, DataError, PipelineError
 from pipeline.evaluation.signal_file import FILE_NAME, read_signals
 from pipeline.evaluation.tables import read_history_csv
@@ -23,9 +23,10 @@ from pipeline.records import EpochRecord
 from pipeline.reporting import diagnosis_plot, diagnosis_text
 from pipeline.reporting.learning_curves import best_epoch
 from pipeline.reporting.style import save_png
+from pipeline.sweep.trial import VERDICT
 from pipeline.tracking import Run, Tracker, read_artifact, read_tracked
 
-VERDICT, CONFIDENCE = "diagnosis.verdict", "diagnosis.confidence"
+CONFIDENCE = "diagnosis.confidence"
 
 
 def diagnose_model(name: str, *, root: Path, output: str = "text") -> Diagnosis:
@@ -160,8 +161,7 @@ def _command(base: Sequence[str], remedy: Remedy, *, root: Path) -> str:
     """The line to type: the run's own settings with the remedy, under a name of its own."""
     own = next((o for o in base if o.startswith("name=")), "name=run").removeprefix("name=")
     parts = merge([o for o in base if not o.startswith("name=")], remedy.overrides, root=root)
-    label = remedy.name.replace("/", "_over_").replace("*", "_times_").replace(".", "_")
-    return " ".join(["pipeline train", f"name={own}_{label}", *parts])
+    return " ".join(["pipeline train", f"name={own}_{label(remedy.name)}", *parts])
 
 
 def verdict_of(history: History) -> Diagnosis | None:

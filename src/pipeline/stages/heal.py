@@ -15,7 +15,9 @@ from pipeline.diagnosis import diagnose
 from pipeline.diagnosis.verdict import HEALTHY, UNDETERMINED
 from pipeline.files import write_atomically
 from pipeline.stages.diagnose import read_own
-from pipeline.stages.verify import Options, Patient, RunSweep, Verification, cost, sentence, told, verify
+from pipeline.stages.verify import cost, verify
+from pipeline.stages.verify_report import Verification, sentence, told
+from pipeline.stages.verify_runs import Options, Patient, RunSweep
 
 ROUNDS = 3
 

@@ -26,9 +26,9 @@ from pipeline.records import DataCard, EpochRecord, Prepared
 from pipeline.reporting import learning_curves
 from pipeline.reporting.style import save_png
 from pipeline.stages import provenance
-from pipeline.stages.diagnose import VERDICT, tags_of, verdict_of
+from pipeline.stages.diagnose import tags_of, verdict_of
 from pipeline.stages.sweep import STUDY, TRIAL, trial_tags
-from pipeline.sweep.trial import METRICS, OBJECTIVE, RUN_ID, RunningTrial
+from pipeline.sweep.trial import METRICS, OBJECTIVE, RUN_ID, VERDICT, RunningTrial
 from pipeline.tracking import MODEL_TAG, Run, TensorBoard, Tracker
 from pipeline.training.checkpoints import ResumeFolder, SharedFolder
 from pipeline.training.fit import Diverged, FitResult, fit, is_main_process

@@ -21,10 +21,9 @@ from pipeline.records import Estimate
 from pipeline.sweep.space import plain_text
 from pipeline.sweep.standing import FAILURE, SECONDS
 from pipeline.sweep.study import FOLDER, SPACE, load_study, open_storage
-from pipeline.sweep.trial import METRICS, OBJECTIVE, PARENT_RUN
+from pipeline.sweep.trial import METRICS, OBJECTIVE, PARENT_RUN, VERDICT
 
 LEAST_TRIALS = 10
-VERDICT = "diagnosis.verdict"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from typing import Any, Protocol
 # at the kept epoch.  With the study: the run whose children its trials' runs are.
 RUN_ID, OBJECTIVE, METRICS = "mlflow_run", "objective", "metrics"
 PARENT_RUN = "pipeline:mlflow_run"
+# What its diagnosis says; its run is tagged with the same name.
+VERDICT = "diagnosis.verdict"
 
 
 class OptunaTrial(Protocol):
