@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -247,6 +248,43 @@ def test_cnn_has_the_parameters_of_the_closed_form(changes: dict[str, Any], expe
     assert num_parameters(network) == expected
     shape = (TEXTBOOK | changes)["input_shape"]
     assert network(torch.rand(2, *shape)).shape == (2, 10)
+
+
+def activated_first(network: CNN) -> nn.Sequential:
+    """The same layers, each block's activation before its pooling, as the textbook writes them."""
+    ordered: list[nn.Module] = []
+    for block in [*network.blocks.children(), network.head]:
+        steps = list(block.children())
+        pools = [step for step in steps if isinstance(step, nn.MaxPool2d)]
+        ordered += [step for step in steps if step not in pools] + pools
+    return nn.Sequential(*ordered, network.output)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.SELU, nn.Tanh, nn.Sigmoid])
+def test_pooling_before_a_rising_activation_changes_neither_outputs_nor_gradients(activation: Any) -> None:
+    torch.manual_seed(0)
+    fast = CNN(**TEXTBOOK | {"activation": activation, "dropout": 0.0}).double()
+    plain = activated_first(copy.deepcopy(fast))
+    kinds = [type(step) for step in fast.modules()]
+    assert kinds.index(nn.MaxPool2d) < kinds.index(activation)
+    kinds = [type(step) for step in plain.modules()]
+    assert kinds.index(activation) < kinds.index(nn.MaxPool2d)
+    images, labels = torch.rand(16, 1, 28, 28, dtype=torch.float64), torch.arange(16) % 10
+    logits = [network(images) for network in (fast, plain)]
+    for out in logits:
+        nn.functional.cross_entropy(out, labels).backward()
+    torch.testing.assert_close(*logits, rtol=1e-12, atol=1e-12)
+    for (name, one), other in zip(fast.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-10, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"activation": nn.GELU}, {"activation": nn.SiLU}, {"pooling": "average"}], ids=str
+)
+def test_pooling_stays_last_where_the_order_matters(changes: dict[str, Any]) -> None:
+    kinds = [type(step) for step in CNN(**TEXTBOOK | changes).modules()]
+    pool = nn.AvgPool2d if changes.get("pooling") else nn.MaxPool2d
+    assert kinds.index(changes.get("activation", nn.ReLU)) < kinds.index(pool)
 
 
 @pytest.mark.parametrize(("pooling", "expected"), [("max", 4.0), ("average", 2.5)], ids=["max", "average"])

@@ -24,7 +24,12 @@ from pipeline.records import EpochRecord, Prepared, SignalRecord
 from pipeline.training import progress
 from pipeline.training.checkpoints import EpochCheckpoint, ResumeFolder, SharedFolder, WholeFileIO
 from pipeline.training.datamodule import Batching, Images
-from pipeline.training.hardware import LIGHTNING_PRECISION, resolve_accelerator, resolve_precision
+from pipeline.training.hardware import (
+    LIGHTNING_PRECISION,
+    resolve_accelerator,
+    resolve_precision,
+    without_search_for_cuda,
+)
 from pipeline.training.module import Classifier
 from pipeline.training.recorder import Observer, Recorder
 from pipeline.training.signals import NOTHING, Signals
@@ -101,7 +106,8 @@ def fit(
     module = _module(network, settings, steps_per_epoch=steps_per_epoch, precision=precision)
     last = resume.last if resume else None
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if last else None)
+        with without_search_for_cuda(accelerator):
+            trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if last else None)
     except TrainingError as error:
         if not recorder.history:
             raise
