@@ -26,6 +26,7 @@ pipeline <command> [group=option] [key=value] ...
   verify       prove a remedy: paired seeds against the run as it was, a reseed and random search
                name=<model> [remedies=[dropout,augment]] [seeds=5] [budget=<runs>] [n_jobs=2]
   heal         diagnose, verify, adopt what is confirmed, again until healthy: name=<model> [rounds=3] …
+  reproduce    train a recorded run again: the same weights, bit for bit? name=<model> or run=<MLflow id>
   predict      name the digit in pictures: <picture or folder> … [name=cnn] [raw=true] [output=json]
   report       write results/report.html
   sweep-report write results/sweeps/<study>/report.html and conf/experiment/<study>_best.yaml
@@ -37,7 +38,7 @@ Examples
   pipeline train experiment=tutorial_cnn seed=1
   pipeline train -m model=mlp,cnn model.dropout=0.0,0.5
   pipeline train -m sweep=regularization n_trials=50 n_jobs=2
-  pipeline train -m sweep=all n_trials=500 n_jobs=16 hydra/launcher=slurm \
+  pipeline train -m sweep=all n_trials=500 n_jobs=16 hydra/launcher=slurm \\
       storage=postgresql://<user>@<host>/<database>       (docs/scale.md)
   pipeline train debug=overfit_batch
   pipeline sweep-report study=<name as the sweep printed it> retrain=true
@@ -279,6 +280,19 @@ def _heal(overrides: Sequence[str]) -> int:
     return 0
 
 
+def _reproduce(overrides: Sequence[str]) -> int:
+    from pipeline.config import compose, find_root
+    from pipeline.stages.reproduce import parse, recorded_model, recorded_run, reproduce, tell
+
+    root = find_root()
+    name, run = parse(overrides)
+    uri = compose([], root=root)[0].tracking.uri
+    recorded = recorded_model(name, root=root) if name else recorded_run(run, uri=uri, root=root)
+    found = reproduce(recorded, root=root)
+    tell(found)
+    return 0 if found.same_weights else 1
+
+
 def _predict(overrides: Sequence[str]) -> int:
     from pipeline.config import find_root
     from pipeline.stages.predict import parse, predict
@@ -405,6 +419,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "diagnose": _diagnose,
     "verify": _verify,
     "heal": _heal,
+    "reproduce": _reproduce,
     "predict": _predict,
     "report": _report,
     "sweep-report": _sweep_report,

@@ -269,12 +269,25 @@ def read_tracked(run_id: str, *, uri: str, root: Path) -> tuple[str, dict[str, l
             for name in names
         }
     except _errors() as error:
-        raise TrackingError(
-            f"run={run_id}: {_first(error)}. The store is {_absolute(tracking_uri(uri), root)}; set "
-            "MLFLOW_TRACKING_URI for another, and copy the id from the run's page."
-        ) from error
+        raise _no_run(run_id, error, uri, root) from error
     # A resumed run may have told a step twice; the last one told counts.
     return str(run.info.run_name), {name: list(dict(p).items()) for name, p in points.items()}
+
+
+def read_tags(run_id: str, *, uri: str, root: Path) -> dict[str, str]:
+    """Return a tracked run's tags. Raises `TrackingError` as `read_tracked` does."""
+    client = _client(uri, root)
+    try:
+        return dict(client.get_run(run_id).data.tags)
+    except _errors() as error:
+        raise _no_run(run_id, error, uri, root) from error
+
+
+def _no_run(run_id: str, error: Exception, uri: str, root: Path) -> TrackingError:
+    return TrackingError(
+        f"run={run_id}: {_first(error)}. The store is {_absolute(tracking_uri(uri), root)}; set "
+        "MLFLOW_TRACKING_URI for another, and copy the id from the run's page."
+    )
 
 
 def read_artifact(run_id: str, name: str, *, uri: str, root: Path, folder: Path) -> Path | None:

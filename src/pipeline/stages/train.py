@@ -252,6 +252,7 @@ def _summary(result: FitResult, *, parameters: int) -> dict[str, Any]:
         "accelerator": result.accelerator,
         "precision": result.precision,
         "channels_last": result.channels_last,
+        "num_threads": result.num_threads,
     }
 
 

@@ -13,7 +13,7 @@ from pipeline.data.label_noise import shuffled_labels
 from pipeline.data.split import stratified_fraction
 from pipeline.records import ImageSet, Prepared
 
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 500
 
 
 @dataclass(frozen=True)

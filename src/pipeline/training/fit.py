@@ -51,6 +51,7 @@ class FitResult:
     accelerator: str
     precision: str
     channels_last: bool
+    num_threads: int
     stopped_early: bool
     resumed_from: int
     is_main_process: bool
@@ -129,6 +130,7 @@ def fit(
         accelerator=accelerator,
         precision=precision,
         channels_last=channels_last,
+        num_threads=torch.get_num_threads(),
         stopped_early=len(history) < t.max_epochs,
         resumed_from=recorder.resumed_from,
         is_main_process=trainer.is_global_zero,
