@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.diagnosis.probes import Outcome, Settled
+from pipeline.diagnosis.probes.outcome import FRESH_FACTOR
 from pipeline.reporting.probe_text import summary
 from pipeline.reporting.style import BLUE, INK, ORANGE, QUIET, VERMILION, dress, legend_above, new_figure
 
@@ -28,6 +29,7 @@ def plot(outcome: Outcome, settled: Settled) -> Figure:
 
 def _forks(axes: Axes, outcome: Outcome, xlabel: str) -> None:
     rows = [(f"×{factor:g}", fork) for factor, fork in outcome.rates.items()]
+    rows.append((f"new weights\n×{FRESH_FACTOR:g}", outcome.fresh))
     if outcome.wider is not None:
         rows.append(("twice\nthe units", outcome.wider))
     for part, name, colour, shift in _PARTS:

@@ -107,6 +107,7 @@ def _prepared(
     speeds = [r.metrics.get("time/images_per_s", float("nan")) for r in rows]
     trained = forks.Trained(
         network=model.network,
+        fresh=build_network(architecture(settings, card), seed=settings.seed + 1),
         settings=settings,
         card=card,
         part=part,

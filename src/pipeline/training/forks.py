@@ -18,7 +18,7 @@ from pipeline.config.schema import Settings
 from pipeline.data.batches import epoch_seed, standardisation
 from pipeline.data.prepare import take
 from pipeline.diagnosis.probes.one_batch import BY_HEART
-from pipeline.diagnosis.probes.outcome import FACTORS, Batch, Fork, Outcome
+from pipeline.diagnosis.probes.outcome import FACTORS, FRESH_FACTOR, Batch, Fork, Outcome
 from pipeline.errors import TrainingError
 from pipeline.evaluation.scores import log_softmax
 from pipeline.models.inference import predict_logits
@@ -65,12 +65,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model and what its forks need. part: the images it was trained on, with the labels it saw.
+    """A trained model and what its forks need.
 
+    fresh: the same network with new weights.  part: the images it was trained on, with the labels it saw.
     last_rate: learning rate of the epoch whose weights are kept.
     """
 
     network: nn.Module
+    fresh: nn.Module
     settings: Settings
     card: DataCard
     part: ImageSet
@@ -92,7 +94,7 @@ def plan(*, num_train: int, epochs_done: int, images_per_s: float, epochs: int |
     num_images = num_train if epochs else min(num_train, MOST_IMAGES)
     if epochs is None:
         epochs = max(1, min(round(SHARE_OF_RUN * epochs_done), MOST_IMAGES // num_images))
-    forks = REPEATS * len(FACTORS)
+    forks = REPEATS * (len(FACTORS) + 1)  # and those from new weights
     wide = REPEATS if widened else 0
     one_batch = 2 * NUM_BATCHES * BATCH_STEPS * BATCH_SIZE  # with Adam's, where they are needed
     shown = forks * epochs * num_images + one_batch
@@ -123,6 +125,8 @@ def run(trained: Trained, planned: Plan, *, wide: nn.Module | None, lacking: str
     for factor in FACTORS:
         rates[factor] = examples.measured(_forked(trained, trained.network, planned, examples, factor))
         say(f"{factor:g} times the learning rate: {told(before, rates[factor])}")
+    fresh = examples.measured(_forked(_anew(trained), trained.fresh, planned, examples, FRESH_FACTOR))
+    say(f"new weights, {FRESH_FACTOR:g} times the learning rate: {told(before, fresh)}")
     widened = None
     if wider is not None:
         widened = examples.measured(_forked(trained, wider, planned, examples, 1.0))
@@ -132,12 +136,18 @@ def run(trained: Trained, planned: Plan, *, wide: nn.Module | None, lacking: str
     return Outcome(
         before=before,
         rates=rates,
+        fresh=fresh,
         wider=widened,
         batch=batch,
         epochs=planned.epochs * planned.num_images / len(trained.part),
         kept_is_last=trained.kept_is_last,
         lacking=missing,
     )
+
+
+def _anew(trained: Trained) -> Trained:
+    """The same, at the rate that the run was set to, whatever it came down to."""
+    return replace(trained, last_rate=trained.settings.optimizer.learning_rate)
 
 
 def told(before: Fork, after: Fork) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.diagnosis.as_json import condition
-from pipeline.diagnosis.probes.outcome import Fork, Outcome
+from pipeline.diagnosis.probes.outcome import FRESH_FACTOR, Fork, Outcome
 from pipeline.diagnosis.probes.settle import Settled
 
 VERSION = 1
@@ -18,6 +18,7 @@ VERSION = 1
 def measured(outcome: Outcome) -> dict[str, Any]:
     """What the short runs measured; the loss of a fork that diverged is None."""
     forks = {f"learning_rate*{factor:g}": fork for factor, fork in outcome.rates.items()}
+    forks[f"new_weights_at_learning_rate*{FRESH_FACTOR:g}"] = outcome.fresh
     if outcome.wider is not None:
         forks["twice_the_units"] = outcome.wider
     batch = outcome.batch

@@ -17,7 +17,7 @@ def judge(outcome: Outcome) -> list[Evidence]:
     same = outcome.rates[1.0]
     conditions = [
         above(
-            f"{name} loss with twice the units, below that with the same ones, after {outcome.epochs:g} epochs",
+            f"{name} loss with twice the units, below that with the same ones, after {outcome.epochs:.3g} epochs",
             fall.value,
             limit=0.08,
             grey=0.025,

@@ -16,7 +16,7 @@ def judge(outcome: Outcome) -> list[Evidence]:
     same = outcome.rates[1.0]
     val = outcome.fall(outcome.before, same)
     train = outcome.fall(outcome.before, same, part="train")
-    after = f"in {outcome.epochs:g} more epochs"
+    after = f"in {outcome.epochs:.3g} more epochs"
     found = [
         weighed(
             "undertrained",

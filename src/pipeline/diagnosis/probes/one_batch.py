@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pipeline.diagnosis.finding import Condition, above, below
@@ -55,7 +57,9 @@ def _ignored(what: str, losses: np.ndarray, batch: Batch) -> Condition:
 
 
 def _ratio(losses: np.ndarray, batch: Batch) -> tuple[float, float]:
-    """Mean over the batches and its standard error."""
+    """Mean over the batches and its standard error; where one diverged, infinity."""
     ratios = losses / batch.entropy
-    spread = float(ratios.std(ddof=1)) / len(ratios) ** 0.5 if len(ratios) > 1 else 0.0
-    return float(ratios.mean()), spread if np.isfinite(spread) else 0.0
+    if not np.all(np.isfinite(ratios)):
+        return math.inf, 0.0
+    spread = float(ratios.std(ddof=1)) / math.sqrt(len(ratios)) if len(ratios) > 1 else 0.0
+    return float(ratios.mean()), spread

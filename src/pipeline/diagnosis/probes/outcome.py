@@ -11,6 +11,8 @@ import numpy as np
 from pipeline.diagnosis.measures import Measured
 
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
+# On the learning rate of a network that starts anew.
+FRESH_FACTOR = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Outcome:
     """Everything the probes of one run measured.
 
     before: losses with the kept weights, one repeat.  rates: factor on the learning rate → fork; 1 is
-    training on as it was.  wider: with twice the units, or None, and ``lacking`` says why.
+    training on as it was.  fresh: not from the kept weights but from new ones, at `FRESH_FACTOR` of the rate.
+    wider: with twice the units, or None, and ``lacking`` says why.
     epochs: length of a fork.  kept_is_last: whether the kept weights are those of the last epoch.
     """
 
     before: Fork
     rates: Mapping[float, Fork]
+    fresh: Fork
     wider: Fork | None
     batch: Batch
     epochs: float

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pipeline.diagnosis.finding import Condition, above, either
 from pipeline.diagnosis.probes.evidence import Evidence, weighed
 from pipeline.diagnosis.probes.one_batch import steps_too_small
-from pipeline.diagnosis.probes.outcome import Outcome
+from pipeline.diagnosis.probes.outcome import FRESH_FACTOR, Outcome
 
 LOWER, HIGHER = (0.1, 0.3), (3.0, 10.0)
 # Every run gains something when its steps become smaller at its end.
@@ -19,7 +19,8 @@ AT_REST = 0.005
 
 def judge(outcome: Outcome) -> list[Evidence]:
     """Judge the best of the lower, and the best of the higher rates."""
-    return [_best([_too_high(outcome, f) for f in LOWER]), _best([_too_low(outcome, f) for f in HIGHER])]
+    lower = [*(_too_high(outcome, f) for f in LOWER), _ruined(outcome)]
+    return [_best(lower), _best([_too_low(outcome, f) for f in HIGHER])]
 
 
 def _best(found: Sequence[Evidence]) -> Evidence:
@@ -30,28 +31,29 @@ def _best(found: Sequence[Evidence]) -> Evidence:
 def _too_high(outcome: Outcome, factor: float) -> Evidence:
     """Smaller steps from the same weights lower the loss by much, and training on as it was does not."""
     lower, same = outcome.rates[factor], outcome.rates[1.0]
-    steps = f"{outcome.epochs:g} epochs at {factor:g} of the learning rate"
-    than_before = outcome.fall(outcome.before, lower)
-    than_same = outcome.fall(same, lower)
+    what = f"fall of the validation loss in {outcome.epochs:.3g} epochs at {factor:g} of the learning rate"
+    falls = {what: outcome.fall(outcome.before, lower), f"{what}, against its own": outcome.fall(same, lower)}
     return weighed(
         "learning_rate_too_high",
         [
-            above(
-                f"fall of the validation loss in {steps}",
-                than_before.value,
-                limit=GAIN_OF_SMALLER_STEPS,
-                grey=0.05,
-                error=than_before.error,
-            ),
-            above(
-                f"the same, against as many at the rate it had (×{factor:g})",
-                than_same.value,
-                limit=GAIN_OF_SMALLER_STEPS,
-                grey=0.05,
-                error=than_same.error,
-            ),
+            above(name, fall.value, limit=GAIN_OF_SMALLER_STEPS, grey=0.05, error=fall.error)
+            for name, fall in falls.items()
         ],
     )
+
+
+def _ruined(outcome: Outcome) -> Evidence:
+    """New weights at a low rate overtake, in a fraction of the epochs, weights that no small step repairs."""
+    fall = outcome.fall(outcome.before, outcome.fresh)
+    condition = above(
+        f"validation loss of new weights after {outcome.epochs:.3g} epochs at {FRESH_FACTOR:g} of the learning "
+        "rate, below that of the whole run",
+        fall.value,
+        limit=0.05,
+        grey=0.02,
+        error=fall.error,
+    )
+    return weighed("learning_rate_too_high", [condition])
 
 
 def _too_low(outcome: Outcome, factor: float) -> Evidence:
@@ -73,7 +75,7 @@ def _too_low(outcome: Outcome, factor: float) -> Evidence:
     )
     far: list[Condition] = [
         above(
-            f"fall of the validation loss in {outcome.epochs:g} epochs at {factor:g} times the learning rate",
+            f"fall of the validation loss in {outcome.epochs:.3g} epochs at {factor:g} times the learning rate",
             fast.value,
             limit=0.1,
             grey=0.03,
