@@ -24,7 +24,14 @@ from pipeline.training import forks
 from small_mnist import write_prepared
 
 SMALL = ("tracking=none", "trainer.accelerator=cpu", "trainer.precision=32", "trainer.num_threads=1")
-SOUND = (*SMALL, "model.width=64", "model.dropout=0.3", "data.batch_size=32", "trainer.max_epochs=12")
+SOUND = (
+    *SMALL,
+    "model.width=64",
+    "model.dropout=0.3",
+    "data.batch_size=64",
+    "optimizer.learning_rate=2e-3",
+    "trainer.max_epochs=12",
+)
 
 
 def trained(root: Path, *overrides: str) -> Path:

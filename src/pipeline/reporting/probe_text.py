@@ -8,6 +8,7 @@ from rich.text import Text
 
 from pipeline.diagnosis.probes import Evidence, Settled
 from pipeline.diagnosis.probes.settle import Change
+from pipeline.diagnosis.verdict import STANDS
 from pipeline.reporting.diagnosis_text import sentence, words
 
 
@@ -46,4 +47,6 @@ def summary(settled: Settled) -> str:
 
 
 def _side(evidence: Evidence) -> str:
-    return f"{evidence.points} {words(evidence.verdict)}"
+    """Which way the evidence points; less than 3 to 2 points nowhere."""
+    points = evidence.points if evidence.probability >= STANDS else "open:"
+    return f"{points} {words(evidence.verdict)}"
