@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from pipeline.config import compose
 from pipeline.data.label_noise import shuffled_labels
 from pipeline.data.split import stratified_fraction
 from pipeline.data.store import load_prepared
+from pipeline.diagnosis import diagnose
 from pipeline.errors import ConfigError, DataError, ModelError, TrainingError
 from pipeline.stages import train as training
 from pipeline.stages.diagnose import parse
 from pipeline.stages.probe import probe_model
 from pipeline.training import forks
+from planted_history import history
 from small_mnist import write_prepared
 
 SMALL = ("tracking=none", "trainer.accelerator=cpu", "trainer.precision=32", "trainer.num_threads=1")
@@ -231,8 +234,21 @@ def test_options_that_make_no_sense_are_refused(line: str, words: Sequence[str])
     assert [w for w in words if w not in str(error.value)] == []
 
 
-def test_probe_false_is_the_plain_diagnosis(project: Path) -> None:
-    assert parse(["name=mlp", "probe=false"])["probe"] == "false"
+@pytest.mark.parametrize(("verdict", "offered"), [("undetermined", True), ("healthy", False)])
+def test_the_plain_diagnosis_of_what_is_undetermined_offers_the_probes(
+    verdict: str,
+    offered: bool,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trained(project, *TINY, "tracking=none")
+    found = replace(diagnose(history()), verdict=verdict)
+    monkeypatch.setattr("pipeline.stages.diagnose.diagnose", lambda _: found)
+    monkeypatch.setattr(sys, "argv", ["pipeline", "diagnose", "name=mlp", "probe=false"])
+    assert cli.main() == 0
+    assert ("pipeline diagnose name=mlp probe=true" in capsys.readouterr().out) == offered
+    assert not (project / "results" / "mlp" / "probes.json").exists()
 
 
 def test_what_is_missing_or_does_not_fit_is_told_with_the_way_out(project: Path) -> None:

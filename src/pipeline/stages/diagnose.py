@@ -15,6 +15,7 @@ from pipeline.diagnosis import Context, Diagnosis, History, diagnose
 from pipeline.diagnosis.as_json import to_json
 from pipeline.diagnosis.readers import history_of, read_curves, read_event_files
 from pipeline.diagnosis.remedies import Remedy, label, remedies
+from pipeline.diagnosis.verdict import UNDETERMINED
 from pipeline.errors import ConfigError, DataError, PipelineError
 from pipeline.evaluation.signal_file import FILE_NAME, read_signals
 from pipeline.evaluation.tables import read_history_csv
@@ -43,6 +44,8 @@ def diagnose_model(name: str, *, root: Path, output: str = "text") -> Diagnosis:
     save_png(diagnosis_plot.plot(history, found), files[1])
     record(told, found, files, root=root)
     tell(found, offered, history.context.settings, root=root, output=output)
+    if found.verdict == UNDETERMINED and told and output == "text":
+        print(f"  Short runs from its weights may settle it: pipeline diagnose name={name} probe=true")
     return found
 
 
