@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -52,7 +54,7 @@ def _forks(axes: Axes, outcome: Outcome, xlabel: str) -> None:
                 axes.annotate(
                     f"{-fall.value:+.0%}",
                     (place + shift, change),
-                    xytext=(0, 6),
+                    xytext=(0, 7 if part == "val" else 18),
                     textcoords="offset points",
                     ha="center",
                     fontsize=8,
@@ -71,7 +73,19 @@ def _batch(axes: Axes, outcome: Outcome) -> None:
     if batch.adam is not None:
         bars.append(("Adam\n0.001", batch.adam, QUIET))
     for place, (_, losses, colour) in enumerate(bars):
-        axes.bar([place], [min(float((losses / batch.entropy).mean()), 1.5)], color=colour, width=0.6)
+        share = float((losses / batch.entropy).mean())
+        height = min(share, 1.4)
+        axes.bar([place], [height], color=colour, width=0.6)
+        label = f"{share:.2f}" if math.isfinite(share) else "diverged"
+        axes.annotate(
+            label,
+            (place, height),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            color=INK,
+        )
     axes.axhline(1, color=QUIET, lw=0.9, ls=(0, (2, 3)))
     axes.annotate(
         "images ignored",
