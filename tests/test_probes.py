@@ -147,6 +147,11 @@ TABLE: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "width_helps": ({"wider": fork(0.12, 0.1)}, "underfitting", "for"),
     "width_helps_on_training_images_only": ({"wider": fork(0.2, 0.05)}, "underfitting", "against"),
     "width_helps_by_luck": ({"wider": fork(0.12, 0.18)}, "underfitting", "against"),
+    "width_helps_what_was_not_done_yet": (
+        {"rates": {1.0: 0.15}, "wider": fork(0.1, 0.08)},
+        "underfitting",
+        None,
+    ),
     "width_was_not_tried": ({"wider": None}, "underfitting", None),
     "stuck": ({"batch": batch(2.3, 2.25)}, "not_learning", "for"),
     "stuck_units": ({"batch": batch(2.3, 2.25)}, "dead_units", "for"),

@@ -23,7 +23,7 @@ def plot(outcome: Outcome, settled: Settled) -> Figure:
     """Draw the change of both losses against the kept weights with 95 % intervals, and the one batch."""
     figure = new_figure(width=8.6, height=4.4)
     grid = figure.add_gridspec(1, 2, width_ratios=[3.2, 1.0])
-    _forks(figure.add_subplot(grid[0]), outcome, f"short runs of {outcome.epochs:.3g} epochs")
+    _forks(figure.add_subplot(grid[0]), outcome, f"short runs of {outcome.length}")
     _batch(figure.add_subplot(grid[1]), outcome)
     figure.suptitle(summary(settled), x=0.01, ha="left", fontsize=10, color=INK)
     return figure

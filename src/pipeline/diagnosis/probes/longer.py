@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.diagnosis.finding import above
+from pipeline.diagnosis.finding import Condition, above
 from pipeline.diagnosis.probes.evidence import Evidence, weighed
 from pipeline.diagnosis.probes.outcome import Outcome
 
@@ -16,21 +16,8 @@ def judge(outcome: Outcome) -> list[Evidence]:
     same = outcome.rates[1.0]
     val = outcome.fall(outcome.before, same)
     train = outcome.fall(outcome.before, same, part="train")
-    after = f"in {outcome.epochs:.3g} more epochs"
-    found = [
-        weighed(
-            "undertrained",
-            [
-                above(
-                    f"fall of the validation loss {after}",
-                    val.value,
-                    limit=0.1,
-                    grey=0.03,
-                    error=val.error,
-                )
-            ],
-        )
-    ]
+    after = f"in {outcome.length} more"
+    found = [weighed("undertrained", [still_falling(outcome)])]
     rise = above(f"rise of the validation loss {after}", -val.value, limit=0.05, grey=0.015, error=val.error)
     learnt = above(
         f"fall of the training loss {after}", train.value, limit=0.05, grey=0.015, error=train.error
@@ -41,3 +28,15 @@ def judge(outcome: Outcome) -> list[Evidence]:
     elif falls.probability >= 0.5:
         found.append(Evidence("overfitting", "against", (falls,)))
     return found
+
+
+def still_falling(outcome: Outcome) -> Condition:
+    """Training on as it was lowers the validation loss by much."""
+    fall = outcome.fall(outcome.before, outcome.rates[1.0])
+    return above(
+        f"fall of the validation loss in {outcome.length} more",
+        fall.value,
+        limit=0.1,
+        grey=0.03,
+        error=fall.error,
+    )

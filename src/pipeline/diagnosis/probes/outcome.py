@@ -60,6 +60,11 @@ class Outcome:
     lacking: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def length(self) -> str:
+        """``3 epochs``, for sentences."""
+        return f"{self.epochs:.3g} epoch{'' if self.epochs == 1 else 's'}"
+
+    @property
     def run_noise(self) -> float:
         """Standard deviation of the logarithm of one fork's validation loss over its order of images.
 

@@ -31,7 +31,7 @@ def _best(found: Sequence[Evidence]) -> Evidence:
 def _too_high(outcome: Outcome, factor: float) -> Evidence:
     """Smaller steps from the same weights lower the loss by much, and training on as it was does not."""
     lower, same = outcome.rates[factor], outcome.rates[1.0]
-    what = f"fall of the validation loss in {outcome.epochs:.3g} epochs at {factor:g} of the learning rate"
+    what = f"fall of the validation loss in {outcome.length} at {factor:g} of the learning rate"
     falls = {what: outcome.fall(outcome.before, lower), f"{what}, against its own": outcome.fall(same, lower)}
     return weighed(
         "learning_rate_too_high",
@@ -46,7 +46,7 @@ def _ruined(outcome: Outcome) -> Evidence:
     """New weights at a low rate overtake, in a fraction of the epochs, weights that no small step repairs."""
     fall = outcome.fall(outcome.before, outcome.fresh)
     condition = above(
-        f"validation loss of new weights after {outcome.epochs:.3g} epochs at {FRESH_FACTOR:g} of the learning "
+        f"validation loss of new weights after {outcome.length} at {FRESH_FACTOR:g} of the learning "
         "rate, below that of the whole run",
         fall.value,
         limit=0.05,
@@ -75,7 +75,7 @@ def _too_low(outcome: Outcome, factor: float) -> Evidence:
     )
     far: list[Condition] = [
         above(
-            f"fall of the validation loss in {outcome.epochs:.3g} epochs at {factor:g} times the learning rate",
+            f"fall of the validation loss in {outcome.length} at {factor:g} times the learning rate",
             fast.value,
             limit=0.1,
             grey=0.03,
