@@ -175,11 +175,11 @@ def test_a_fork_sees_the_images_and_labels_that_the_run_saw(project: Path) -> No
 @pytest.mark.parametrize(
     ("num_train", "epochs_done", "asked", "epochs", "images"),
     [
-        pytest.param(55_000, 10, None, 1, 55_000, id="an_epoch_of_mnist"),
+        pytest.param(55_000, 10, None, 1, 40_000, id="most_of_an_epoch_of_mnist"),
         pytest.param(1_001, 10, None, 2, 1_001, id="a_quarter_of_the_run"),
         pytest.param(1_001, 1, None, 1, 1_001, id="one_epoch_at_least"),
-        pytest.param(10_000, 400, None, 6, 10_000, id="not_more_than_the_cap"),
-        pytest.param(1_000_000, 10, None, 1, 60_000, id="a_part_of_a_long_epoch"),
+        pytest.param(10_000, 400, None, 4, 10_000, id="not_more_than_the_cap"),
+        pytest.param(1_000_000, 10, None, 1, 40_000, id="a_part_of_a_long_epoch"),
         pytest.param(1_000_000, 10, 2, 2, 1_000_000, id="what_a_person_asks_for"),
     ],
 )

@@ -27,8 +27,8 @@ from pipeline.records import DataCard, ImageSet, Prepared
 from pipeline.training.fit import fit, images_of
 
 REPEATS = 2
-# Images that one fork shows at most: an epoch of MNIST.
-MOST_IMAGES = 60_000
+# Images that one fork shows at most.
+MOST_IMAGES = 40_000
 # A fork is as long as this share of the run.
 SHARE_OF_RUN = 0.25
 NUM_BATCHES, BATCH_SIZE, BATCH_STEPS = 3, 64, 300
