@@ -22,7 +22,8 @@ pipeline <command> [group=option] [key=value] ...
   train        train a model; -m sweeps: every combination of values, or n_trials=50 by Optuna
   evaluate     measure a trained model on the untouched test set and on other data
   diagnose     say why a run is not better, with evidence and remedies: name=<model>, run=<MLflow id>
-               or history=<file of curves> [num_classes=10] [output=json]
+               or history=<file of curves> [num_classes=10] [output=json]; probe=true (of a model) settles
+               what curves leave open by short runs from its weights [probe_epochs=1]
   verify       prove a remedy: paired seeds against the run as it was, a reseed and random search
                name=<model> [remedies=[dropout,augment]] [seeds=5] [budget=<runs>] [n_jobs=2]
   heal         diagnose, verify, adopt what is confirmed, again until healthy: name=<model> [rounds=3] …
@@ -55,6 +56,8 @@ Groups and their options are the folders and files of conf/:
 
 HYDRA_FLAGS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc", "--resolve")
 MULTIRUN = ("-m", "--multirun")
+# What an interrupted command of these had done is not lost.
+RESUMED = ("train", "verify", "heal")
 
 
 def main() -> int:
@@ -75,7 +78,8 @@ def main() -> int:
         print(f"error: {lines}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on after the last finished epoch.", file=sys.stderr)
+        again = "goes on after the last finished epoch" if arguments[0] in RESUMED else "starts anew"
+        print(f"interrupted: the same command {again}.", file=sys.stderr)
         return 130
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -245,6 +249,11 @@ def _diagnose(overrides: Sequence[str]) -> int:
     elif "run" in options:
         uri = compose([], root=root)[0].tracking.uri
         diagnose_tracked(options["run"], num_classes=classes, uri=uri, root=root, output=output)
+    elif options.get("probe") == "true":
+        from pipeline.stages.probe import probe_model
+
+        epochs = int(options["probe_epochs"]) if "probe_epochs" in options else None
+        probe_model(options.get("name", "mlp"), root=root, epochs=epochs, output=output)
     else:
         diagnose_model(options.get("name", "mlp"), root=root, output=output)
     return 0

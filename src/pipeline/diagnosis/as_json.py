@@ -37,11 +37,12 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "probability": round(finding.probability, 4),
         "what": rule.what,
         "harm": rule.harm,
-        "conditions": [_condition(c) for c in finding.conditions],
+        "conditions": [condition(c) for c in finding.conditions],
     }
 
 
-def _condition(c: Condition) -> dict[str, Any]:
+def condition(c: Condition) -> dict[str, Any]:
+    """One condition; numbers that are not finite become None."""
     return {
         "what": c.what,
         "value": _finite(c.value),

@@ -35,15 +35,19 @@ class Condition:
 
 @dataclass(frozen=True)
 class Finding:
-    """A verdict with its evidence: it holds as far as its weakest condition does."""
+    """A verdict with its evidence: it holds as far as its weakest condition does.
+
+    probed: the probability after short runs have been weighed in (`pipeline.diagnosis.probes`).
+    """
 
     verdict: str
     conditions: tuple[Condition, ...]
+    probed: float | None = None
 
     @property
     def probability(self) -> float:
         """0 … 1."""
-        return min(c.probability for c in self.conditions)
+        return min(c.probability for c in self.conditions) if self.probed is None else self.probed
 
 
 def above(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -60,6 +60,17 @@ def diagnose(history: History, *, rules: Sequence[Rule] = RULES) -> Diagnosis:
             found[rule.verdict] = rule.judge(measures)
         except Missing as error:
             not_run.append((rule.verdict, str(error)))
+    return conclude(found, not_run, name=history.name, rules=rules)
+
+
+def conclude(
+    found: Mapping[str, Finding],
+    not_run: Sequence[tuple[str, str]],
+    *,
+    name: str,
+    rules: Sequence[Rule] = RULES,
+) -> Diagnosis:
+    """Make one verdict of what every rule found, see `diagnose`. found: verdict → finding, of whatever probability."""
     standing = [
         found[r.verdict] for r in rules if r.verdict in found and found[r.verdict].probability >= STANDS
     ]
@@ -73,7 +84,7 @@ def diagnose(history: History, *, rules: Sequence[Rule] = RULES) -> Diagnosis:
     ruled_out = tuple(f for f in found.values() if f not in (*causes, *follow, *undecided))
     made = partial(
         Diagnosis,
-        name=history.name,
+        name=name,
         findings=tuple(causes),
         follow=tuple(follow),
         open=tuple(undecided),

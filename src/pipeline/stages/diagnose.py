@@ -15,6 +15,7 @@ from pipeline.diagnosis import Context, Diagnosis, History, diagnose
 from pipeline.diagnosis.as_json import to_json
 from pipeline.diagnosis.readers import history_of, read_curves, read_event_files
 from pipeline.diagnosis.remedies import Remedy, label, remedies
+from pipeline.diagnosis.verdict import UNDETERMINED
 from pipeline.errors import ConfigError, DataError, PipelineError
 from pipeline.evaluation.signal_file import FILE_NAME, read_signals
 from pipeline.evaluation.tables import read_history_csv
@@ -41,8 +42,10 @@ def diagnose_model(name: str, *, root: Path, output: str = "text") -> Diagnosis:
     files = [folder / "diagnosis.json", folder / "diagnosis.png"]
     write_atomically(files[0], (json.dumps(to_json(found, offered), indent=2) + "\n").encode())
     save_png(diagnosis_plot.plot(history, found), files[1])
-    _record(told, found, files, root=root)
+    record(told, found, files, root=root)
     tell(found, offered, history.context.settings, root=root, output=output)
+    if found.verdict == UNDETERMINED and told and output == "text":
+        print(f"  Short runs from its weights may settle it: pipeline diagnose name={name} probe=true")
     return found
 
 
@@ -177,7 +180,8 @@ def tags_of(found: Diagnosis) -> dict[str, str]:
     return {VERDICT: found.verdict, CONFIDENCE: f"{found.confidence:.3f}"}
 
 
-def _record(told: Mapping[str, Any], found: Diagnosis, files: Sequence[Path], *, root: Path) -> None:
+def record(told: Mapping[str, Any], found: Diagnosis, files: Sequence[Path], *, root: Path) -> None:
+    """Tag the tracked run of a model with its verdict, and add the files to its artifacts."""
     if not told or not told["settings"]["tracking"]["enabled"]:
         return
     tracking = told["settings"]["tracking"]
@@ -194,7 +198,7 @@ def _write(run: Run, found: Diagnosis, files: Sequence[Path]) -> None:
 
 def parse(overrides: Sequence[str]) -> dict[str, str]:
     """Options of the command: exactly one of ``name=``, ``run=``, ``history=``, and what goes with it."""
-    known = ("name", "run", "history", "output", "num_classes")
+    known = ("name", "run", "history", "output", "num_classes", "probe", "probe_epochs")
     options: dict[str, str] = {}
     for override in overrides:
         key, _, value = override.partition("=")
@@ -211,4 +215,23 @@ def parse(overrides: Sequence[str]) -> dict[str, str]:
     classes = options.get("num_classes", "2")
     if not classes.isdecimal() or int(classes) < 2:
         raise ConfigError(f"num_classes={classes}: must be a whole number from 2 up.")
+    _check_probe(options)
     return options
+
+
+def _check_probe(options: Mapping[str, str]) -> None:
+    if options.get("probe", "true") not in ("true", "false"):
+        raise ConfigError(f"probe={options['probe']}: must be true or false.")
+    epochs = options.get("probe_epochs", "1")
+    if not (epochs.isascii() and epochs.isdecimal() and int(epochs) >= 1):
+        raise ConfigError(f"probe_epochs={epochs}: must be a whole number from 1 up.")
+    if options.get("probe") != "true" and "probe_epochs" in options:
+        raise ConfigError(
+            f"probe_epochs={epochs}: has no effect without probe=true. Leave it out, or add that."
+        )
+    other = next((key for key in ("run", "history") if key in options), None)
+    if options.get("probe") == "true" and other:
+        raise ConfigError(
+            f"{other}={options[other]}: probes train on from weights, which only a model of this project has. "
+            "Use name=<model>, or leave probe=true out."
+        )

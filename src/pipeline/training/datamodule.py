@@ -10,6 +10,7 @@ import torch
 
 from pipeline.data.batches import Augmentation, Batches, DeviceStore, EpochOrder, Store, StreamStore, fits
 from pipeline.data.label_noise import shuffled_labels
+from pipeline.data.prepare import take
 from pipeline.data.split import stratified_fraction
 from pipeline.records import ImageSet, Prepared
 
@@ -86,6 +87,11 @@ class Images(lightning.LightningDataModule):
             )
         self.train_store = self._store(train)
         self.val_store = self._store(val)
+
+    def training_part(self) -> ImageSet:
+        """Return the images that are trained on, with the labels they are shown with."""
+        images = self._train_images()
+        return images if len(self.train_indices) == len(images) else take(images, self.train_indices.numpy())
 
     def _train_images(self) -> ImageSet:
         b, train = self.batching, self.prepared.train

@@ -90,7 +90,7 @@ def fit(
     precision, channels_last = resolve_precision(t, accelerator=accelerator, convolutional=convolutional)
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
-    data = _data(prepared, settings, channels_last)
+    data = images_of(prepared, settings, channels_last=channels_last)
     recorder = Recorder(observers, keep=t.keep)
     signals = _signals(settings, signal_observers) if settings.signals.enabled else None
     # The signals first: of a run that the recorder stops, the last epoch is measured too.
@@ -142,7 +142,8 @@ def is_main_process() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("SLURM_PROCID", "0") == "0"
 
 
-def _data(prepared: Prepared, settings: Settings, channels_last: bool) -> Images:
+def images_of(prepared: Prepared, settings: Settings, *, channels_last: bool) -> Images:
+    """Return the data module of a run: which images it shows, how, and in which order."""
     d, t = settings.data, settings.trainer
     batching = Batching(
         batch_size=d.batch_size,
