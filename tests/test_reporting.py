@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from html.parser import HTMLParser
@@ -12,14 +13,18 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from pipeline.diagnosis.history import Context, History
 from pipeline.errors import DataError
 from pipeline.evaluation import evaluate, flatten
 from pipeline.evaluation.intervals import wilson
-from pipeline.records import EpochRecord
+from pipeline.records import EpochRecord, Estimate, SignalRecord
 from pipeline.reporting import (
     comparison,
     confusion,
+    evidence_curves,
+    forest,
     generalization,
+    layer_maps,
     learning_curves,
     mistakes,
     per_class,
@@ -27,8 +32,18 @@ from pipeline.reporting import (
     sentences,
 )
 from pipeline.reporting.html import render_report
-from pipeline.reporting.model_report import GeneralizationRow, ModelReport
-from pipeline.reporting.style import png_bytes, save_png
+from pipeline.reporting.model_report import (
+    ArmRow,
+    Evidence,
+    GeneralizationRow,
+    HealingReport,
+    HealingStep,
+    ModelReport,
+    ProofReport,
+    VerdictReport,
+    WayOut,
+)
+from pipeline.reporting.style import PHONE, WIDE, png_bytes, save_png
 
 NAMES = ["T-shirt/top", "<b>Coat</b>", "Bag"]
 GENERATOR = np.random.default_rng(0)
@@ -50,6 +65,42 @@ ROWS = [
 ]
 
 
+SIGNALS = SignalRecord(
+    arrays={
+        "epochs": np.array([-1, 0, 1, 2]),
+        "layers/num_weights": np.array([4, 100]),
+        "layers/gradient_norm": np.array([[2.0, 10.0], [0.2, np.nan], [0.02, 1.0], [0.0, 1.0]]),
+        "units/dead": np.array([[0.0], [0.25], [0.5], [0.5]]),
+        "train/loss_per_example": np.array([[1.0, 3.0], [0.9, 1.1], [0.5, 0.5], [0.3, 0.4]]),
+        "val/correct": np.array([[0, 1], [1, 1], [1, 0], [1, 1]], dtype=bool),
+    },
+    metadata={
+        "layers": json.dumps(["first", "output"]),
+        "activations": json.dumps([{"name": "act", "kind": "relu", "layer": "first"}]),
+    },
+)
+ARMS = [
+    ArmRow("more_data", Estimate(0.2, 0.1, 0.3, 5), "confirmed", 0.01, 0.0),
+    ArmRow("<l2>", Estimate(-0.004, -0.02, 0.01, 5), "not confirmed", 0.5, 1.0, 40),
+    ArmRow("control: reseeded", Estimate(0.0, -0.1, 0.1, 5), "control"),
+]
+
+
+def draw_curves(width: float = WIDE) -> Figure:
+    told = History.of(HISTORY, SIGNALS, Context(num_classes=3), name="x")
+    return evidence_curves.plot(told, decided=[(1, 3), (3, 3), (3, 3)], width=width)
+
+
+def draw_forest(width: float = WIDE) -> Figure:
+    return forest.plot([forest.Row(a.name, a.change, a.verdict) for a in ARMS], title="t", width=width)
+
+
+def draw_gradients() -> Figure:
+    found = layer_maps.gradient_map(SIGNALS)
+    assert found is not None
+    return layer_maps.plot(found, width=WIDE)
+
+
 def draw_mistakes(count: int = 7, *, channels: int = 1) -> Figure:
     images = np.random.default_rng(0).integers(256, size=(count, channels, 28, 28)).astype(np.uint8)
     zeros, ones = np.zeros(count, int), np.ones(count, int)
@@ -66,6 +117,9 @@ PLOTS = {
     "per_class": lambda: per_class.plot(EVALUATION),
     "generalization": lambda: generalization.plot(ROWS),
     "comparison": lambda: comparison.plot([("a", wilson(90, 100)), ("b", wilson(95, 100))]),
+    "evidence_curves": draw_curves,
+    "gradient_flow": draw_gradients,
+    "verification": draw_forest,
 }
 
 
@@ -113,6 +167,38 @@ def test_learning_curves_show_what_is_there() -> None:
     broken = [EpochRecord(epoch=0, step=1, metrics={"train/loss": float("nan"), "val/loss": float("inf")})]
     assert learning_curves.best_epoch(broken) is None
     assert png_bytes(learning_curves.plot(broken))
+
+
+@pytest.mark.parametrize(("width", "columns"), [(WIDE, 2), (PHONE, 1)], ids=["wide", "phone"])
+def test_curves_shade_the_epochs_that_decided_and_have_bands(width: float, columns: int) -> None:
+    figure = draw_curves(width)
+    loss, accuracy = figure.axes
+    assert loss.get_gridspec().ncols == columns
+    assert sorted(p.get_x() + 0.5 for p in loss.patches) == [1, 3]  # each span once
+    (band,) = loss.collections  # of the training part alone: no losses of validation examples were kept
+    points = band.get_paths()[0].vertices
+    # Epoch 1: losses 0.9 and 1.1, mean 1, standard deviation 0.1, standard error 0.1 / √2.
+    assert points[points[:, 0] == 1, 1].max() == pytest.approx(1 + 1.96 * 0.1 / 2**0.5)
+    assert len(accuracy.collections) == 1 and accuracy.get_ylim()[1] <= 1.005
+
+
+def test_maps_hold_gradients_per_root_of_the_weights_and_shares_of_dead_units() -> None:
+    gradients, dead = layer_maps.gradient_map(SIGNALS), layer_maps.dead_unit_map(SIGNALS)
+    assert gradients is not None and dead is not None
+    assert gradients.names == ["first", "output"] and gradients.epochs.tolist() == [0, 1, 2, 3]
+    assert gradients.values[0] == pytest.approx([1.0, 0.1, 0.01, 0.0])
+    assert gradients.values[1] == pytest.approx([1.0, np.nan, 0.1, 0.1], nan_ok=True)
+    assert dead.values.tolist() == [[0.0, 0.25, 0.5, 0.5]]
+    shown = draw_gradients().axes[0].collections[0].get_array()
+    assert np.ma.getmaskarray(shown).tolist() == [[False, False, False, True], [False, True, False, False]]
+
+
+@pytest.mark.parametrize("width", [WIDE, PHONE], ids=["wide", "phone"])
+def test_a_forest_names_every_arm_with_its_numbers(width: float) -> None:
+    told = " | ".join(words(draw_forest(width)))
+    for expected in ("more data", "20\N{NO-BREAK SPACE}% [10, 30]", "0\N{NO-BREAK SPACE}% [-2, 1]"):
+        assert expected in told
+    assert "-0" not in told
 
 
 @pytest.mark.parametrize("k", [2, 10, 26])
@@ -167,6 +253,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.loads: list[str] = []
         self.texts: list[str] = []
+        self.alternatives: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -174,6 +261,8 @@ class Page(HTMLParser):
         for key, value in attrs:
             if key in ("src", "href") and value:
                 self.loads.append(value)
+            if key == "alt":
+                self.alternatives.append(value or "")
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
@@ -186,9 +275,29 @@ def full(name: str = "cnn <script>alert(1)</script>") -> ModelReport:
         history=HISTORY,
         pictures={stem: png_bytes(draw()) for stem, draw in PLOTS.items() if stem != "comparison"}
         | {"own_plot": png_bytes(draw_mistakes(1))},
+        narrow_pictures={"confusion": png_bytes(PLOTS["confusion"]())},
+        confusions=[("<b>Coat</b>", "Bag", 7)],
         generalization=ROWS,
         settings={"optimizer.name": "<adam> & co"},
         commands=["pipeline train name='x' && echo \"<done>\""],
+        diagnosis=VerdictReport(
+            "over_regularized",
+            0.874,
+            what="The <penalty> wins.",
+            harm="It stays <weak>.",
+            evidence=[
+                Evidence("share & rest", 0.51234, 0.4, 0.6, 0.3, "above", "×", (2, 2)),
+                Evidence("slope", None, None, None, 2.0, "below", "", (1, 3)),
+            ],
+            ways=[WayOut(f"way_{i}", "<why>", f"pipeline train way={i} <x>") for i in range(5)],
+            verify="pipeline verify name=<x>",
+            undecided=["label_noise"],
+            not_run={"dead_units": "signals"},
+        ),
+        proof=ProofReport("<proof>", ARMS, "more data", "pipeline train experiment=<e>"),
+        healing=HealingReport(
+            [HealingStep("overfitting", 0.9, "more_data", "data.fraction=<1>", "20 %")], "2 rounds", "healthy"
+        ),
     )
 
 
@@ -210,7 +319,57 @@ def test_page_needs_nothing_from_outside_and_runs_nothing() -> None:
     )
     assert all(load.startswith(("data:image/png;base64,", "#model-")) for load in page.loads)
     assert not re.search(r"https?:|url\(|@import", text)
-    assert page.tags.count("img") == 2 * 7 + 1
+    assert page.tags.count("img") == 2 * len(FULL.pictures) + 1  # and the comparison of both
+
+
+def test_page_leads_from_the_verdict_to_the_commands() -> None:
+    text = render(FULL)
+    page = Page(text)
+    joined = " ".join(page.texts)
+    lead = "Over regularized (confidence 0.87): the <penalty> wins; proved to help: more data."
+    assert joined.count(lead) == 2  # on the card on top, and over the model's part
+    assert (
+        page.texts.index("Why")
+        < page.texts.index("What to do about it")
+        < page.texts.index("Tried and judged")
+    )
+    for expected in ("0.512×", "interval 0.4 … 0.6; the rule asks for above 0.3×; epoch 2", "not finite"):
+        assert expected in joined
+    for command in (*(f"pipeline train way={i} <x>" for i in range(5)), "pipeline verify name=<x>"):
+        assert command in page.texts
+    for expected in ("<proof>", "pipeline train experiment=<e>", "<l2>", "about 40 seeds would decide"):
+        assert expected in page.texts
+    for expected in ("adopted", "data.fraction=<1>", "as it is now; ended: 2 rounds", "2 more"):
+        assert expected in joined
+    assert "Undecided: label noise." in joined and "Not judged: dead units, which needs signals." in joined
+
+
+def test_every_picture_is_told_in_words() -> None:
+    page = Page(render(FULL, full("other")))
+    assert len(page.alternatives) == page.tags.count("img") and all(page.alternatives)
+    told = " | ".join(page.alternatives)
+    assert "training loss goes from 1 to 0.333" in told
+    assert "<b>Coat</b> taken for Bag (7)" in told
+    assert "more data 20\N{NO-BREAK SPACE}% [10, 30], confirmed" in told
+    assert len(set(page.alternatives)) == len(page.alternatives)
+
+
+def test_a_narrow_screen_gets_its_own_picture_where_there_is_one() -> None:
+    assert render(FULL).count('<source media="(max-width: 40rem)" srcset="data:image/png;base64,') == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (VerdictReport("healthy", 0.9), "Healthy (confidence 0.90): no rule finds a fault in its training."),
+        (
+            VerdictReport("undetermined", 0.5, reason="x is missing."),
+            "Undetermined (confidence 0.50): x is missing.",
+        ),
+    ],
+)
+def test_a_verdict_without_a_fault_is_one_sentence(verdict: VerdictReport, expected: str) -> None:
+    assert sentences.of_verdict(verdict, None) == expected
 
 
 def test_page_says_everything() -> None:
@@ -230,7 +389,8 @@ def test_page_is_the_same_for_the_same_models_in_any_order() -> None:
     )
     assert render(FULL, better) == render(better, FULL)
     assert Page(render(FULL, better)).loads[0] == "#model-1"
-    assert render(FULL, better).index(">better</a>") < render(FULL, better).index("cnn &lt;script")
+    page = render(FULL, better)
+    assert page.index(">better</a>") < page.index(">cnn &lt;script&gt;alert(1)&lt;/script&gt;</a>")
 
 
 def test_page_degrades_when_things_are_missing() -> None:

@@ -219,19 +219,35 @@ def test_a_remedy_is_proved_resumed_exported_and_the_test_set_read_once(
 
 
 def _children(root: Path) -> None:
-    """In MLflow the verification is the parent of its studies, and these of their runs."""
+    """In MLflow the verification is the parent of all its arms' runs, which names and tags tell apart."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000)
-    by_kind = {r.data.tags.get("pipeline.kind"): r for r in runs}
-    top = by_kind["verification"]
-    studies = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == top.info.run_id]
+    (top,) = (r for r in runs if r.data.tags.get("pipeline.kind") == "verification")
+    assert top.info.run_name == "verify wide" and top.data.tags["verify.proved"] == "more_data"
+    assert "lowers test loss by" in top.data.tags["mlflow.note.content"]
+    artifacts = {a.path for a in client.list_artifacts(top.info.run_id)}
+    assert {"verification.json", "verification.png", "report.html"} <= artifacts
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == top.info.run_id]
+    studies = [r for r in children if r.data.tags.get("pipeline.kind") == "study"]
     assert {r.data.tags["verify.part"] for r in studies} == {"arms", "reseed", "search", "random"}
-    arms = next(r for r in studies if r.data.tags["verify.part"] == "arms")
-    names = {r.info.run_name for r in runs if r.data.tags.get("mlflow.parentRunId") == arms.info.run_id}
-    assert any(n.startswith("wide_more_data") for n in names)
-    assert any(n.startswith("wide_as_it_was") for n in names)
+    trained = [r for r in children if r not in studies]
+    assert len(trained) == cost(1, 3)
+    told = {(t["verify.arm"], t["verify.seed"], t["verify.judged"]) for t in (r.data.tags for r in trained)}
+    assert len(told) == len(trained), "every run has its own arm and seed"
+    assert {("more_data", str(s), "confirmed") for s in range(3)} < told
+    assert {("as_it_was", str(s), "control") for s in range(3)} < told
+    assert {("control: reseeded", str(1000 + s), "control") for s in range(3)} < told
+    assert {r.info.run_name for r in trained if r.data.tags["verify.part"] == "search"} == {
+        "control: draw 0, seed 0",
+        "control: draw 1, seed 0",
+    }
+    for run in trained:
+        tags = run.data.tags
+        assert run.info.run_name == f"{tags['verify.arm']}, seed {tags['verify.seed']}"
+        assert run.data.params["seed"] == tags["verify.seed"]
+        assert tags["verify.model"] == "wide" and tags["diagnosis.verdict"]
 
 
 def test_healing_ends_when_nothing_is_confirmed_or_wrong(

@@ -48,6 +48,7 @@ def condition(c: Condition) -> dict[str, Any]:
         "value": _finite(c.value),
         "low": _finite(c.low),
         "high": _finite(c.high),
+        "unit": c.unit,
         "wanted": c.wanted,
         "limit": c.limit,
         "probability": round(c.probability, 4),

@@ -9,11 +9,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipeline.errors import DataError
 from pipeline.records import Estimate
-from pipeline.reporting.style import BLUE, INK, SKY, dress, new_figure, percent
+from pipeline.reporting.style import BLUE, INK, NARROW, SKY, dress, new_figure, percent
 
 
-def plot(models: Sequence[tuple[str, Estimate]]) -> Figure:
-    """Draw the test accuracy of each named model with its interval, the best on top.
+def plot(models: Sequence[tuple[str, Estimate]], *, width: float = 8.6) -> Figure:
+    """Draw the test accuracy of each named model with its interval, the best on top. width: inches.
 
     Raises:
         DataError: when there is no model.
@@ -21,7 +21,7 @@ def plot(models: Sequence[tuple[str, Estimate]]) -> Figure:
     if not models:
         raise DataError("There are 0 models to compare. Train one with `pipeline train`.")
     ordered = sorted(models, key=lambda each: each[1].value)
-    figure = new_figure(width=8.6, height=1.1 + 0.42 * len(ordered))
+    figure = new_figure(width=width, height=1.1 + 0.42 * len(ordered))
     axes = figure.add_subplot()
     best = ordered[-1][1]
     axes.axvspan(best.low, best.high, color=SKY, alpha=0.16, lw=0)
@@ -37,11 +37,15 @@ def plot(models: Sequence[tuple[str, Estimate]]) -> Figure:
             fontsize=9,
             color=INK,
         )
-    dress(axes, xlabel="test accuracy, 95 % interval (shaded: the best model's)", grid="x")
+    dress(
+        axes,
+        xlabel="test accuracy, 95 % interval" + (" (shaded: the best model's)" if width >= NARROW else ""),
+        grid="x",
+    )
     axes.set_yticks(range(len(ordered)), [name for name, _ in ordered])
     axes.tick_params(axis="y", labelcolor=INK, labelsize=10)
     axes.set_ylim(-0.6, len(ordered) - 0.4)
-    axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7))
+    axes.margins(x=0.12 if width >= NARROW else 0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7 if width >= NARROW else 3))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol="\N{NO-BREAK SPACE}%"))
     return figure

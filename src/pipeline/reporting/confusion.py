@@ -15,14 +15,16 @@ _WRONG = LinearSegmentedColormap.from_list("wrong", [PAPER, VERMILION])
 _FULL_AT = 0.10  # a tenth of a class lost to another one is as strong as it gets
 
 
-def plot(matrix: np.ndarray, *, class_names: Sequence[str]) -> Figure:
+def plot(matrix: np.ndarray, *, class_names: Sequence[str], width: float | None = None) -> Figure:
     """Draw counts ``[K, K]`` (row = truth, column = prediction), readable up to about 26 classes.
 
     The colour is the share of the row: blue on the diagonal, orange beside it, where 10 % is already
     full, since mistakes are rare and are what one looks for. The number is the count; 0 stays blank.
+    width: inches; as many as the classes need, unless given.
     """
     k = len(class_names)
     side = max(4.2, 1.6 + 0.5 * k) if k <= 12 else 1.8 + 0.38 * k
+    side = side if width is None else width - 0.3
     figure = new_figure(width=side + 0.3, height=side)
     axes = figure.add_subplot()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -32,6 +34,7 @@ def plot(matrix: np.ndarray, *, class_names: Sequence[str]) -> Figure:
     )
     axes.imshow(np.where(diagonal, _RIGHT(strength), _WRONG(strength)), aspect="equal")
     size = 9.0 if k <= 12 else 7.0
+    size = min(size, 20.0 * side / k) if width else size
     for row, column in np.argwhere(matrix).tolist():
         dark = strength[row, column] > 0.6
         axes.text(

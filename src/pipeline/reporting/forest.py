@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.records import Estimate
-from pipeline.reporting.style import BLUE, GREEN, INK, QUIET, VERMILION, dress, new_figure
+from pipeline.reporting.sentences import whole_percent
+from pipeline.reporting.style import BLUE, GREEN, INK, NARROW, QUIET, VERMILION, dress, new_figure
 
+_LEAST = -1.5  # what does more harm is drawn at the edge
 _COLOURS = {"confirmed": GREEN, "harmful": VERMILION, "not confirmed": BLUE, "control": QUIET}
 
 
@@ -23,31 +26,46 @@ class Row:
     verdict: str
 
 
-def plot(rows: Sequence[Row], *, title: str) -> Figure:
-    """Draw one line for each arm, the first on top; the line at 0 is no change."""
-    figure = new_figure(width=8.6, height=1.4 + 0.42 * len(rows))
+def plot(rows: Sequence[Row], *, title: str, width: float = 8.6) -> Figure:
+    """Draw one line for each arm, the first on top; the line at 0 is no change.
+
+    width: inches; in a narrow figure names and numbers stand above their lines instead of beside them.
+    """
+    narrow = width < NARROW
+    figure = new_figure(width=width, height=1.4 + (0.6 if narrow else 0.42) * len(rows))
     axes = figure.add_subplot()
     for place, row in enumerate(rows):
-        colour, e = _COLOURS[row.verdict], row.change
-        low, high = max(e.low, -1.5), e.high
-        axes.plot([low, high], [place, place], color=colour, lw=2.2, solid_capstyle="butt")
-        axes.plot(
-            [max(e.value, -1.5)], [place], marker="s" if row.verdict == "control" else "o", ms=7, color=colour
-        )
-        axes.annotate(
-            f"{100 * e.value:.0f} % [{100 * e.low:.0f}, {100 * e.high:.0f}]  {row.verdict}",
-            (1.0, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-            color=colour,
-            annotation_clip=False,
-        )
+        _line(axes, row, place)
+        (_text_above if narrow else _text_beside)(axes, row, place)
     axes.axvline(0, color=INK, lw=0.9)
-    axes.set_yticks(range(len(rows)), [row.name.replace("_", " ") for row in rows], color=INK)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    names = [] if narrow else [row.name.replace("_", " ") for row in rows]
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(rows) - 0.5, -0.75 if narrow else -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     dress(axes, title=title, xlabel="to the right: the loss is lower", grid="x")
+    axes.tick_params(axis="y", labelcolor=INK)
     return figure
+
+
+def _line(axes: Axes, row: Row, place: int) -> None:
+    colour, e = _COLOURS[row.verdict], row.change
+    low, value = max(e.low, _LEAST), max(e.value, _LEAST)
+    axes.plot([low, max(e.high, _LEAST)], [place, place], color=colour, lw=2.4, solid_capstyle="butt")
+    axes.plot([value], [place], marker="s" if row.verdict == "control" else "o", ms=7, color=colour)
+
+
+def _text_beside(axes: Axes, row: Row, place: int) -> None:
+    axes.annotate(
+        f"{whole_percent(row.change)}  {row.verdict}", (1.0, place), xycoords=("axes fraction", "data"),
+        xytext=(8, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK,
+        annotation_clip=False,
+    )  # fmt: skip
+
+
+def _text_above(axes: Axes, row: Row, place: int) -> None:
+    name = row.name.replace("_", " ")
+    for text, x, side in ((name, 0.0, "left"), (whole_percent(row.change), 1.0, "right")):
+        axes.annotate(
+            text, (x, place - 0.42), xycoords=("axes fraction", "data"), ha=side, va="center", fontsize=8.5,
+            color=INK,
+        )  # fmt: skip

@@ -16,10 +16,11 @@ _MARKERS = "osD^vPX"
 _PERCENT = PercentFormatter(1.0, decimals=0, symbol="\N{NO-BREAK SPACE}%")
 
 
-def plot(rows: Sequence[GeneralizationRow]) -> Figure:
+def plot(rows: Sequence[GeneralizationRow], *, width: float | None = None) -> Figure:
     """Draw a line for each corruption over its severity, and a bar for each other data set.
 
     A row of severity 0 (the clean test set) begins every line. Intervals are drawn as bars.
+    width: inches, with one panel below the other; as many as both need beside each other, unless given.
 
     Raises:
         DataError: when there are no rows.
@@ -30,8 +31,12 @@ def plot(rows: Sequence[GeneralizationRow]) -> Figure:
     corrupted = [row for row in rows if row.severity]
     others = [row for row in rows if row.severity is None]
     widths = [6.0] * bool(corrupted or clean) + [2.9] * bool(others)
-    figure = new_figure(width=max(sum(widths), 4.2), height=3.9)
-    grid = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    if width is None:
+        figure = new_figure(width=max(sum(widths), 4.2), height=3.9)
+        grid = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    else:
+        figure = new_figure(width=width, height=3.4 * len(widths))
+        grid = figure.subplots(len(widths), 1, squeeze=False)[:, 0]
     if corrupted or clean:
         _lines(grid[0], corrupted, clean)
     if others:

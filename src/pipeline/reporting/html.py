@@ -2,71 +2,30 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from pipeline.errors import DataError
 from pipeline.records import Estimate
-from pipeline.reporting import comparison, sentences
-from pipeline.reporting.model_report import ModelReport
-from pipeline.reporting.style import DPI, png_bytes
+from pipeline.reporting import comparison, pictures, sentences
+from pipeline.reporting.model_report import (
+    HealingReport,
+    ModelReport,
+    ProofReport,
+    VerdictReport,
+)
+from pipeline.reporting.pictures import Picture
+from pipeline.reporting.style import PHONE, WIDE, png_bytes
 
-# The pictures that have their place, in order: stem → heading and what is to be seen in it.
-_CAPTIONS = {
-    "diagnosis": (
-        "Diagnosis",
-        "Losses with their 95 % bands and the epochs that decided; below, the gradient of each layer from the "
-        "first epoch to the last, and units that no image wakes.",
-    ),
-    "verification": (
-        "Remedies, tried",
-        "Fall of the validation loss over paired seeds, with intervals corrected for the number of arms. What the "
-        "controls reach without a diagnosis is the measure.",
-    ),
-    "learning_curves": (
-        "Learning curves",
-        "Both curves falling together is healthy; validation rising while training falls is overfitting; "
-        "both staying high is underfitting.",
-    ),
-    "confusion": (
-        "Confusion",
-        "Rows are the truth, columns the prediction, numbers the count. Blue is right; orange is the "
-        "share of a class that was taken for another, full at 10 %.",
-    ),
-    "per_class": ("Classes", "The weakest class on top; lines are 95 % intervals."),
-    "mistakes": (
-        "Worst mistakes",
-        "The errors the model was most sure of: mislabelled, ambiguous, or a gap in what it has learned.",
-    ),
-    "reliability": (
-        "Calibration",
-        "On the diagonal the model is right as often as it says. Light bars are 95 % intervals.",
-    ),
-    "comparison": ("Accuracy side by side", "Where intervals overlap, the order may be chance."),
-    "generalization": ("Generalisation", "The same model on images it was not trained for."),
-}
 _COLUMNS = (
     ("Cross-entropy", "cross_entropy", sentences.nats),
     ("Macro F1", "f1_macro", sentences.percent),
     ("Calibration error", "calibration_error", sentences.percent),
 )
-
-
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_DOTS_PER_CSS_PIXEL = DPI / 96
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture inside the page. source: a ``data:`` URI."""
-
-    heading: str
-    caption: str
-    source: str
-    width: int  # CSS pixels, so that type in pictures is as large as it was drawn
+_MOST_WAYS = 3  # so many remedies are shown at once, the others on demand
+# A verdict's tone: of its badge.
+_TONES = {"healthy": "good", "undetermined": "open", "confirmed": "good", "harmful": "bad"}
 
 
 def render_report(models: Sequence[ModelReport], *, title: str, generated_from: Mapping[str, str]) -> str:
@@ -134,18 +93,30 @@ def _comparison(models: Sequence[ModelReport]) -> Picture | None:
     """The picture of all models' accuracy, or None when fewer than two have one."""
     found = [(model.name, sentences.estimate(model, "accuracy")) for model in models]
     measured: list[tuple[str, Estimate]] = [(name, each) for name, each in found if each is not None]
-    return _picture("comparison", png_bytes(comparison.plot(measured))) if len(measured) > 1 else None
+    if len(measured) < 2:
+        return None
+    wide, narrow = (png_bytes(comparison.plot(measured, width=width)) for width in (WIDE, PHONE))
+    return pictures.comparison(wide, narrow, models)
 
 
 def _section(index: int, model: ModelReport) -> dict[str, object]:
-    known = [stem for stem in _CAPTIONS if stem in model.pictures]
-    others = sorted(set(model.pictures) - set(_CAPTIONS))
+    diagnosis, proof, healing = model.diagnosis, model.proof, model.healing
+    accuracy, interval = sentences.with_interval(model, "accuracy", sentences.percent)
     return {
         "id": f"model-{index}",
         "name": model.name,
-        "sentence": sentences.of_model(model),
-        "diagnosis": list(model.diagnosis),
-        "pictures": [_picture(stem, model.pictures[stem]) for stem in (*known, *others)],
+        "lead": sentences.of_verdict(diagnosis, proof) if diagnosis else sentences.of_model(model),
+        "sentence": sentences.of_model(model) if diagnosis else "",
+        "accuracy": accuracy,
+        "interval": interval,
+        "badge": _badge(diagnosis.verdict) if diagnosis else None,
+        "why": _why(diagnosis) if diagnosis else None,
+        "proof": _proof(model, proof) if proof else None,
+        "healing": _healing(healing) if healing else None,
+        "training": pictures.of_model(model, pictures.TRAINING),
+        "test": pictures.of_model(model, pictures.TEST),
+        "elsewhere": pictures.of_model(model, pictures.ELSEWHERE),
+        "others": pictures.others(model),
         "generalization": [
             {
                 "name": row.name,
@@ -162,21 +133,67 @@ def _section(index: int, model: ModelReport) -> dict[str, object]:
     }
 
 
-def _picture(stem: str, content: bytes) -> Picture:
-    if not content.startswith(_PNG_SIGNATURE):
-        raise DataError(
-            f"The picture {stem!r} begins with {content[:8]!r}, but it must be a PNG. Remove the file and "
-            "make it again with `pipeline evaluate`."
-        )
-    heading, caption = _CAPTIONS.get(stem, (stem.replace("_", " ").capitalize(), ""))
-    return picture(heading, caption, content)
+def _badge(verdict: str) -> dict[str, str]:
+    return {"text": sentences.words(verdict), "tone": _TONES.get(verdict, "bad")}
 
 
-def picture(heading: str, caption: str, content: bytes) -> Picture:
-    """A PNG of ours as a part of the page."""
-    width = int.from_bytes(content[16:20], "big")  # the first field of a PNG's header
-    return Picture(heading, caption, _data_uri(content), round(width / _DOTS_PER_CSS_PIXEL))
+def _why(diagnosis: VerdictReport) -> dict[str, object]:
+    ways = [{"name": sentences.words(w.name), "why": w.why, "command": w.command} for w in diagnosis.ways]
+    open_ = [sentences.words(v) for v in diagnosis.undecided]
+    return {
+        "harm": diagnosis.harm,
+        "evidence": [
+            {
+                "what": e.what,
+                "value": sentences.three_digits(e.value, e.unit),
+                "interval": ""
+                if e.low == e.high or e.value is None
+                else f"{sentences.three_digits(e.low)} … {sentences.three_digits(e.high)}",
+                "limit": sentences.limit(e),
+            }
+            for e in diagnosis.evidence
+        ],
+        "ways": ways[:_MOST_WAYS],
+        "more_ways": ways[_MOST_WAYS:],
+        "verify": diagnosis.verify,
+        "undecided": ", ".join(open_),
+        "not_run": {sentences.words(v): missing for v, missing in diagnosis.not_run.items()},
+    }
 
 
-def _data_uri(content: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+def _proof(model: ModelReport, proof: ProofReport) -> dict[str, object]:
+    return {
+        "sentence": proof.sentence,
+        "pictures": pictures.of_model(model, ("verification",)),
+        "rows": [
+            {
+                "name": sentences.words(row.name),
+                "change": sentences.whole_percent(row.change),
+                "n": str(row.change.n),
+                "p": "" if row.p_value is None else f"{row.p_value:.2g}",
+                "badge": {"text": row.verdict, "tone": _TONES.get(row.verdict, "open")},
+                "symptom": "" if row.symptom is None else f"{row.symptom:.0%}",
+                "needed": "" if row.seeds_needed is None else f"about {row.seeds_needed} seeds would decide",
+            }
+            for row in proof.rows
+        ],
+        "command": proof.command,
+    }
+
+
+def _healing(healing: HealingReport) -> dict[str, object]:
+    return {
+        "steps": [
+            {
+                "badge": _badge(step.verdict),
+                "confidence": f"{step.confidence:.2f}",
+                "adopted": sentences.words(step.adopted),
+                "overrides": step.overrides,
+                "proof": step.proof,
+            }
+            for step in healing.steps
+        ],
+        "badge": _badge(healing.verdict),
+        "end": "" if healing.end == healing.verdict else healing.end.replace("_", " "),
+        "command": healing.command,
+    }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.records import Estimate
 from pipeline.reporting.learning_curves import best_epoch
-from pipeline.reporting.model_report import ModelReport
+from pipeline.reporting.model_report import Evidence, ModelReport, ProofReport, VerdictReport
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _NONE = "–"
@@ -38,6 +38,46 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes}{_SPACE}min {rest}{_SPACE}s"
     return f"{minutes // 60}{_SPACE}h {minutes % 60}{_SPACE}min"
+
+
+def whole_percent(share: Estimate) -> str:
+    """``18 % [12, 24]``."""
+    value, low, high = (round(100 * x) for x in (share.value, share.low, share.high))
+    return f"{value}{_SPACE}% [{low}, {high}]"
+
+
+def three_digits(value: float | None, unit: str = "") -> str:
+    """``0.0116×``."""
+    return "not finite" if value is None else f"{value:.3g}{unit}"
+
+
+def limit(evidence: Evidence) -> str:
+    """``below 0.035×; epoch 10``."""
+    epochs = evidence.epochs
+    when = f"; epoch {epochs[0]}" if epochs and epochs[0] == epochs[1] else ""
+    when = f"; epochs {epochs[0]} to {epochs[1]}" if epochs and not when else when
+    return f"{evidence.wanted} {evidence.limit:.3g}{evidence.unit}{when}"
+
+
+def of_verdict(diagnosis: VerdictReport, proof: ProofReport | None) -> str:
+    """The diagnosis in one sentence, with the remedy that was proved."""
+    said = _verdict(diagnosis)
+    return f"{said.rstrip('.')}; proved to help: {proof.proved}." if proof and proof.proved else said
+
+
+def _verdict(diagnosis: VerdictReport) -> str:
+    sure = f"(confidence {diagnosis.confidence:.2f})"
+    name = words(diagnosis.verdict).capitalize()
+    if diagnosis.what:
+        return f"{name} {sure}: {diagnosis.what[:1].lower()}{diagnosis.what[1:]}"
+    if diagnosis.reason:
+        return f"{name} {sure}: {diagnosis.reason.rstrip('.')}."
+    return f"{name} {sure}: no rule finds a fault in its training."
+
+
+def words(verdict: str) -> str:
+    """``learning_rate_too_high`` as people say it."""
+    return verdict.replace("_", " ")
 
 
 def estimate(model: ModelReport, name: str) -> Estimate | None:
@@ -75,7 +115,7 @@ def of_model(model: ModelReport) -> str:
         trained = f"trained for {epochs} epoch{'s' if epochs > 1 else ''}"
         best = best_epoch(model.history)
         parts.append(trained + (f", the lowest validation loss in epoch {best.epoch + 1}" if best else ""))
-    weakest = _weakest_class(model)
+    weakest = weakest_class(model)
     if weakest:
         parts.append(weakest)
     return "; ".join(parts) + "."
@@ -101,7 +141,8 @@ def of_all(models: Sequence[ModelReport]) -> str:
     return f"{ahead}. The interval of {', '.join(close)} {verb} its own: that order may be chance."
 
 
-def _weakest_class(model: ModelReport) -> str:
+def weakest_class(model: ModelReport) -> str:
+    """The class with the lowest F1; empty where none was measured."""
     prefix = "test/f1/"
     scores = {key.removeprefix(prefix): v for key, v in model.metrics.items() if key.startswith(prefix)}
     if not scores:

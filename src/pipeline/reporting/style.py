@@ -32,6 +32,9 @@ SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
 
 Grid = Literal["x", "y", "both", "none"]
 DPI = 144
+# Inches. A figure below NARROW is for a narrow screen: it puts below one another what stands side by side.
+WIDE, HALF, PHONE = 8.6, 5.4, 4.0
+NARROW = 6.0
 
 
 def new_figure(*, width: float, height: float) -> Figure:

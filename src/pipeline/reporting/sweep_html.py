@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from pipeline.reporting.html import picture, template
+from pipeline.reporting.html import template
+from pipeline.reporting.pictures import picture
 
 
 @dataclass(frozen=True)

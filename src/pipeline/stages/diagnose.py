@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -155,16 +156,19 @@ def tell(
         return
     commands: dict[tuple[str, ...], str] = {}
     if settings:
-        base = overrides_of(settings, root=root)
-        commands = {r.overrides: _command(base, r, root=root) for listed in offered.values() for r in listed}
+        commands = {
+            r.overrides: remedy_command(settings, r.name, r.overrides, root=root)
+            for listed in offered.values()
+            for r in listed
+        }
     diagnosis_text.show(found, offered, commands=commands)
 
 
-def _command(base: Sequence[str], remedy: Remedy, *, root: Path) -> str:
+def remedy_command(settings: Mapping[str, Any], remedy: str, overrides: Sequence[str], *, root: Path) -> str:
     """The line to type: the run's own settings with the remedy, under a name of its own."""
-    own = next((o for o in base if o.startswith("name=")), "name=run").removeprefix("name=")
-    parts = merge([o for o in base if not o.startswith("name=")], remedy.overrides, root=root)
-    return " ".join(["pipeline train", f"name={own}_{label(remedy.name)}", *parts])
+    own = [o for o in overrides_of(settings, root=root) if not o.startswith("name=")]
+    parts = merge(own, overrides, root=root)
+    return shlex.join(["pipeline", "train", f"name={settings['name']}_{label(remedy)}", *parts])
 
 
 def verdict_of(history: History) -> Diagnosis | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,10 +14,9 @@ from pipeline.files import write_atomically
 from pipeline.records import Estimate
 from pipeline.reporting import forest
 from pipeline.reporting.style import save_png
-from pipeline.stages.sweep import KIND
+from pipeline.stages.verify_record import record
 from pipeline.stages.verify_runs import Claim, Patient, Trials
 from pipeline.sweep.trial import VERDICT
-from pipeline.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,19 @@ def write(found: Verification, trials: Trials) -> None:
     files = [folder / "verification.json", folder / "verification.png"]
     save_png(forest.plot(_rows(found), title=f"{found.patient.name}: fall of the validation loss"), files[1])
     write_atomically(files[0], (json.dumps(values, indent=2) + "\n").encode())
-    _record(found, files, trials)
+    record(
+        trials,
+        tags={
+            VERDICT: found.patient.diagnosis.verdict,
+            "verify.sentence": sentence(found),
+            "verify.proved": found.chosen.arm.name if found.chosen and found.proved else "nothing",
+        },
+        metrics={f"improvement/{_metric_name(j.arm.name)}": j.improvement.value for j in found.judged}
+        | {"improvement/reseed": found.reseed.value, "improvement/random": found.random.value},
+        sentence=sentence(found),
+        judged={j.arm.name: j.verdict for j in found.judged},
+        files=files,
+    )
 
 
 def _rows(found: Verification) -> list[forest.Row]:
@@ -95,33 +105,6 @@ def _rows(found: Verification) -> list[forest.Row]:
     rows.append(forest.Row("control: reseeded", found.reseed, "control"))
     rows.append(forest.Row("control: random search", found.random, "control"))
     return rows
-
-
-def _record(found: Verification, files: Sequence[Path], trials: Trials) -> None:
-    """The verification as a run whose children are its studies, whose children are their runs."""
-    tracking = found.patient.settings["tracking"]
-    if not tracking["enabled"]:
-        return
-    tracker = Tracker(tracking["uri"], experiment=tracking["experiment"], root=trials.root)
-    tags = {
-        KIND: "verification",
-        "verify.model": found.patient.name,
-        "verify.studies": trials.studies["arms"],
-    }
-    known = tracker.find_tagged(tags)
-    run = tracker.start(f"verify {found.patient.name}", tags=tags, resume_id=known)
-    run.set_tags({VERDICT: found.patient.diagnosis.verdict, "verify.sentence": sentence(found)})
-    run.log_metrics(
-        {f"improvement/{_metric_name(j.arm.name)}": j.improvement.value for j in found.judged}
-        | {"improvement/reseed": found.reseed.value, "improvement/random": found.random.value}
-    )
-    run.log_files(files)
-    for part, record in trials.records.items():
-        if record.parent_run:
-            tracker.reopen(record.parent_run).set_tags(
-                {"mlflow.parentRunId": run.run_id, "verify.part": part}
-            )
-    run.finish()
 
 
 def _metric_name(arm: str) -> str:

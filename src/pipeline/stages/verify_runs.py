@@ -83,6 +83,7 @@ class Trials:
         self.run_sweep = run_sweep
         self.studies: dict[str, str] = {}
         self.records: dict[str, StudyRecord] = {}
+        self.arms: dict[str, str] = {}  # name of an experiment → the arm that it is
         self.card = load_card(root / "data" / "processed" / patient.settings["data"]["name"])
 
     def train(self, part: str, arms: Sequence[Remedy], seeds: Sequence[int]) -> list[Arm]:
@@ -94,6 +95,7 @@ class Trials:
         study = f"verify_{safe_name(self.patient.name)}_{part}_{digest}"
         self.studies[part] = study
         options = [self._write_experiment(a.name, overrides[a.name]) for a in arms]
+        self.arms |= dict(zip(options, (a.name for a in arms), strict=True))
         fixed = [o for o in own if o.startswith(("tracking.", "tracking="))]
         try:
             self.run_sweep(
@@ -120,6 +122,11 @@ class Trials:
             self._arm(arm, [by_run.get((option, s)) for s in seeds])
             for arm, option in zip(arms, options, strict=True)
         ]
+
+    def arm_of(self, part: str, trial: FinishedTrial) -> tuple[str, int]:
+        """The arm that a trial belongs to, and its seed."""
+        option, seed = _key(self.records[part], trial)
+        return self.arms[option], seed
 
     def _option(self, arm: str) -> str:
         """The name of an arm's experiment."""
