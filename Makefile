@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
 
-.PHONY: repro test lint ui bench lock clean
+.PHONY: repro test lint ui bench picture lock clean
 
 repro: $(INSTALLED)  ## download, prepare, train, evaluate, report: what is stale
 	$(ACTIVATED) dvc repro
@@ -23,6 +23,9 @@ ui: $(INSTALLED)  ## MLflow's UI over the project's record
 
 bench: $(INSTALLED)  ## speed against peers, in the same run
 	$(BIN)/python benchmarks/versus_keras.py
+
+picture: $(INSTALLED)  ## the README's picture of results/report.html (needs Chromium)
+	$(BIN)/python tests/browser/picture.py
 
 lock:  ## renew requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --group dev --extra tensorboard --extra slurm --extra postgres pyproject.toml \

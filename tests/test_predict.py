@@ -144,7 +144,7 @@ def test_the_command_says_what_evaluation_would(trained: Path, capsys: pytest.Ca
         (["empty", "name=mlp"], DataError, "has no pictures"),
         (["text.png", "name=mlp"], DataError, "not a sound"),
         (["a.png", "name=none"], ModelError, "no such file"),
-        (["a.png", "output=xml"], ConfigError, "text or json"),
+        (["a.png", "output=xml"], ConfigError, "text, json or inputs"),
         (["a.png", "raw=maybe"], ConfigError, "true or false"),
     ],
 )

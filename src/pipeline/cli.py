@@ -28,7 +28,8 @@ pipeline <command> [group=option] [key=value] ...
                name=<model> [remedies=[dropout,augment]] [seeds=5] [budget=<runs>] [n_jobs=2]
   heal         diagnose, verify, adopt what is confirmed, again until healthy: name=<model> [rounds=3] …
   reproduce    train a recorded run again: the same weights, bit for bit? name=<model> or run=<MLflow id>
-  predict      name the digit in pictures: <picture or folder> … [name=cnn] [raw=true] [output=json]
+  predict      name the digit in pictures: <picture or folder> … [name=cnn] [raw=true]
+               [output=json], or [output=inputs]: what a server of the model takes (docs/serve.md)
   report       write results/report.html
   sweep-report write results/sweeps/<study>/report.html and conf/experiment/<study>_best.yaml
                study=<name> [storage=<url>] [retrain=true] [seeds=5]
@@ -304,10 +305,13 @@ def _reproduce(overrides: Sequence[str]) -> int:
 
 def _predict(overrides: Sequence[str]) -> int:
     from pipeline.config import find_root
-    from pipeline.stages.predict import parse, predict
+    from pipeline.stages.predict import parse, predict, serving_request
 
     root = find_root()
     paths, name, output, raw = parse(overrides)
+    if output == "inputs":
+        print(serving_request(paths, name=name, root=root, raw=raw))
+        return 0
     predict(paths, name=name, root=root, output=output, raw=raw)
     return 0
 

@@ -17,10 +17,16 @@ def predict_logits(
     network: nn.Module, images: np.ndarray, *, mean: Sequence[float], std: Sequence[float]
 ) -> np.ndarray:
     """Return logits ``[N, K]`` float32 of ``images [N, C, H, W]`` uint8; no images give ``[0, K]``."""
-    shift, scale = standardisation(mean, std)
     parts = []
     with torch.inference_mode():
         for start in range(0, max(len(images), 1), BATCH):
-            pixels = torch.tensor(images[start : start + BATCH])
-            parts.append(network(torch.addcmul(shift, pixels.float(), scale)).float().numpy())
+            inputs = torch.from_numpy(network_inputs(images[start : start + BATCH], mean=mean, std=std))
+            parts.append(network(inputs).float().numpy())
     return np.concatenate(parts)
+
+
+def network_inputs(images: np.ndarray, *, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """Return ``images [N, C, H, W]`` uint8 as the network takes them: standardised, float32."""
+    shift, scale = standardisation(mean, std)
+    found: np.ndarray = torch.addcmul(shift, torch.tensor(images).float(), scale).numpy()
+    return found

@@ -84,4 +84,4 @@ def draw(figure: Figure, axes: Axes, shown: LayerMap) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
     bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=12)
     bar.ax.tick_params(labelsize=8, colors=QUIET)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)

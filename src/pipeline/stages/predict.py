@@ -15,7 +15,7 @@ from pipeline.data.store import load_split
 from pipeline.errors import ConfigError, DataError
 from pipeline.evaluation.familiarity import UNFAMILIAR, Familiarity, fit_familiarity
 from pipeline.evaluation.scores import log_softmax
-from pipeline.models.inference import predict_logits
+from pipeline.models.inference import network_inputs, predict_logits
 from pipeline.models.saved import SavedModel, load_model
 from pipeline.reporting import predictions
 from pipeline.reporting.style import save_png
@@ -51,9 +51,7 @@ def predict(
     Raises `DataError` for what is no picture, `ModelError` where there is no model; nothing is written then.
     """
     model = load_model(root / "models" / name)
-    files = [file for path in paths for file in _pictures(path)]
-    normalised = model.settings.data.name in DIGIT_SETS and not raw
-    views = np.stack([view(file, model, normalised=normalised) for file in files])
+    files, views = _views(paths, model, raw=raw)
     logits = predict_logits(model.network, views, mean=model.mean, std=model.std)
     known = _familiarity(model, root)
     found = _predictions(files, views, logits, model, known)
@@ -64,6 +62,23 @@ def predict(
     else:
         _tell(found, picture.relative_to(root), compared=known is not None)
     return found
+
+
+def serving_request(paths: Sequence[Path], *, name: str, root: Path, raw: bool = False) -> str:
+    """Return pictures as the JSON that a server of the model's tracked run takes (docs/serve.md).
+
+    Raises what `predict` does.
+    """
+    model = load_model(root / "models" / name)
+    _, views = _views(paths, model, raw=raw)
+    return json.dumps({"inputs": network_inputs(views, mean=model.mean, std=model.std).tolist()})
+
+
+def _views(paths: Sequence[Path], model: SavedModel, *, raw: bool) -> tuple[list[Path], np.ndarray]:
+    """All pictures, and how each looks to the network."""
+    files = [file for path in paths for file in _pictures(path)]
+    normalised = model.settings.data.name in DIGIT_SETS and not raw
+    return files, np.stack([view(file, model, normalised=normalised) for file in files])
 
 
 def view(path: Path, model: SavedModel, *, normalised: bool) -> np.ndarray:
@@ -158,8 +173,8 @@ def parse(arguments: Sequence[str]) -> tuple[list[Path], str, str, bool]:
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if equals and key in ("name", "output", "raw") and not Path(argument).exists():
-            if key == "output" and value not in ("text", "json"):
-                raise ConfigError(f"{argument}: must be text or json.")
+            if key == "output" and value not in ("text", "json", "inputs"):
+                raise ConfigError(f"{argument}: must be text, json or inputs.")
             if key == "raw" and value not in ("true", "false"):
                 raise ConfigError(f"{argument}: must be true or false.")
             name = value if key == "name" else name

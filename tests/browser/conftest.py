@@ -1,0 +1,102 @@
+"""One small project for all tests of this folder: two true runs with different verdicts, and their report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chromium import Chromium, program, started
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "model.width=64",
+    "trainer.accelerator=cpu",
+    "precision=fp32",
+    "signals.probe_size=200",
+    "model.dropout=0.0",
+]
+RUNS = {
+    "wide": ["data.fraction=0.1", "data.batch_size=16", "trainer.max_epochs=15", "model.width=128"],
+    "short": ["trainer.max_epochs=2"],
+}
+
+
+def pipeline(*arguments: str, folder: Path) -> str:
+    """Run a command of ours in a project, as a person does."""
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    found = subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    return found.stdout
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained, evaluated, diagnosed and reported; one model with a verification and a healing beside it."""
+    from small_mnist import write_prepared
+
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "conf", root / "conf")
+    (root / "mlruns").mkdir()
+    write_prepared(root / "data" / "processed" / "mnist")
+    evaluation = [
+        "evaluation.corruptions=[noise]",
+        "evaluation.severities=[3]",
+        "evaluation.num_resamples=100",
+    ]
+    for name, options in RUNS.items():
+        pipeline("train", f"name={name}", *SMALL, *options, folder=root)
+        pipeline("evaluate", f"name={name}", *evaluation, folder=root)
+        pipeline("diagnose", f"name={name}", folder=root)
+    results = root / "results" / "wide"
+    (results / "verification.json").write_text(json.dumps(_verification()))
+    (results / "healing.json").write_text(json.dumps(_healing()))
+    pipeline("report", folder=root)
+    return root
+
+
+def _verification() -> dict[str, object]:
+    def gain(value: float, reach: float) -> dict[str, float]:
+        return {"value": value, "low": value - reach, "high": value + reach, "n": 5, "level": 0.95}
+
+    def arm(name: str, verdict: str, value: float, reach: float) -> dict[str, object]:
+        judged = {"p_value": 0.01, "symptom_share": 0.2, "seeds_needed": None}
+        return {"name": name, "verdict": verdict, "improvement": gain(value, reach), **judged}
+
+    arms = [arm("more_data", "confirmed", 0.3, 0.1), arm("dropout", "not confirmed", 0.02, 0.05)]
+    return {
+        "sentence": "wide: more data lowers test loss by 30 % [20, 40] over 5 paired seeds.",
+        "arms": [*arms, arm("more_data+dropout", "harmful", -0.2, 0.1)],
+        "reseed": gain(0.0, 0.05),
+        "random": gain(0.1, 0.06),
+        "claim": {"arm": "more_data", "remedy": gain(0.3, 0.1)},
+        "experiment": "wide_verified",
+    }
+
+
+def _healing() -> dict[str, object]:
+    step = {"verdict": "overfitting", "confidence": 1.0, "adopted": "more_data", "proof": "30 % [20, 40]"}
+    steps = [{**step, "overrides": ["data.fraction=1.0"]}]
+    return {"steps": steps, "end": "healthy", "verdict": "healthy", "experiment": "wide_healed"}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Chromium]:
+    """Chromium; without it these tests are skipped with the reason."""
+    path = program()
+    if path is None:
+        pytest.skip("no browser: install Chromium, on Debian with apt-get install chromium")
+    with started(path) as found:
+        yield found
