@@ -72,7 +72,7 @@ def test_a_run_opens_and_shows_its_report_and_plots(
     tab.open("about:blank#")
     tab.open(f"{ui}/#/experiments/1/runs/{run_id}/artifacts/report.html")
     tab.wait("document.body.innerText.includes('confusion.png')", "the list of artifacts")
-    tab.wait("document.querySelector('iframe')", "the report's frame")
+    tab.wait("!!document.querySelector('iframe')", "the report's frame")
     shown = tab.wait(
         "(() => { const f = document.querySelector('iframe'); return f.srcdoc || "
         "(f.src && fetch(f.src).then(answer => answer.text())) })()",
