@@ -73,7 +73,9 @@ def test_a_posted_picture_gets_the_logits_of_the_model_on_disk(
     wanted = predict_logits(model.network, view, mean=model.mean, std=model.std)
     assert answer.shape == wanted.shape == (1, 10)
     np.testing.assert_allclose(answer, wanted, atol=TOLERANCE, rtol=0)
-    (predicted,) = json.loads(pipeline("predict", "digit.png", f"name={NAME}", "output=json", folder=project))
+    (predicted,) = json.loads(
+        pipeline(["predict", "digit.png", f"name={NAME}", "output=json"], folder=project)
+    )
     assert predicted["class"] == str(answer.argmax())
     shares = np.exp(answer[0]) / np.exp(answer[0]).sum()
     assert predicted["probability"] == pytest.approx(shares.max(), abs=1e-4)
