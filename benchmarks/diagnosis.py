@@ -4,6 +4,7 @@
     python benchmarks/diagnosis.py report                            # then: judge (seconds)
     python benchmarks/diagnosis.py report --remedies --jobs 2        # and train each first remedy
     python benchmarks/diagnosis.py tune --seeds 0 1 --planted        # labels as planted, without an oracle
+    python benchmarks/diagnosis.py fresh --held                      # what an earlier oracle held is not asked again
 
 The truth of a run is what was planted, if one of the fault's remedies helps (see planted_runs.oracle), else
 healthy. Runs that were not trained yet are left out, and counted. Only rules were looked at on `tune`.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -28,7 +29,7 @@ from pipeline.evaluation.intervals import wilson
 from pipeline.evaluation.signal_file import FILE_NAME, read_signals
 from pipeline.evaluation.tables import read_history_csv
 from pipeline.records import Baseline
-from planted import MODELS, PARTS, Plan, plans
+from planted import HELD, MODELS, PARTS, Plan, plans
 from planted_runs import folder_of, oracle, overrides_of, paired_runs, train_all
 
 VERDICTS = ("healthy", *(rule.verdict for rule in RULES))
@@ -76,14 +77,14 @@ def sick(plan: Plan) -> bool | None:
     return any(oracle(plan, remedy)["helps"] for remedy in plan.remedies)
 
 
-def cases(chosen: Sequence[Plan], *, planted: bool) -> list[Case]:
+def cases(chosen: Sequence[Plan], *, certain: Collection[str]) -> list[Case]:
+    """The runs that are there, each with its truth; the oracle is not asked about verdicts that are certain."""
     found = []
     for plan in chosen:
         if not (folder_of(overrides_of(plan)) / "run.json").is_file():
             continue
-        holds = (
-            True if planted or plan.verdict == "healthy" else sick(replace(plan, seed=PARTS[plan.part][0][1]))
-        )
+        first = replace(plan, seed=PARTS[plan.part][0][1])
+        holds = plan.verdict in ("healthy", *certain) or sick(first)
         if holds is None:
             continue
         history, told = history_of(plan)
@@ -205,7 +206,9 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="*", type=int, default=[])
     parser.add_argument("--datasets", nargs="*", default=[])
     parser.add_argument("--models", nargs="*", default=list(MODELS))
-    parser.add_argument("--planted", action="store_true", help="take what was planted for the truth")
+    truth = parser.add_mutually_exclusive_group()
+    truth.add_argument("--planted", action="store_true", help="take what was planted for the truth")
+    truth.add_argument("--held", action="store_true", help="ask the oracle only where planted.HELD is silent")
     parser.add_argument("--misses", action="store_true", help="list what was judged wrongly")
     parser.add_argument("--remedies", action="store_true", help="train the first remedy of each sick run")
     parser.add_argument("--jobs", type=int, default=1)
@@ -217,7 +220,8 @@ def main() -> None:
         and (not options.datasets or p.dataset in options.datasets)
         and p.model in options.models
     ]
-    found = cases(chosen, planted=options.planted)
+    certain = VERDICTS if options.planted else HELD if options.held else ()
+    found = cases(chosen, certain=certain)
     print(f"{len(found)} of {len(chosen)} runs, each with its truth")
     table(found)
     if options.misses:

@@ -21,6 +21,7 @@ def to_json(found: Diagnosis, offered: Mapping[str, Sequence[Remedy]]) -> dict[s
         "name": found.name,
         "verdict": found.verdict,
         "confidence": round(found.confidence, 4),
+        "ranked": list(found.ranked),
         "reason": found.reason,
         "findings": [{**_finding(f), "remedies": _remedies(offered, f)} for f in found.findings],
         "follow": [_finding(f) for f in found.follow],

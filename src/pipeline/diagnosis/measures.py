@@ -18,6 +18,8 @@ from pipeline.diagnosis.finding import Missing
 from pipeline.diagnosis.history import History
 
 Span = tuple[int, int]
+# A gradient this much smaller than the largest one may have faded to exactly zero in 32 bits.
+FADED = 1e-20
 
 
 @dataclass(frozen=True)
@@ -141,15 +143,18 @@ class Measures:
             if np.all(np.isfinite(losses)):
                 error = float(losses.std() / math.sqrt(len(losses)))
         except Missing:
-            error = self._curve_noise(curve)
+            error = self._curve_noise(curve) * value
         return Measured(value, error, self.span(index, index))
 
     def _curve_noise(self, curve: np.ndarray) -> float:
-        """Noise of one point of a curve: from second differences, which a smooth curve does not have."""
-        finite = curve[np.isfinite(curve)]
-        if len(finite) < 4:
+        """Relative noise of a curve's points: from second differences, which a smooth curve does not have.
+
+        Of the logarithm, in which a loss falls nearly straight, over the later half (8 points at least).
+        """
+        there = curve[np.isfinite(curve) & (curve > 0)]
+        if len(there) < 4:
             return 0.0
-        second = np.diff(finite, n=2)
+        second = np.diff(np.log(there[-max(8, math.ceil(len(there) / 2)) :]), n=2)
         return float(1.4826 * np.median(np.abs(second)) / math.sqrt(6))
 
     def errors(self, part: str, index: int) -> Measured:
@@ -170,8 +175,8 @@ class Measures:
     def rise(self) -> Measured:
         """How far the kept epoch's validation loss lies above the best one's, relative to the latter.
 
-        Where examples are known, the best epoch is chosen on one half of them and judged on the other,
-        both ways round: so the choice of the luckiest epoch does not look like a rise.
+        The luckiest epoch must not look like a rise. Where examples are known, the best epoch is chosen on
+        one half of them and judged on the other, both ways round; else see `_rise_of_curve`.
         """
         span = self.span(self.best, self.kept)
         try:
@@ -180,9 +185,7 @@ class Measures:
             if not np.all(np.isfinite(losses[self.kept])):
                 raise Missing("finite losses")
         except Missing:
-            best = float(self.val[self.best])
-            noise = self._curve_noise(self.val) * math.sqrt(2)
-            return Measured(float(self.val[self.kept] - best) / best, noise / best, span)
+            return self._rise_of_curve()
         losses = np.where(np.isfinite(losses), losses, np.inf)
         half = np.arange(losses.shape[1]) % 2 == 0
         differences, levels = [], []
@@ -193,6 +196,22 @@ class Measures:
         d, level = np.concatenate(differences), float(np.concatenate(levels).mean())
         return Measured(float(d.mean()) / level, float(d.std() / math.sqrt(len(d))) / level, span)
 
+    def _rise_of_curve(self) -> Measured:
+        """The rise where no examples are known.
+
+        From six epochs between the best and the kept one on: the Theil-Sen slope of the logarithm over
+        them, times their number. Else the difference, after the best one's expected luck is taken off: that
+        of the lowest of as many normal numbers as there are epochs within twice the curve's noise.
+        """
+        span, between = self.span(self.best, self.kept), self.val[self.best : self.kept + 1]
+        if len(between) >= 6 and np.all(np.isfinite(between)) and between[0] > 0:
+            slope, _, low, high = stats.theilslopes(np.log(between), alpha=0.95)
+            rise, steps = math.exp(slope * (len(between) - 1)), len(between) - 1
+            return Measured(rise - 1, float(high - low) / 3.92 * steps * rise, span)
+        noise, best = self._curve_noise(self.val), float(self.val[self.best])
+        best *= 1 + noise * _luck(int(np.sum(self.val <= best * (1 + 2 * noise))))
+        return Measured(float(self.val[self.kept] - best) / best, noise * math.sqrt(2), span)
+
     @cached_property
     def gap(self) -> Measured:
         """Share of the validation loss that is not there on training images, at the kept epoch."""
@@ -201,6 +220,37 @@ class Measures:
             raise Missing("a finite validation loss")
         error = math.hypot(train.error, val.error * train.value / val.value) / val.value
         return Measured(1 - train.value / val.value, error, val.epochs)
+
+    @cached_property
+    def unlearnt(self) -> Measured:
+        """Lowest training loss so far against the validation loss, at the kept epoch.
+
+        The lowest one: a spike at the end does not undo what was learnt by heart.
+        """
+        upto = np.where(np.isfinite(self.train[: self.kept + 1]), self.train[: self.kept + 1], np.inf)
+        lowest = int(np.argmin(upto))
+        train, val = self.loss("train", lowest), self.loss("val", self.kept)
+        if not (val.value > 0 and math.isfinite(val.value)):
+            raise Missing("a finite validation loss")
+        error = math.hypot(train.error, val.error * train.value / val.value) / val.value
+        return Measured(train.value / val.value, error, self.span(lowest, self.kept))
+
+    @cached_property
+    def transfer(self) -> Measured:
+        """How much of a fall of the training loss reaches the validation loss, up to the kept epoch.
+
+        Theil-Sen slope of the logarithm of the one on that of the other, over the epochs in which the
+        training loss fell to a sixteenth (four at least), with the standard error that its 95 % interval
+        gives. 1: both fall alike; 0: validation stands still; below 0: it rises.
+        """
+        x, y = self.train[: self.kept + 1], self.val[: self.kept + 1]
+        there = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0))
+        if len(there) < 4 or np.ptp(x[there]) == 0:
+            raise Missing("four epochs of a training loss that moves")
+        far = np.flatnonzero(x[there] > 16 * np.median(x[there][-3:]))
+        there = there[min(int(far[-1]) if len(far) else 0, len(there) - 4) :]
+        slope, _, low, high = stats.theilslopes(np.log(y[there]), np.log(x[there]), alpha=0.95)
+        return Measured(float(slope), float(high - low) / 3.92, self.span(int(there[0]), self.kept))
 
     @cached_property
     def progress(self) -> Measured:
@@ -278,6 +328,14 @@ class Measures:
         return Measured(float(np.nanmax(found)), 0.0, self.span(0, self.last))
 
     @cached_property
+    def typical_update(self) -> Measured:
+        """The last step's size against the weights: median over layers, then over epochs."""
+        ratios = self.update_ratio(0, self.last)
+        if np.all(np.isnan(ratios)):
+            raise Missing("updates of the weights")
+        return Measured(float(np.nanmedian(ratios)), 0.0, self.span(0, self.last))
+
+    @cached_property
     def growth(self) -> Measured:
         """Weights' norm after the first epoch against before it, of the layer where it grew most."""
         before, after = self.at_start("layers/weight_norm"), self.signal("layers/weight_norm")[self.row(0)]
@@ -336,10 +394,26 @@ class Measures:
         return float(norms[0] / norms[-1]) if norms[-1] > 0 else 0.0
 
     @cached_property
+    def cut_steps(self) -> float:
+        """Share of the time steps that no gradient at all reaches, before the first step.
+
+        A product of small factors comes to zero only below the smallest float: where the gradient is zero
+        next to a sizeable one, units are silent there. Where it faded out, the share is 0.
+        """
+        norms = self.at_start("time_step/gradient_norm")
+        reached = norms[norms > 0]
+        if len(reached) == 0:
+            return 0.0
+        faded = reached.min() < FADED * reached.max()
+        return 0.0 if faded else float(np.mean(norms == 0))
+
+    @cached_property
     def penalty_share(self) -> Measured:
-        """Share of the penalties in the gradient, at the last epoch."""
-        value = float(self.signal("penalty_gradient_share")[self.row(self.last)])
-        return Measured(value, 0.0, self.span(self.last, self.last))
+        """Share of the penalties in the gradient: median of the epochs, since it wavers between them."""
+        shares = self.signal("penalty_gradient_share")[self.moments >= 0].astype(np.float64)
+        if np.all(np.isnan(shares)):
+            raise Missing("the penalties' share in the gradient")
+        return Measured(float(np.nanmedian(shares)), 0.0, self.span(0, self.last))
 
     @cached_property
     def burden(self) -> Measured:
@@ -347,3 +421,8 @@ class Measures:
         objective = self.curve("train/objective")
         value = float(objective[self.last] / self.curve("train/loss")[self.last])
         return Measured(value, 0.0, self.span(self.last, self.last))
+
+
+def _luck(count: int) -> float:
+    """Expected distance of the lowest of ``count`` standard normal numbers below their mean (Blom, 1958)."""
+    return float(stats.norm.ppf((count - 0.375) / (count + 0.25)))

@@ -25,6 +25,7 @@ class Diagnosis:
     verdict: a rule's, `HEALTHY` or `UNDETERMINED`.  confidence: 0 … 1.  findings: those that stand, causes
     first; the first one gives the verdict.  follow: findings that a standing one explains.
     open: findings that neither stand nor fall.  not_run: verdict → what its rule lacked.
+    ranked: verdicts from the most to the least likely, see `_ranked`.
     reason: why nothing could be determined; empty otherwise.
     """
 
@@ -36,13 +37,8 @@ class Diagnosis:
     open: tuple[Finding, ...]
     ruled_out: tuple[Finding, ...]
     not_run: tuple[tuple[str, str], ...]
+    ranked: tuple[str, ...]
     reason: str = ""
-
-    @property
-    def ranked(self) -> tuple[str, ...]:
-        """Verdicts from the most to the least likely: the verdict, other findings, what is open."""
-        named = [f.verdict for f in (*self.findings, *self.open, *self.follow)]
-        return tuple(dict.fromkeys([self.verdict, *named]))
 
 
 def diagnose(history: History, *, rules: Sequence[Rule] = RULES) -> Diagnosis:
@@ -71,9 +67,7 @@ def conclude(
     rules: Sequence[Rule] = RULES,
 ) -> Diagnosis:
     """Make one verdict of what every rule found, see `diagnose`. found: verdict → finding, of whatever probability."""
-    standing = [
-        found[r.verdict] for r in rules if r.verdict in found and found[r.verdict].probability >= STANDS
-    ]
+    standing = _standing(found, rules)
     explained = {e for r in rules if any(f.verdict == r.verdict for f in standing) for e in r.explains}
     causes = _without_circles(standing, rules)
     follow = [f for f in standing if f not in causes]
@@ -92,7 +86,12 @@ def conclude(
         not_run=tuple(not_run),
     )
     if causes:
-        return made(verdict=causes[0].verdict, confidence=causes[0].probability)
+        first = causes[0]
+        return made(
+            verdict=first.verdict,
+            confidence=first.probability,
+            ranked=_ranked(first.verdict, found, rules),
+        )
     lacking = [verdict for verdict in NEEDED_FOR_HEALTHY if verdict not in found]
     worst = max((f.probability for f in found.values()), default=0.0)
     if undecided or lacking:
@@ -101,8 +100,37 @@ def conclude(
             if undecided
             else f"{', '.join(lacking)} could not be judged: {dict(not_run)[lacking[0]]} is missing"
         )
-        return made(verdict=UNDETERMINED, confidence=1 - worst, reason=reason)
-    return made(verdict=HEALTHY, confidence=1 - worst)
+        return made(
+            verdict=UNDETERMINED,
+            confidence=1 - worst,
+            reason=reason,
+            ranked=_ranked(UNDETERMINED, found, rules),
+        )
+    return made(verdict=HEALTHY, confidence=1 - worst, ranked=_ranked(HEALTHY, found, rules))
+
+
+def _standing(found: Mapping[str, Finding], rules: Sequence[Rule]) -> list[Finding]:
+    """Findings that stand, in the rules' order."""
+    there = [found[r.verdict] for r in rules if r.verdict in found]
+    return [f for f in there if f.probability >= STANDS]
+
+
+def _ranked(first: str, found: Mapping[str, Finding], rules: Sequence[Rule]) -> tuple[str, ...]:
+    """Verdicts in the order in which they would be given if each one before were ruled out.
+
+    So a consequence comes right after its cause, and where nothing stands any more, the likeliest rule
+    and `HEALTHY`, with the probability that this rule does not hold, are weighed against each other.
+    """
+    ranked = [first]
+    left = {verdict: f for verdict, f in found.items() if verdict != first}
+    while left:
+        standing = _standing(left, rules)
+        likeliest = standing[0] if standing else max(left.values(), key=lambda f: f.probability)
+        if likeliest.probability < 0.5 and HEALTHY not in ranked:
+            ranked.append(HEALTHY)
+        ranked.append(likeliest.verdict)
+        del left[likeliest.verdict]
+    return tuple(dict.fromkeys([*ranked, HEALTHY]))
 
 
 def _without_circles(standing: Sequence[Finding], rules: Sequence[Rule]) -> list[Finding]:

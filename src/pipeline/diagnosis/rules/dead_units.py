@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from pipeline.diagnosis.finding import Finding, above
+from pipeline.diagnosis.finding import Condition, Finding, above
 from pipeline.diagnosis.measures import Measures
 from pipeline.diagnosis.rules.card import Rule
-from pipeline.diagnosis.rules.harm import known, poor, weights_alive
+from pipeline.diagnosis.rules.harm import known, measurable, poor, weights_alive
 
 
 def judge(m: Measures) -> Finding:
-    """Judge the last two moments, and whether it does harm."""
+    """Judge the last two moments, or what reaches the time steps at the start, and whether it does harm."""
+    ways = measurable([lambda: _silent(m), lambda: (_cut(m),)])
+    harm = known(poor(m, "train", times=1.3), weights_alive(m))
+    return max((Finding("dead_units", (*way, *harm)) for way in ways), key=lambda f: f.probability)
+
+
+def _silent(m: Measures) -> tuple[Condition, ...]:
     layer, share = m.dead
-    silent = above(f"silent units of {layer}", share.value, limit=0.5, grey=0.08, epochs=share.epochs)
-    num = above("silent units in number", m.num_dead.value, limit=7.5, grey=1.5, epochs=share.epochs)
-    return Finding("dead_units", known(silent, num, poor(m, "train", times=1.5), weights_alive(m)))
+    return (
+        above(f"silent units of {layer}", share.value, limit=0.5, grey=0.08, epochs=share.epochs),
+        above("silent units in number", m.num_dead.value, limit=7.5, grey=1.5, epochs=share.epochs),
+    )
+
+
+def _cut(m: Measures) -> Condition:
+    return above("time steps without any gradient before the first step", m.cut_steps, limit=0.5, grey=0.08)
 
 
 RULE = Rule(
@@ -21,8 +32,9 @@ RULE = Rule(
     what="Units that give exactly zero on every image: no gradient passes them, they never come back.",
     harm="The layer is narrower than it is written; when all are dead, nothing in front of it learns.",
     decides="The share of units of one layer that are silent on all images of the probe, at two moments in a "
-    "row, is above one half, and 8 units or more; and the training loss is poor. In a narrower layer it is "
-    "chance, and width the remedy.",
+    "row, is above one half, and 8 units or more (in a narrower layer it is chance, and width the remedy); or "
+    "before the first step no gradient at all reaches more than half of the time steps, next to a sizeable one at "
+    "the last; and the training loss is poor.",
     fails="A probe of few images calls a rare feature's unit dead.",
     source="Lu et al., Dying ReLU and Initialization, 2019, https://arxiv.org/abs/1903.06733.",
     explains=frozenset(

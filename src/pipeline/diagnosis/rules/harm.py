@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from pipeline.diagnosis.finding import Condition, Missing, above, below
 from pipeline.diagnosis.measures import Measures
+
+Way = TypeVar("Way")
 
 # Of the loss of guessing; only where no baseline is known.
 POOR_SHARE_OF_PRIOR = 0.2
@@ -108,8 +111,8 @@ def known(*conditions: Condition | None) -> tuple[Condition, ...]:
     return tuple(c for c in conditions if c is not None)
 
 
-def measurable(ways: Sequence[Callable[[], Condition]]) -> list[Condition]:
-    """The conditions whose numbers are there. Raises `Missing`, with what is lacking, when none is."""
+def measurable(ways: Sequence[Callable[[], Way]]) -> list[Way]:
+    """The ways to see something whose numbers are there. Raises `Missing`, with what is lacking, when none is."""
     found, lacking = [], []
     for way in ways:
         try:

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from pipeline.diagnosis.finding import Condition, Finding, Missing, above, either
+from pipeline.diagnosis.finding import Condition, Finding, Missing, above
 from pipeline.diagnosis.measures import Measures
 from pipeline.diagnosis.rules.card import Rule
-from pipeline.diagnosis.rules.harm import known, measurable, poor, sane_start
+from pipeline.diagnosis.rules.harm import known, measurable, poor, sane_start, together
 
 # What the remedies look for among the conditions.
 GREW = "a layer's weights after the first epoch against before"
@@ -17,9 +17,20 @@ FELL_SILENT = "units that fell silent, of "
 
 
 def judge(m: Measures) -> Finding:
-    """Judge the curve's shape and what the first epoch did to the weights."""
-    ways = measurable([lambda: _diverged(m), lambda: _rough(m), lambda: _growth(m), lambda: _died(m)])
-    return Finding("learning_rate_too_high", known(either(ways), poor(m, "val", times=1.2), sane_start(m)))
+    """Judge the curve's shape, the size of the steps, and what the first epoch did to the weights."""
+    ways = measurable(
+        [
+            lambda: (_diverged(m),),
+            lambda: (_rough(m, limit=0.05),),
+            lambda: (_large(m), _rough(m, limit=0.015)),
+            lambda: (_growth(m),),
+            lambda: (_died(m),),
+        ]
+    )
+    harm = known(poor(m, "val", times=1.2), _not_by_heart(m), sane_start(m))
+    return max(
+        (Finding("learning_rate_too_high", (*way, *harm)) for way in ways), key=lambda f: f.probability
+    )
 
 
 def _diverged(m: Measures) -> Condition:
@@ -46,15 +57,28 @@ def _diverged(m: Measures) -> Condition:
     )
 
 
-def _rough(m: Measures) -> Condition:
+def _rough(m: Measures, *, limit: float) -> Condition:
     rough = m.roughness
     return above(
         "mean rise of the training loss from epoch to epoch",
         rough.value,
-        limit=0.05,
+        limit=limit,
         grey=0.35,
         log=True,
         epochs=rough.epochs,
+    )
+
+
+def _large(m: Measures) -> Condition:
+    update = m.typical_update
+    return above(
+        "a step's size against the weights, on the median",
+        update.value,
+        limit=8e-3,
+        grey=0.25,
+        log=True,
+        epochs=update.epochs,
+        unit="×",
     )
 
 
@@ -78,16 +102,26 @@ def _died(m: Measures) -> Condition:
     return above(FELL_SILENT + layer, lost, limit=0.5, grey=0.07, epochs=share.epochs)
 
 
+def _not_by_heart(m: Measures) -> Condition | None:
+    """A network that knows its training images by heart has steps that arrive; None without finite losses."""
+    try:
+        return together(m, limit=0.8, grey=0.07)
+    except Missing:
+        return None
+
+
 RULE = Rule(
     verdict="learning_rate_too_high",
     what="Steps are larger than the loss surface allows: they jump over the minimum, or out of the valley.",
     harm="The loss oscillates or diverges; units are thrown into regions from which they do not return.",
     decides="The loss is not finite or above 1.5 times guessing, or the training loss rises again and again from "
-    "epoch to epoch, or one epoch multiplied a layer's weights by 3 or more, or half a layer's units fell "
-    "silent; and the kept model is poor. A loss that was huge before the first step has its own rule.",
+    "epoch to epoch (by 5 % on the mean, or by 1.5 % where a step changes the weights by more than 8 in 1,000 on "
+    "the median of layers and epochs), or one epoch multiplied a layer's weights by 3 or more, or half a layer's "
+    "units fell silent; and the kept model is poor, and does not know its training images by heart (above 20 % of "
+    "the validation loss). A loss that was huge before the first step has its own rule.",
     fails="Small batches shake a curve too; a schedule that ends low hides an early oscillation.",
     source="LeCun, Bottou, Orr, Müller, Efficient BackProp, 1998, section 5; Goodfellow, Bengio, Courville, "
-    "Deep Learning, 2016, 8.2 and 11.4.1.",
+    "Deep Learning, 2016, 8.2 and 11.4.1; Karpathy, CS231n, Ratio of weights:updates.",
     explains=frozenset(
         {"dead_units", "not_learning", "underfitting", "overfitting", "undertrained", "over_regularized"}
     ),

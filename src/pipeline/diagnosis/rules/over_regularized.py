@@ -13,7 +13,7 @@ from pipeline.diagnosis.rules.harm import known, measurable, poor, sane_start
 def judge(m: Measures) -> Finding:
     """Judge how strong regularisation is, and what is left of the fit."""
     strong = either(measurable([lambda: _penalty(m), lambda: _dropout(m), lambda: _burden(m)]))
-    return Finding("over_regularized", known(strong, poor(m, "train", times=1.2), sane_start(m)))
+    return Finding("over_regularized", known(strong, poor(m, "train", times=1.0), sane_start(m)))
 
 
 def _penalty(m: Measures) -> Condition:
@@ -21,7 +21,7 @@ def _penalty(m: Measures) -> Condition:
     return above(
         "share of the penalties in the gradient",
         share.value,
-        limit=0.1,
+        limit=0.05,
         grey=0.3,
         log=True,
         epochs=share.epochs,
@@ -55,9 +55,9 @@ RULE = Rule(
     verdict="over_regularized",
     what="Penalties, dropout or augmentation are stronger than what the data needs.",
     harm="The network may not use what it has: training and validation loss stay high together.",
-    decides="Penalties make up a tenth of the gradient or more, or dropout is above 0.7, or regularisation "
-    "multiplies the training loss by three; and even the training images are fitted worse than a cheap "
-    "baseline does unseen ones.",
+    decides="Penalties make up a twentieth of the gradient or more (median of the epochs), or dropout is above "
+    "0.7, or regularisation multiplies the training loss by three; and even the training images are fitted worse "
+    "than a cheap baseline does unseen ones.",
     fails="Decoupled weight decay (AdamW) is no part of the gradient and does not show in its share.",
     source="Goodfellow, Bengio, Courville, Deep Learning, 2016, 7.1 and 11.4.",
     explains=frozenset(

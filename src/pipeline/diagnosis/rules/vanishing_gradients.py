@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.diagnosis.finding import Condition, Finding, below, either
+from pipeline.diagnosis.finding import Condition, Finding, Missing, below, either
 from pipeline.diagnosis.measures import Measures
 from pipeline.diagnosis.rules.card import Rule
 from pipeline.diagnosis.rules.harm import known, measurable, poor, units_alive, weights_alive
@@ -27,6 +27,8 @@ def _depth(m: Measures) -> Condition:
 
 
 def _time(m: Measures) -> Condition:
+    if m.cut_steps > 0:
+        raise Missing("a gradient at every time step")
     return below(
         "gradient at the first time step against the last",
         m.time_ratio(0),
@@ -43,7 +45,7 @@ RULE = Rule(
     harm="The first layers, or the early time steps, learn nothing: the last ones work on random features.",
     decides="Before the first step the first layer's gradient (per root of its weights), or that of the first "
     "time step, is a small share of the last hidden one's; and the training loss stays poor. Weights that are "
-    "all zero and silent units have their own rules.",
+    "all zero and silent units, which cut a gradient off at once, have their own rules.",
     fails="Adam divides by the gradient's size, so that a moderate loss on the way may do no harm at all.",
     source="Hochreiter, Untersuchungen zu dynamischen neuronalen Netzen, 1991; Glorot and Bengio, 2010.",
     explains=frozenset(
