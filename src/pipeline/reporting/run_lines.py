@@ -14,7 +14,7 @@ from pipeline.errors import DataError
 from pipeline.reporting.style import QUIET, SERIES, dress, name_line_ends, new_figure
 
 # Read without colour, too: no two of the first 14 lines share mark and stroke.
-_MARKS = ("o", "s", "^", "D", "v", "P", "X")
+_MARKS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖"}
 _STROKES = ("-", (0, (5, 2)))
 # Values that span more than this factor are drawn on a logarithmic axis.
 _DECADES = 20.0
@@ -40,11 +40,14 @@ class Panel:
     xlabel: str
     lines: Sequence[Line]
     note: str = ""
+    ylabel: str = ""
     share: bool = False
 
 
-def plot(panels: Sequence[Panel]) -> Figure:
+def plot(panels: Sequence[Panel], *, heading: str = "") -> Figure:
     """Draw panels side by side with one common vertical axis; each run looks the same in all of them.
+
+    heading: what the runs' names are values of, written above them.
 
     Zeros cannot stand on a logarithmic axis and leave gaps there, as what is not finite does everywhere;
     a run without any other number is named below the lines. Names stand beside the last panel.
@@ -64,7 +67,8 @@ def plot(panels: Sequence[Panel]) -> Figure:
     _limit(rows[0], panels)
     ends = _ends(panels[-1], logarithmic=logarithmic)
     name_line_ends(rows[-1], ends)
-    _tell_missing(rows[0], panels[-1], {name for _, _, name, _ in ends})
+    _head(rows[-1], heading)
+    _tell_missing(rows[0], panels[-1], {name[2:] for _, _, name, _ in ends})
     return figure
 
 
@@ -82,7 +86,7 @@ def _draw(axes: Axes, panel: Panel, *, logarithmic: bool) -> None:
     if logarithmic:
         axes.set_yscale("log", nonpositive="mask")
     for place, line in enumerate(panel.lines):
-        color, mark = SERIES[place % len(SERIES)], _MARKS[place % len(_MARKS)]
+        color, mark = SERIES[place % len(SERIES)], list(_MARKS)[place % len(_MARKS)]
         stroke = _STROKES[place // len(_MARKS) % len(_STROKES)]
         y = np.where(np.isfinite(line.y), line.y, np.nan)
         step = max(1, len(y) // 12)
@@ -92,7 +96,8 @@ def _draw(axes: Axes, panel: Panel, *, logarithmic: bool) -> None:
             axes.plot(
                 line.x, behind, color=color, ls=":", lw=1.4, marker=mark, ms=3, mfc="white", markevery=step
             )
-    dress(axes, title=panel.title, xlabel=panel.xlabel)
+    dress(axes, title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
+    axes.tick_params(axis="y", which="minor", length=0)
     axes.set_title(panel.note, loc="right", fontsize=8.5, color=QUIET, pad=8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
     axes.margins(x=0.03, y=0.08)
@@ -115,8 +120,16 @@ def _ends(panel: Panel, *, logarithmic: bool) -> list[tuple[float, float, str, s
         drawn = np.isfinite(line.y) & ((line.y > 0) | (not logarithmic))
         if drawn.any():
             last = np.flatnonzero(drawn)[-1]
-            found.append((float(line.x[last]), float(line.y[last]), line.name, SERIES[place % len(SERIES)]))
+            color, sign = SERIES[place % len(SERIES)], list(_MARKS.values())[place % len(_MARKS)]
+            found.append((float(line.x[last]), float(line.y[last]), f"{sign} {line.name}", color))
     return found
+
+
+def _head(axes: Axes, heading: str) -> None:
+    axes.annotate(
+        heading, (1.0, 1.0), xycoords="axes fraction", xytext=(2, 8), textcoords="offset points",
+        fontsize=8.5, color=QUIET, annotation_clip=False,
+    )  # fmt: skip
 
 
 def _tell_missing(axes: Axes, panel: Panel, named: set[str]) -> None:

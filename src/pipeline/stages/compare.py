@@ -24,12 +24,14 @@ from pipeline.stages.diagnose import verdict_of
 from pipeline.sweep.analysis import read_study
 
 # Beside the curves of a history.
-BOTH_PARTS = ("loss", "accuracy")
+BOTH_PARTS = ("loss", "cross_entropy", "accuracy")
 GRADIENTS, IN_TIME = "gradients", "time_gradients"
 METRICS = (*BOTH_PARTS, *CURVES, GRADIENTS, IN_TIME)
 DEFAULT_METRIC = "val/loss"
+_DIVERGED = "diverged"
 _TITLES = {
     "loss": "Loss (nats)",
+    "cross_entropy": "Cross-entropy (nats)",
     "accuracy": "Accuracy",
     "train/loss": "Training loss",
     "val/loss": "Validation loss",
@@ -76,7 +78,7 @@ def compare(group: Group, *, metric: str, root: Path) -> Path:
     """
     panels = _panels(group, metric)
     picture = root / "results" / "compare" / group.name / f"{metric.replace('/', '_')}.png"
-    figure = plot(panels)
+    figure = plot(panels, heading=group.heading)
     save_png(figure, picture)
     _tell(group, metric)
     drawn = {line.name for line in panels[0].lines}
@@ -92,23 +94,23 @@ def compare(group: Group, *, metric: str, root: Path) -> Path:
 
 
 def _panels(group: Group, metric: str) -> list[Panel]:
-    note = ", ".join(key for key in group.differing)
     if metric == GRADIENTS:
-        layers = "layer, from the pixels to the output"
-        moments = (("before the first step", 0), ("after the last epoch", -1))
         found = [
-            Panel(f"Gradient {when}", layers, _measured(group, by_layer, moment), note if moment else "")
-            for when, moment in moments
+            Panel(
+                f"Gradient {when}",
+                "layer, from the pixels to the output",
+                _measured(group, by_layer, moment),
+                ylabel="" if moment else "norm / \N{SQUARE ROOT}number of weights",
+            )
+            for when, moment in (("before the first step", 0), ("after the last epoch", -1))
         ]
     elif metric == IN_TIME:
         lines = _measured(group, by_time_step, 0)
-        found = [
-            Panel("Gradient of the state, before the first step", "time step (row of the image)", lines, note)
-        ]
+        found = [Panel("Gradient of the state, before the first step", "time step (row of the image)", lines)]
     else:
-        note = f"{note}   dotted: training".strip() if metric in BOTH_PARTS else note
+        note = "dotted: training" if metric in BOTH_PARTS else ""
         title, share = _TITLES[metric], metric.endswith("accuracy")
-        found = [Panel(title, "epoch", _curves(group, metric), note, share)]
+        found = [Panel(title, "epoch", _curves(group, metric), note=note, share=share)]
     if not found[0].lines:
         raise DataError(_nothing(group, metric))
     return found
@@ -159,12 +161,12 @@ def by_time_step(signals: SignalRecord) -> np.ndarray | None:
 
 
 def _different_losses(group: Group) -> bool:
-    losses = [run.history.context.settings.get("loss", {}) for run in group.runs]
-    return len({loss.get("name") for loss in losses}) > 1
+    known = [run.history.context.settings for run in group.runs if run.history.context.settings]
+    return len({settings["loss"]["name"] for settings in known}) > 1
 
 
 def _tell(group: Group, metric: str) -> None:
-    heads = ["run", "train CE", "val CE", "val accuracy", "steps", "seconds", "verdict"]
+    heads = [group.heading or "run", "train CE", "val CE", "val accuracy", "steps", "seconds", "verdict"]
     if metric in (GRADIENTS, IN_TIME):
         heads.insert(1, "first/last gradient")
     rows = [_row(run, metric) for run in group.runs]
@@ -185,11 +187,16 @@ def _row(run: ComparedRun, metric: str) -> list[str]:
         _number(history, "val/accuracy", at),
         str(run.steps),
         f"{run.seconds:.1f}",
-        found.verdict.replace("_", " ") if found else "-",
+        _DIVERGED if _diverged(history) else found.verdict.replace("_", " ") if found else "-",
     ]
     if metric in (GRADIENTS, IN_TIME):
         cells.insert(1, _ratio(history.signals, by_layer if metric == GRADIENTS else by_time_step))
     return cells
+
+
+def _diverged(history: History) -> bool:
+    ends = [v[-1] for k, v in history.curves.items() if k in ("train/objective", "train/loss", "val/loss")]
+    return bool(ends) and not np.all(np.isfinite(ends))
 
 
 def _number(history: History, name: str, at: int) -> str:

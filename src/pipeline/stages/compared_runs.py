@@ -16,6 +16,9 @@ from pipeline.stages.diagnose import read_own
 
 # More lines than this in one picture cannot be told apart.
 MOST_RUNS = 12
+# Of a folder's name, where it lists the models.
+MOST_LETTERS = 40
+SEPARATOR = " · "
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one comparison. name: of its folder.  differing: the keys that tell the runs apart.
+    """The runs of one comparison. name: of its folder.  differing: the keys whose values the labels are.
 
     missing: labels of jobs that left no history.
     """
@@ -39,6 +42,11 @@ class Group:
     runs: tuple[ComparedRun, ...]
     differing: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """The keys that differ, without their groups; empty for models by name."""
+        return SEPARATOR.join(key.rpartition(".")[2] for key in self.differing)
 
 
 def named_runs(names: Sequence[str], *, root: Path) -> Group:
@@ -52,7 +60,8 @@ def named_runs(names: Sequence[str], *, root: Path) -> Group:
             )
     _check_count(len(names), "names", "Name fewer.")
     runs = tuple(_read(name, name, output=root, root=root) for name in names)
-    return Group("_".join(names)[:90], runs)
+    joined = "_".join(names)
+    return Group(joined if len(joined) <= MOST_LETTERS else f"{names[0]}_and_{len(names) - 1}_more", runs)
 
 
 def multirun(folder: Path, *, name: str, root: Path) -> Group:
@@ -115,7 +124,4 @@ def _differing(overrides: Sequence[dict[str, str]]) -> list[str]:
 
 
 def _label(own: dict[str, str], differing: Sequence[str]) -> str:
-    """The values that differ; with their keys where several differ."""
-    if len(differing) == 1:
-        return own.get(differing[0], "")
-    return " ".join(f"{key.rpartition('.')[2]}={own[key]}" for key in differing if key in own)
+    return SEPARATOR.join(own.get(key, "-") for key in differing)
