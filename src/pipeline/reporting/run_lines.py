@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from pipeline.errors import DataError
 from pipeline.reporting.style import QUIET, SERIES, dress, name_line_ends, new_figure
 
-# Read without colour, too: no two of the first 14 lines share mark and stroke.
-_MARKS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖"}
+# Marks and the signs that stand for them beside the names; the second round of runs has hollow ones.
+_MARKS = ("o", "s", "^", "D", "v", "P", "X")
+_SIGNS = ("●■▲◆▼✚✖", "○□△◇▽✛✕")
 _STROKES = ("-", (0, (5, 2)))
-# Values that span more than this factor are drawn on a logarithmic axis.
-_DECADES = 20.0
+# Values that span more than a decade are drawn on a logarithmic axis.
+_DECADE = 10.0
 # A run that diverges may reach 1e30: beyond this many times the usual height the axis is cut.
 _RUNAWAY = 1e4
 
@@ -61,7 +64,7 @@ def plot(panels: Sequence[Panel], *, heading: str = "") -> Figure:
         )
     figure = new_figure(width=8.6, height=4.2)
     rows = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    logarithmic = not panels[0].share and _spans_decades(finite)
+    logarithmic = not panels[0].share and _spans_a_decade(finite)
     for axes, panel in zip(rows, panels, strict=True):
         _draw(axes, panel, logarithmic=logarithmic)
     _limit(rows[0], panels)
@@ -77,32 +80,59 @@ def _values(line: Line) -> list[float]:
     return [*line.y.tolist(), *behind]
 
 
-def _spans_decades(finite: np.ndarray) -> bool:
+def _spans_a_decade(finite: np.ndarray) -> bool:
     positive = finite[finite > 0]
-    return len(positive) > 0 and not np.any(finite < 0) and positive.max() > _DECADES * positive.min()
+    return len(positive) > 0 and not np.any(finite < 0) and positive.max() > _DECADE * positive.min()
 
 
 def _draw(axes: Axes, panel: Panel, *, logarithmic: bool) -> None:
     if logarithmic:
         axes.set_yscale("log", nonpositive="mask")
+        axes.yaxis.set_minor_formatter(FuncFormatter(partial(_minor, axes)))
     for place, line in enumerate(panel.lines):
-        color, mark = SERIES[place % len(SERIES)], list(_MARKS)[place % len(_MARKS)]
-        stroke = _STROKES[place // len(_MARKS) % len(_STROKES)]
+        color, mark, hollow = _color(place), _MARKS[place % len(_MARKS)], _round(place)
         y = np.where(np.isfinite(line.y), line.y, np.nan)
-        step = max(1, len(y) // 12)
-        axes.plot(line.x, y, color=color, ls=stroke, lw=1.8, marker=mark, ms=4.5, markevery=step)
+        last = len(y) - 1
+        marked = [*range(last, -1, -max(1, len(y) // 12))][::-1]
+        axes.plot(
+            line.x,
+            y,
+            color=color,
+            ls=_STROKES[hollow],
+            lw=1.8,
+            marker=mark,
+            ms=4.5,
+            mfc="white" if hollow else color,
+            markevery=marked,
+        )
         if line.behind is not None:
             behind = np.where(np.isfinite(line.behind), line.behind, np.nan)
             axes.plot(
-                line.x, behind, color=color, ls=":", lw=1.4, marker=mark, ms=3, mfc="white", markevery=step
+                line.x, behind, color=color, ls=":", lw=1.4, marker=mark, ms=3, mfc="white", markevery=marked
             )
     dress(axes, title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
-    axes.tick_params(axis="y", which="minor", length=0)
+    axes.tick_params(axis="y", which="minor", length=0, labelsize=9, colors=QUIET)
     axes.set_title(panel.note, loc="right", fontsize=8.5, color=QUIET, pad=8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
     axes.margins(x=0.03, y=0.08)
     if panel.share:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol="\N{NO-BREAK SPACE}%"))
+
+
+def _minor(axes: Axes, value: float, _: int) -> str:
+    """Label 2 and 5 between the powers of ten where few of these are in sight."""
+    low, high = axes.get_ylim()
+    digit = round(value / 10 ** math.floor(math.log10(value)))
+    return f"{value:g}" if high < 100 * low and digit in (2, 5) else ""
+
+
+def _round(place: int) -> int:
+    return place // len(_MARKS) % len(_STROKES)
+
+
+def _color(place: int) -> str:
+    """Of the second round other marks have each colour than in the first."""
+    return SERIES[(place + 3 * _round(place)) % len(SERIES)]
 
 
 def _limit(axes: Axes, panels: Sequence[Panel]) -> None:
@@ -120,8 +150,8 @@ def _ends(panel: Panel, *, logarithmic: bool) -> list[tuple[float, float, str, s
         drawn = np.isfinite(line.y) & ((line.y > 0) | (not logarithmic))
         if drawn.any():
             last = np.flatnonzero(drawn)[-1]
-            color, sign = SERIES[place % len(SERIES)], list(_MARKS.values())[place % len(_MARKS)]
-            found.append((float(line.x[last]), float(line.y[last]), f"{sign} {line.name}", color))
+            sign = _SIGNS[_round(place)][place % len(_MARKS)]
+            found.append((float(line.x[last]), float(line.y[last]), f"{sign} {line.name}", _color(place)))
     return found
 
 
