@@ -88,6 +88,15 @@ BAD: dict[str, tuple[str, int, list[str]]] = {
     "report_upwards": ("report models=[../x]", 2, ["models=[../x]", "models=[mlp,cnn]"]),
     "report_none": ("report models=[]", 2, ["models=[]", "models=[mlp,cnn]"]),
     "report_other_key": ("report name=mlp", 2, ["name=mlp", "knows only models="]),
+    "compare_nothing": ("compare", 2, ["say once what to compare"]),
+    "compare_unknown_metric": (
+        "compare names=[a,b] metric=val/los",
+        2,
+        ["val/los", "Did you mean val/loss?"],
+    ),
+    "compare_untrained": ("compare names=[mlp,cnn]", 1, ["results/mlp", "pipeline train name=mlp"]),
+    "compare_no_study": ("compare study=absent", 1, ["optuna.db", "Run a sweep first"]),
+    "compare_no_multirun": ("compare conf", 1, ["conf: holds no run of a multirun", "study=<name>"]),
     "port_text": ("ui port=abc", 2, ["port=abc", "1024 to 65535", "Leave it out"]),
     "port_of_the_system": ("ui port=80", 2, ["port=80", "1024 to 65535"]),
     "port_superscript": ("ui port=5000²", 2, ["port=5000²", "1024 to 65535"]),
@@ -111,7 +120,8 @@ def test_a_bad_command_line_is_one_message_and_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    "command", ["download", "preprocess", "train", "train -m seed=1,2", "evaluate", "report", "ui"]
+    "command",
+    ["download", "preprocess", "train", "train -m seed=1,2", "evaluate", "compare study=x", "report", "ui"],
 )
 def test_outside_of_a_project_the_way_there_is_told(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -28,6 +28,8 @@ pipeline <command> [group=option] [key=value] ...
                name=<model> [remedies=[dropout,augment]] [seeds=5] [budget=<runs>] [n_jobs=2]
   heal         diagnose, verify, adopt what is confirmed, again until healthy: name=<model> [rounds=3] …
   reproduce    train a recorded run again: the same weights, bit for bit? name=<model> or run=<MLflow id>
+  compare      several runs in one picture, and how they ended: study=<name>, names=[<model>,<model>] or a
+               multirun's folder [metric=loss|val/accuracy|gradients|time_gradients|…]
   predict      name the digit in pictures: <picture or folder> … [name=cnn] [raw=true]
                [output=json], or [output=inputs]: what a server of the model takes (docs/serve.md)
   report       write results/report.html
@@ -47,6 +49,7 @@ Examples
   pipeline evaluate name=mlp
   pipeline diagnose name=mlp
   pipeline verify name=mlp
+  pipeline compare study=<name as the sweep printed it> metric=gradients
   pipeline predict digit.png name=cnn
 
 Groups and their options are the folders and files of conf/:
@@ -303,6 +306,17 @@ def _reproduce(overrides: Sequence[str]) -> int:
     return 0 if found.same_weights else 1
 
 
+def _compare(overrides: Sequence[str]) -> int:
+    from pipeline.config import find_root, sweep_options
+    from pipeline.stages.compare import compare, group_of, parse
+
+    root = find_root()
+    options = parse(overrides)
+    storage = str(sweep_options([], root=root)["storage"])
+    compare(group_of(options, storage=storage, root=root), metric=options.metric, root=root)
+    return 0
+
+
 def _predict(overrides: Sequence[str]) -> int:
     from pipeline.config import find_root
     from pipeline.stages.predict import parse, predict, serving_request
@@ -433,6 +447,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "verify": _verify,
     "heal": _heal,
     "reproduce": _reproduce,
+    "compare": _compare,
     "predict": _predict,
     "report": _report,
     "sweep-report": _sweep_report,

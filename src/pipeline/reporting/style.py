@@ -6,7 +6,6 @@ Only the object-oriented interface of matplotlib is used; its global state stays
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -76,18 +75,20 @@ def legend_above(axes: Axes, *, num_columns: int) -> None:
 def name_line_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
     """Write names beside the ends of lines, given as (x, y, name, colour), pushed apart where they meet.
 
-    Call it when the lines are drawn: the distance that names need is a share of the axes' range.
+    Call it when the lines are drawn and the scales chosen: where a name stands depends on the axes' range.
     """
     if not ends:
         return
-    low, high = axes.get_ylim()
-    gap = 0.065 * (high - low)
-    right, level = max(x for x, _, _, _ in ends), -math.inf
-    for _, y, name, color in sorted(ends, key=lambda end: end[1]):
-        level = max(y, level + gap)
+    axes.get_ylim()  # settles the range that the transformation reads
+    to_share = axes.transData + axes.transAxes.inverted()
+    ordered = sorted((float(to_share.transform((x, y))[1]), name, color) for x, y, name, color in ends)
+    levels = _apart([share for share, _, _ in ordered], gap=0.065)
+    right = max(x for x, _, _, _ in ends)
+    for level, (_, name, color) in zip(levels, ordered, strict=True):
         axes.annotate(
             name,
             (right, level),
+            xycoords=("data", "axes fraction"),
             xytext=(8, 0),
             textcoords="offset points",
             va="center",
@@ -96,6 +97,17 @@ def name_line_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) ->
             color=color,
             annotation_clip=False,
         )
+
+
+def _apart(shares: Sequence[float], *, gap: float) -> list[float]:
+    """Increasing heights moved up until they are ``gap`` apart, then down from the top where they pass it."""
+    levels: list[float] = []
+    for share in shares:
+        levels.append(max(share, levels[-1] + gap) if levels else share)
+    below = 1.0 + gap
+    for place in range(len(levels) - 1, -1, -1):
+        below = levels[place] = min(levels[place], below - gap)
+    return levels
 
 
 def percent(share: float, *, digits: int = 1) -> str:
