@@ -342,6 +342,21 @@ def test_a_tracked_run_is_the_same_patient_as_its_files(overfitted: Path) -> Non
         _run("heal", f"run={run.info.run_id}", "remedies=[nonsense]")
 
 
+@pytest.mark.parametrize(("command", "kept"), [(verify, "mlp_verified"), (heal, "mlp_healed")])
+def test_a_person_s_experiment_is_not_replaced_and_that_is_told_first(
+    project: Path, command: Any, kept: str
+) -> None:
+    own = project / "conf/experiment" / f"{kept}.yaml"
+    own.write_text("# @package _global_\n# mine\nname: mine\n")
+
+    def sweep(overrides: Any) -> Any:
+        raise AssertionError(f"trained before it was told: {overrides}")
+
+    with pytest.raises(ConfigError, match="is not ours to replace"):
+        command(patient(), options(), root=project, run_sweep=sweep)
+    assert "mine" in own.read_text()
+
+
 def test_a_tracked_run_without_configuration_is_refused(project: Path) -> None:
     from mlflow import MlflowClient
 

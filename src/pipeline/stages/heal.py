@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import compose
-from pipeline.config.experiment import safe_name, write_experiment
+from pipeline.config.experiment import check_replaceable, safe_name, write_experiment
 from pipeline.config.overrides import merge, overrides_of
 from pipeline.diagnosis import diagnose
 from pipeline.diagnosis.remedies import named
@@ -54,6 +54,7 @@ def heal(
     options.budget: runs of all rounds together.
     """
     name, left = patient.name, options.budget
+    check_replaceable(name=f"{safe_name(name)}_healed", comment=_title(name), root=root)
     steps: list[Step] = []
     end = f"{rounds} rounds are done"
     for number in range(1, rounds + 1):
@@ -120,10 +121,14 @@ def _line(number: int, step: Step) -> str:
     )
 
 
+def _title(name: str) -> str:
+    return f"{name}, mended and written by pipeline heal."
+
+
 def _export(name: str, patient: Patient, steps: Sequence[Step], *, root: Path) -> Path:
     own = [o for o in patient.overrides if not o.startswith(("name=", "seed="))]
     lines = "\n".join(_line(i, s) for i, s in enumerate(steps, start=1))
-    comment = f"{name}, mended and written by pipeline heal.\n{lines}"
+    comment = f"{_title(name)}\n{lines}"
     return write_experiment(own, name=f"{safe_name(name)}_healed", comment=comment, root=root)
 
 

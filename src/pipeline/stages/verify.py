@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.config import nearest
-from pipeline.config.experiment import safe_name, write_experiment
+from pipeline.config.experiment import check_replaceable, safe_name, write_experiment
 from pipeline.config.overrides import merge
 from pipeline.diagnosis.remedies import CHECKS, Remedy, named, remedies
 from pipeline.diagnosis.verdict import HEALTHY, UNDETERMINED
@@ -35,7 +35,8 @@ MOST_COST = 12.0
 def verify(patient: Patient, options: Options, *, root: Path, run_sweep: RunSweep) -> Verification | None:
     """Train and judge; write ``results/<name>/verification.json`` and ``.png``. None where nothing is to be done.
 
-    Raises `ConfigError` for remedies that are unknown or without effect, too few seeds or runs.
+    Raises `ConfigError` for remedies that are unknown or without effect, too few seeds or runs, and where a
+    person's experiment stands in the place of ours.
     """
     offered = planned(patient, options)
     if not offered:
@@ -44,6 +45,8 @@ def verify(patient: Patient, options: Options, *, root: Path, run_sweep: RunSwee
             "Try a remedy all the same with remedies=[dropout]"
         )
         return None
+    name, title = _experiment(patient)
+    check_replaceable(name=name, comment=title, root=root)  # or it would be told after all the training
     base_seed = int(patient.settings["seed"])
     seeds = [base_seed + i for i in range(options.seeds)]
     again = [base_seed + RESEEDED + i for i in range(options.seeds)]
@@ -131,13 +134,17 @@ def _named(names: Sequence[str], patient: Patient, *, most: int) -> list[Remedy]
 
 def _export(patient: Patient, chosen: Judged, claim: Claim, *, root: Path) -> Path:
     own = [o for o in patient.overrides if not o.startswith(("name=", "seed="))]
-    name = f"{safe_name(patient.name)}_verified"
-    comment = (
-        f"The confirmed remedy of {patient.name}, written by pipeline verify.\n"
-        f"{chosen.arm.name}: test loss falls by {told(claim.remedy)} over {claim.remedy.n} paired seeds."
-    )
-    return write_experiment(
-        merge(own, chosen.arm.overrides, root=root), name=name, comment=comment, root=root
+    name, title = _experiment(patient)
+    proof = f"{chosen.arm.name}: test loss falls by {told(claim.remedy)} over {claim.remedy.n} paired seeds."
+    overrides = merge(own, chosen.arm.overrides, root=root)
+    return write_experiment(overrides, name=name, comment=f"{title}\n{proof}", root=root)
+
+
+def _experiment(patient: Patient) -> tuple[str, str]:
+    """Name and first line of what is written for a person to train."""
+    return (
+        f"{safe_name(patient.name)}_verified",
+        f"The confirmed remedy of {patient.name}, written by pipeline verify.",
     )
 
 
