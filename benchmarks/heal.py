@@ -48,7 +48,7 @@ FAULTS = ("overfitting", "undertrained", "learning_rate_too_high", "vanishing_gr
 MODELS = ("mlp", "cnn")
 SEVERITY = 2
 NUM_SEEDS = 5  # of every arm, from the case's own on
-SEEDS = {"faults": (20, 30), "healthy": (40, 50, 60), "named": (70,)}
+SEEDS = {"faults": (20, 30), "healthy": (40, 50, 60, 70), "named": (80,)}
 FRESH = tuple(range(200, 205))
 NAMED = ("l2", "dropout", "weight_decay", "label_smoothing")
 
@@ -67,9 +67,9 @@ class Case:
 
 
 def cases(parts: Sequence[str]) -> Iterator[Case]:
-    """The seeds in turn, so that a part that is half done has seen everything."""
-    for part in parts:
-        for seed in SEEDS[part]:
+    """One seed of each part in turn, so that what is half done has seen everything."""
+    for turn in range(max(len(SEEDS[part]) for part in parts)):
+        for part, seed in ((p, SEEDS[p][turn]) for p in parts if turn < len(SEEDS[p])):
             for model in MODELS:
                 base = (*BASE[model], f"trainer.max_epochs={EPOCHS[model]}")
                 for verdict, severity, overrides in _planted(part, model):
@@ -102,7 +102,8 @@ def prepare() -> None:
 
     PROJECT.mkdir(parents=True, exist_ok=True)
     with FileLock(PROJECT / "prepare.lock"):
-        shutil.copytree(ROOT / "conf", PROJECT / "conf", dirs_exist_ok=True)
+        if not (PROJECT / "conf").is_dir():
+            shutil.copytree(ROOT / "conf", PROJECT / "conf")
         if not (PROJECT / "data/processed/mnist/card.json").is_file():
             write_prepared(small("mnist"), PROJECT / "data/processed/mnist")
         for folder in ("studies", "cases", "logs"):
@@ -247,7 +248,7 @@ def _faults(found: Sequence[dict[str, Any]]) -> None:
     if found:
         print(f"\nhealed: {share(sum(map(adopted, found)), len(found))}")
         well = [t for t in found if adopted(t) and t["verdict"] == "healthy"]
-        print(f"  of these healthy at the end: {share(len(well), len(found))}")
+        print(f"  healed, and healthy at the end: {share(len(well), len(found))}")
         firsts = [r["claim"] for t in found for r in t["rounds"][:1] if r["proved"]]
         better = sum(c["remedy"]["value"] > c["random"]["value"] for c in firsts)
         print(f"  remedy above random search on the test part: {share(better, len(firsts))}")
@@ -263,6 +264,8 @@ def _healthy(found: Sequence[dict[str, Any]]) -> None:
     confirmed = [t for t in found if adopted(t)]
     print(f"\nhealthy runs alarmed: {share(len(alarmed), len(found))}")
     print(f"healthy runs on which heal confirms nothing: {share(len(found) - len(confirmed), len(found))}")
+    false = [t for t in confirmed if t["again"]["low"] <= 0]
+    print(f"  confirmed, but not over fresh seeds: {share(len(false), len(found))}")
     for t in alarmed:
         print(f"  {t['name']}: {t['found']}; {_last(t)} {_again(t)}")
 
