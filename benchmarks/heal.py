@@ -40,11 +40,11 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from planted import BASE, EPOCHS, Overrides, Plan, faults, healthy
+from planted import BASE, EPOCHS, HEALTHY_VARIANTS, Overrides, Plan, faults, healthy
 from planted_runs import FOLDER, ROOT, guessing, overrides_of, paired, small, trained
 
 PROJECT = FOLDER / "heal"
-FAULTS = ("overfitting", "undertrained", "learning_rate_too_high", "vanishing_gradients", "over_regularized")
+FAULTS = ("undertrained", "learning_rate_too_high", "over_regularized", "overfitting", "vanishing_gradients")
 MODELS = ("mlp", "cnn")
 SEVERITY = 2
 NUM_SEEDS = 5  # of every arm, from the case's own on
@@ -67,13 +67,26 @@ class Case:
 
 
 def cases(parts: Sequence[str]) -> Iterator[Case]:
-    """One seed of each part in turn, so that what is half done has seen everything."""
+    """One seed of each part in turn, the cheap faults first: what is half done has seen both networks."""
     for turn in range(max(len(SEEDS[part]) for part in parts)):
         for part, seed in ((p, SEEDS[p][turn]) for p in parts if turn < len(SEEDS[p])):
-            for model in MODELS:
-                base = (*BASE[model], f"trainer.max_epochs={EPOCHS[model]}")
-                for verdict, severity, overrides in _planted(part, model):
-                    yield Case(part, Plan(part, verdict, severity, model, "mnist", seed, (*base, *overrides)))
+            for verdict, severity in _kinds(part):
+                for model in MODELS:
+                    planted = _overrides(verdict, severity, model)
+                    yield Case(part, Plan(part, verdict, severity, model, "mnist", seed, planted))
+
+
+def _kinds(part: str) -> list[tuple[str, int]]:
+    if part == "faults":
+        return [(verdict, SEVERITY) for verdict in FAULTS]
+    return [("healthy", variant) for variant in range(HEALTHY_VARIANTS)]
+
+
+def _overrides(verdict: str, severity: int, model: str) -> Overrides:
+    base = (*BASE[model], f"trainer.max_epochs={EPOCHS[model]}")
+    if verdict == "healthy":
+        return (*base, *healthy(model, variant=severity))
+    return (*base, *faults(model)[verdict][0][severity - 1])
 
 
 def quick(case: Case) -> bool:
@@ -82,15 +95,6 @@ def quick(case: Case) -> bool:
     return plan.seed == SEEDS[plan.part][0] and (
         plan.verdict == "undertrained" or (plan.part == "healthy" and plan.severity == 3)
     )
-
-
-def _planted(part: str, model: str) -> Iterator[tuple[str, int, Overrides]]:
-    if part == "faults":
-        for verdict in FAULTS:
-            yield verdict, SEVERITY, faults(model)[verdict][0][SEVERITY - 1]
-        return
-    for variant in range(8):
-        yield "healthy", variant, healthy(model, variant=variant)
 
 
 # --- doing it -------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from pipeline.stages.verify_patient import patient_of
 from pipeline.stages.verify_runs import Options
 
 SEEDS = 3
+LIMIT_S = 900  # of a command that takes half a minute on an idle core
 PATIENT = ["name=wide", "model.width=32", "model.dropout=0.0", "data.fraction=0.1", "trainer.max_epochs=6"]
 ASKED = ["name=wide", "remedies=[more_data]", f"seeds={SEEDS}"]
 
@@ -81,14 +82,14 @@ def test_a_verification_that_is_killed_twice_ends_as_one_that_never_was(
 ) -> None:
     whole = tmp_path / "whole"
     shutil.copytree(trained, whole, ignore=shutil.ignore_patterns("whole"))
-    assert start(whole).wait(timeout=300) == 0, (whole / "log.txt").read_text()
+    assert start(whole).wait(timeout=LIMIT_S) == 0, (whole / "log.txt").read_text()
     runs = cost(1, SEEDS)
     assert len(finished(whole)) == runs
 
     before = killed(trained, after=2)
     assert 2 <= len(before) < runs and not (trained / "results/wide/verification.json").exists()
     later = killed(trained, after=runs - 4)
-    assert start(trained).wait(timeout=300) == 0, (trained / "log.txt").read_text()
+    assert start(trained).wait(timeout=LIMIT_S) == 0, (trained / "log.txt").read_text()
     assert query(trained, "select state, count(*) from trials group by state") == [("COMPLETE", runs)]
     ended = finished(trained)
     assert before.items() <= later.items() <= ended.items(), "what was done is not trained again"
