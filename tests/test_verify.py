@@ -19,17 +19,21 @@ from pipeline.diagnosis.verify import (
     HARMFUL,
     NOT_CONFIRMED,
     Arm,
+    cost,
     holm,
     judge,
     log_gains,
     relative,
     seeds_needed,
+    seeds_to_decide,
 )
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import ConfigError, DataError, TrackingError
 from pipeline.stages import verify_runs as runs
 from pipeline.stages.heal import heal
-from pipeline.stages.verify import cost, parse, patient_of, planned, verify
-from pipeline.stages.verify_runs import Options, Patient
+from pipeline.stages.verify import parse, planned, verify
+from pipeline.stages.verify_patient import patient_of, patient_of_run
+from pipeline.stages.verify_report import Undecided, Verification, sentence, undecided
+from pipeline.stages.verify_runs import Claim, Options, Patient
 from planted_history import FAULTS, history
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +120,58 @@ def test_the_seeds_that_are_needed_are_the_first_that_decide() -> None:
     assert seeds_needed(np.array([1e-6, -1e-6, 1e-7])) is None
 
 
+def test_an_estimate_tells_the_seeds_that_are_needed_as_its_gains_do() -> None:
+    gains = np.array([0.10, -0.05, 0.12, 0.02, 0.06])
+    for comparisons in (1, 4):
+        needed = seeds_needed(gains, comparisons=comparisons)
+        tail = 0.5 + (1 - 0.05 / comparisons) / 2
+        first = next(
+            n
+            for n in range(6, 1000)
+            if stats.t.ppf(tail, n - 1) * gains.std(ddof=1) / math.sqrt(n) < gains.mean()
+        )
+        assert needed == first == seeds_to_decide(relative(gains, comparisons=comparisons))
+
+
+def verification(*arms: Arm, claim: Claim | None = None) -> Verification:
+    """What would be found if the runs had these losses."""
+    judged = judge(BASE, arms, symptom="overfitting")
+    nothing = relative(np.zeros(5))
+    chosen = judged[0] if claim else None
+    return Verification(patient(), tuple(judged), nothing, nothing, chosen, claim, None, None)
+
+
+def test_a_spread_that_is_too_large_is_told_with_the_seeds_that_it_needs() -> None:
+    """By hand: the sentence names the arm that seems to help most surely, not a harmful or a vain one."""
+    small, smaller = [0.38, 0.50, 0.42, 0.55, 0.41], [0.37, 0.52, 0.45, 0.54, 0.42]
+    worse = [0.42, 0.51, 0.44, 0.57, 0.43]
+    found = verification(arm("dropout", small), arm("l2", smaller), arm("l1", worse))
+    near = undecided(found)
+    needed = seeds_needed(log_gains(BASE.losses, small), comparisons=3)
+    assert near == Undecided("dropout", needed or 0, cost(1, needed or 0)) and needed is not None
+    assert "cannot be decided with this budget, 5 paired seeds" in sentence(found)
+    assert f"Dropout needs about {needed} seeds" in sentence(found)
+    in_vain = verification(arm("l1", worse))
+    assert undecided(in_vain) is None and "no remedy is confirmed" in sentence(in_vain)
+
+
+def test_a_test_loss_that_straddles_zero_is_told_with_the_seeds_that_it_needs() -> None:
+    gains = np.array([0.10, -0.05, 0.12, 0.02, 0.06])
+    nothing = relative(np.zeros(5))
+    claim = Claim("dropout", relative(gains), nothing, nothing)
+    found = verification(arm("dropout", [0.30, 0.39, 0.34, 0.42, 0.31]), claim=claim)
+    assert not found.proved
+    assert (
+        f"not proved. It cannot be decided with this budget. Dropout needs about {seeds_needed(gains)} seeds"
+        in (sentence(found))
+    )
+    worse = verification(
+        arm("dropout", [0.30, 0.39, 0.34, 0.42, 0.31]),
+        claim=Claim("dropout", relative(-gains), nothing, nothing),
+    )
+    assert undecided(worse) is None  # more seeds would only make the harm sure
+
+
 # --- what is asked for -------------------------------------------------------------------------------------
 
 
@@ -132,12 +188,19 @@ def patient(verdict: str = "overfitting", *extra: str) -> Patient:
         (options(budget=10), "cannot decide anything. One remedy with both controls needs 22 runs"),
         (options(remedies=("dropuot",)), "dropout"),
         (options(remedies=("zero_bias",)), "without effect"),
+        (options(remedies=("smaller_model", "smaller_model")), "name smaller_model once"),
         (options(remedies=("dropout", "augment", "l2", "l1", "early_stopping")), "Name fewer"),
     ],
 )
 def test_what_cannot_decide_anything_is_refused(asked: Options, word: str) -> None:
     with pytest.raises(ConfigError, match=word.replace("+", r"\+")):
         planned(patient(), asked)
+
+
+def test_a_remedy_that_is_in_force_is_refused() -> None:
+    assert [r.name for r in planned(patient(), options(remedies=("dropout",)))] == ["dropout"]
+    with pytest.raises(ConfigError, match="in force already"):
+        planned(patient("overfitting", "model.dropout=0.5"), options(remedies=("dropout",)))
 
 
 def test_the_diagnosis_offers_its_first_remedies_and_a_combination() -> None:
@@ -152,10 +215,17 @@ def test_a_budget_buys_so_many_arms() -> None:
     assert len(planned(patient(), options(budget=cost(3, 5) - 1))) == 2
 
 
-@pytest.mark.parametrize("wrong", ["seeds=two", "remedy=x", "budget=", "name="])
+@pytest.mark.parametrize("wrong", ["seeds=two", "remedy=x", "budget=", "name=", "run="])
 def test_a_mistyped_option_is_told(wrong: str) -> None:
     with pytest.raises(ConfigError, match="known are"):
         parse([wrong], storage=STORAGE)
+
+
+def test_a_run_is_named_in_one_way() -> None:
+    assert parse([], storage=STORAGE).name == "mlp"
+    assert parse(["run=0123abcd"], storage=STORAGE).run == "0123abcd"
+    with pytest.raises(ConfigError, match="not both"):
+        parse(["name=mlp", "run=0123abcd"], storage=STORAGE)
 
 
 # --- for real --------------------------------------------------------------------------------------------------
@@ -254,9 +324,9 @@ def test_healing_ends_when_nothing_is_confirmed_or_wrong(
     overfitted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = patient_of("wide", root=overfitted)
-    found = heal(
-        start, options(remedies=("more_data",), seeds=3), root=overfitted, run_sweep=cli._sweep, rounds=1
-    )
+    found = heal(start, options(remedies=("more_data",), seeds=3), root=overfitted, run_sweep=cli._sweep)
+    # More data is in force after the first round: the second one has nothing more to try.
+    assert found.end in ("the remedies that were named are all in force", "healthy", "undetermined")
     assert [s.adopted for s in found.steps] == ["more_data"] and found.steps[0].verdict == "overfitting"
     assert found.patient.settings["data"]["fraction"] == 1.0
     told = json.loads((overfitted / "results/wide/healing.json").read_text())
@@ -268,3 +338,50 @@ def test_healing_ends_when_nothing_is_confirmed_or_wrong(
 def test_a_run_that_left_no_model_is_refused(project: Path) -> None:
     with pytest.raises(DataError, match=r"history\.csv does not exist"):
         patient_of("nothing", root=project)
+
+
+def test_a_tracked_run_is_the_same_patient_as_its_files(overfitted: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{overfitted / 'mlflow.db'}"
+    client = MlflowClient(uri)
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    by_run = patient_of_run(run.info.run_id, uri=uri, root=overfitted)
+    by_name = patient_of("wide", root=overfitted)
+    assert by_run.name == f"wide_{run.info.run_id[:8]}"
+    assert (by_run.overrides, by_run.settings) == (by_name.overrides, by_name.settings)
+    assert by_run.diagnosis.verdict == by_name.diagnosis.verdict == "overfitting"
+    # By the command line too, as far as to a refusal that names what this run could be given.
+    with pytest.raises(ConfigError, match="remedies=nonsense: is unknown"):
+        _run("verify", f"run={run.info.run_id}", "remedies=[nonsense]")
+    with pytest.raises(ConfigError, match="remedies=nonsense: is unknown"):
+        _run("heal", f"run={run.info.run_id}", "remedies=[nonsense]")
+
+
+@pytest.mark.parametrize(("command", "kept"), [(verify, "mlp_verified"), (heal, "mlp_healed")])
+def test_a_person_s_experiment_is_not_replaced_and_that_is_told_first(
+    project: Path, command: Any, kept: str
+) -> None:
+    own = project / "conf/experiment" / f"{kept}.yaml"
+    own.write_text("# @package _global_\n# mine\nname: mine\n")
+
+    def sweep(overrides: Any) -> Any:
+        raise AssertionError(f"trained before it was told: {overrides}")
+
+    with pytest.raises(ConfigError, match="is not ours to replace"):
+        command(patient(), options(), root=project, run_sweep=sweep)
+    assert "mine" in own.read_text()
+
+
+def test_a_tracked_run_without_configuration_is_refused(project: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{project / 'mlflow.db'}"
+    client = MlflowClient(uri)
+    foreign = client.create_run(client.create_experiment("theirs"), run_name="foreign").info.run_id
+    for epoch in range(12):
+        client.log_metric(foreign, "val_loss", 0.3 + 0.02 * epoch, step=epoch)
+    with pytest.raises(DataError, match=r"has no config\.json"):
+        patient_of_run(foreign, uri=uri, root=project)
+    with pytest.raises(TrackingError, match="run=0123456789abcdef"):
+        patient_of_run("0123456789abcdef", uri=uri, root=project)

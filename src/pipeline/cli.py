@@ -10,9 +10,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError, PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.stages.verify import Asked
+    from pipeline.stages.verify_runs import Patient
 
 HELP = """\
 pipeline <command> [group=option] [key=value] ...
@@ -25,8 +29,8 @@ pipeline <command> [group=option] [key=value] ...
                or history=<file of curves> [num_classes=10] [output=json]; probe=true (of a model) settles
                what curves leave open by short runs from its weights [probe_epochs=1]
   verify       prove a remedy: paired seeds against the run as it was, a reseed and random search
-               name=<model> [remedies=[dropout,augment]] [seeds=5] [budget=<runs>] [n_jobs=2]
-  heal         diagnose, verify, adopt what is confirmed, again until healthy: name=<model> [rounds=3] …
+               name=<model> or run=<MLflow id> [remedies=[dropout,augment]] [seeds=5] [budget=<runs>] [n_jobs=2]
+  heal         diagnose, verify, adopt what is confirmed, again until healthy: name= or run= [rounds=3] …
   reproduce    train a recorded run again: the same weights, bit for bit? name=<model> or run=<MLflow id>
   compare      several runs in one picture, and how they ended: study=<name>, names=[<model>,<model>] or a
                multirun's folder [metric=loss|val/accuracy|gradients|time_gradients|…]
@@ -265,31 +269,38 @@ def _diagnose(overrides: Sequence[str]) -> int:
 
 def _verify(overrides: Sequence[str]) -> int:
     from pipeline.config import find_root, sweep_options
-    from pipeline.stages.verify import parse, patient_of, verify
+    from pipeline.stages.verify import parse, verify
     from pipeline.stages.verify_report import tell
 
     root = find_root()
-    name, options, _ = parse(overrides, storage=sweep_options([], root=root)["storage"])
-    found = verify(patient_of(name, root=root), options, root=root, run_sweep=_sweep)
+    asked = parse(overrides, storage=sweep_options([], root=root)["storage"])
+    found = verify(_patient(asked, root), asked.options, root=root, run_sweep=_sweep)
     if found:
         tell(found)
     return 0
 
 
+def _patient(asked: Asked, root: Path) -> Patient:
+    from pipeline.config import compose
+    from pipeline.stages.verify_patient import patient_of, patient_of_run
+
+    if asked.run is None:
+        return patient_of(asked.name, root=root)
+    return patient_of_run(asked.run, uri=compose([], root=root)[0].tracking.uri, root=root)
+
+
 def _heal(overrides: Sequence[str]) -> int:
     from pipeline.config import find_root, sweep_options
     from pipeline.stages.heal import ROUNDS, heal, tell
-    from pipeline.stages.verify import parse, patient_of
+    from pipeline.stages.verify import parse
 
     root = find_root()
-    name, options, others = parse(
-        overrides, storage=sweep_options([], root=root)["storage"], extra=("rounds",)
-    )
-    rounds = others.get("rounds", str(ROUNDS))
+    asked = parse(overrides, storage=sweep_options([], root=root)["storage"], extra=("rounds",))
+    rounds = asked.others.get("rounds", str(ROUNDS))
     if not rounds.isdecimal() or int(rounds) < 1:
         raise ConfigError(f"rounds={rounds}: must be a whole number from 1 up.")
-    patient = patient_of(name, root=root)
-    tell(heal(patient, options, root=root, run_sweep=_sweep, rounds=int(rounds)))
+    patient = _patient(asked, root)
+    tell(heal(patient, asked.options, root=root, run_sweep=_sweep, rounds=int(rounds)))
     return 0
 
 

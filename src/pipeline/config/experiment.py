@@ -51,11 +51,8 @@ def write_experiment(overrides: Sequence[str], *, name: str, comment: str, root:
 
     A file of the same name that a person wrote is not replaced. Raises `ConfigError` then.
     """
-    path = root / "conf" / "experiment" / f"{name}.yaml"
+    path = check_replaceable(name=name, comment=comment, root=root)
     text = experiment_text(overrides, name=name, comment=comment, root=root)
-    marker = f"# {comment.splitlines()[0]}"
-    if path.is_file() and marker not in path.read_text().splitlines():
-        raise ConfigError(f"{path}: is not ours to replace. Move it, or name the study otherwise.")
     before = path.read_bytes() if path.is_file() else None
     write_atomically(path, text.encode())
     try:
@@ -63,6 +60,18 @@ def write_experiment(overrides: Sequence[str], *, name: str, comment: str, root:
     except ConfigError:
         path.unlink() if before is None else path.write_bytes(before)
         raise
+    return path
+
+
+def check_replaceable(*, name: str, comment: str, root: Path) -> Path:
+    """Return where ``experiment=<name>`` is written, if nothing stands there that a person wrote.
+
+    Ours begins with the first line of the comment. Raises `ConfigError` for any other.
+    """
+    path = root / "conf" / "experiment" / f"{name}.yaml"
+    marker = f"# {comment.splitlines()[0]}"
+    if path.is_file() and marker not in path.read_text().splitlines():
+        raise ConfigError(f"{path}: is not ours to replace. Move it, or choose another name.")
     return path
 
 

@@ -76,6 +76,17 @@ def load_prepared(directory: Path) -> Prepared:
     return Prepared(train=train, val=val, test=test, card=card)
 
 
+def load_for_training(directory: Path) -> Prepared:
+    """Load the train and val splits and the card; the file of the test split is not opened.
+
+    test: empty, ``[0, C, H, W]``.  Raises as ``load_prepared`` does.
+    """
+    card = load_card(directory)
+    train, val = _load_images(directory, "train", card), _load_images(directory, "val", card)
+    nothing = ImageSet(np.empty((0, *card.image_shape), np.uint8), np.empty(0, np.int64))
+    return Prepared(train=train, val=val, test=nothing, card=card)
+
+
 def load_split(directory: Path, split: Split) -> ImageSet:
     """Load one split, checked against the card; raises as ``load_prepared`` does."""
     return _load_images(directory, split, load_card(directory))

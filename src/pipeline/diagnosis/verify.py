@@ -22,7 +22,7 @@ from pipeline.records import Estimate
 CONFIRMED, NOT_CONFIRMED, HARMFUL = "confirmed", "not confirmed", "harmful"
 LEAST_SEEDS = 3
 LEVEL = 0.95
-_MOST_SEEDS = 1000
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,24 @@ def seeds_needed(gains: np.ndarray, *, comparisons: int = 1) -> int | None:
 
     None where even a thousand would not be enough: the effect is next to nothing.
     """
-    mean, spread = abs(float(gains.mean())), float(gains.std(ddof=1))
-    tail = 0.5 + (1 - (1 - LEVEL) / comparisons) / 2
-    for n in range(max(len(gains) + 1, LEAST_SEEDS), _MOST_SEEDS + 1):
+    return seeds_to_decide(relative(gains, comparisons=comparisons))
+
+
+def seeds_to_decide(found: Estimate) -> int | None:
+    """As `seeds_needed`, for an estimate by `relative`: its interval tells the spread that was seen."""
+    mean, reach = abs(math.log1p(-found.value)), (math.log1p(-found.low) - math.log1p(-found.high)) / 2
+    tail = 0.5 + found.level / 2
+    spread = reach * math.sqrt(found.n) / float(stats.t.ppf(tail, found.n - 1))
+    for n in range(max(found.n + 1, LEAST_SEEDS), MOST_SEEDS + 1):
         if float(stats.t.ppf(tail, n - 1)) * spread / math.sqrt(n) < mean:
             return n
     return None
+
+
+def nearest_to_decision(judged: Sequence[Judged]) -> Judged | None:
+    """Of the arms that seem to help and are not decided, the one that needs the fewest seeds; None without one."""
+    near = [j for j in judged if j.seeds_needed is not None and j.improvement.value > 0]
+    return min(near, key=lambda j: j.seeds_needed or 0, default=None)
 
 
 def _p_value(gains: np.ndarray) -> float:
@@ -146,6 +158,16 @@ def _common(verdicts: Sequence[str]) -> list[str]:
 
 
 # --- planning ---------------------------------------------------------------------------------------
+
+
+def cost(arms: int, seeds: int) -> int:
+    """How many runs a verification trains: base, arms, reseed, random draws, and the best of these over seeds."""
+    return (arms + 3) * seeds + num_draws(arms, seeds)
+
+
+def num_draws(arms: int, seeds: int) -> int:
+    """So many that random search, with the paired runs of its best, costs what the arms do."""
+    return max(2, (arms - 1) * seeds)
 
 
 def combinations(offered: Sequence[Remedy]) -> list[Remedy]:

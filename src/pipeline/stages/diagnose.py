@@ -99,6 +99,12 @@ def diagnose_tracked(
     run_id: str, *, num_classes: int | None, uri: str, root: Path, output: str = "text"
 ) -> Diagnosis:
     """Diagnose any run of an MLflow store; a run of this project with all its signals."""
+    history = tracked_history(run_id, num_classes=num_classes, uri=uri, root=root)
+    return _told(history, root=root, output=output)
+
+
+def tracked_history(run_id: str, *, num_classes: int | None, uri: str, root: Path) -> History:
+    """Return the history of any run of an MLflow store; settings are known of a run of this project that ended."""
     name, points = read_tracked(run_id, uri=uri, root=root)
     with TemporaryDirectory() as folder:
         files = {
@@ -106,12 +112,9 @@ def diagnose_tracked(
             for wanted in ("history.csv", FILE_NAME, "config.json")
         }
         own = all(files.values())
-        history = (
-            _tracked_of_ours(files, name, root=root)
-            if own
-            else history_of(points, context=Context(num_classes=num_classes), name=name)
-        )
-    return _told(history, root=root, output=output)
+        if own:
+            return _tracked_of_ours(files, name, root=root)
+    return history_of(points, context=Context(num_classes=num_classes), name=name)
 
 
 def _tracked_of_ours(files: Mapping[str, Path | None], name: str, *, root: Path) -> History:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import compose
-from pipeline.config.experiment import safe_name, write_experiment
+from pipeline.config.experiment import check_replaceable, safe_name, write_experiment
 from pipeline.config.overrides import merge, overrides_of
 from pipeline.diagnosis import diagnose
+from pipeline.diagnosis.remedies import named
 from pipeline.diagnosis.verdict import HEALTHY, UNDETERMINED
+from pipeline.diagnosis.verify import cost
 from pipeline.files import write_atomically
 from pipeline.stages.diagnose import read_own
-from pipeline.stages.verify import cost, verify
+from pipeline.stages.verify import verify
 from pipeline.stages.verify_report import Verification, sentence, told
 from pipeline.stages.verify_runs import Options, Patient, RunSweep
 
@@ -51,7 +53,9 @@ def heal(
 
     options.budget: runs of all rounds together.
     """
-    name, steps, left = patient.name, [], options.budget
+    name, left = patient.name, options.budget
+    check_replaceable(name=f"{safe_name(name)}_healed", comment=_title(name), root=root)
+    steps: list[Step] = []
     end = f"{rounds} rounds are done"
     for number in range(1, rounds + 1):
         verdict = patient.diagnosis.verdict
@@ -61,7 +65,13 @@ def heal(
         if left is not None and left < cost(1, options.seeds):
             end = f"the budget is used: another round needs {cost(1, options.seeds)} runs, {left} are left"
             break
-        found = verify(patient, replace(options, budget=left), root=root, run_sweep=run_sweep)
+        # What a round has adopted is in force, so that the next one need not try it.
+        open_ones = tuple(r for r in options.remedies if not steps or r in named(patient.settings))
+        if options.remedies and not open_ones:
+            end = "the remedies that were named are all in force"
+            break
+        asked = replace(options, budget=left, remedies=open_ones)
+        found = verify(patient, asked, root=root, run_sweep=run_sweep)
         if found is None:
             end = "there is no remedy to try"
             break
@@ -111,10 +121,14 @@ def _line(number: int, step: Step) -> str:
     )
 
 
+def _title(name: str) -> str:
+    return f"{name}, mended and written by pipeline heal."
+
+
 def _export(name: str, patient: Patient, steps: Sequence[Step], *, root: Path) -> Path:
     own = [o for o in patient.overrides if not o.startswith(("name=", "seed="))]
     lines = "\n".join(_line(i, s) for i, s in enumerate(steps, start=1))
-    comment = f"{name}, mended and written by pipeline heal.\n{lines}"
+    comment = f"{_title(name)}\n{lines}"
     return write_experiment(own, name=f"{safe_name(name)}_healed", comment=comment, root=root)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.config import Settings
 from pipeline.data.batches import standardisation
-from pipeline.data.store import load_card, load_prepared
+from pipeline.data.store import load_card, load_for_training
 from pipeline.diagnosis import Context, Diagnosis, History
 from pipeline.diagnosis.verdict import HEALTHY
 from pipeline.errors import TrainingError
@@ -139,7 +139,7 @@ def _verdict(
 @cache
 def _prepared(folder: Path) -> Prepared:
     """The data, read and checked once a process: a worker of a sweep trains on it many times."""
-    return load_prepared(folder)
+    return load_for_training(folder)
 
 
 def _report(trial: RunningTrial, settings: Settings, row: EpochRecord) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.config import nearest
-from pipeline.config.experiment import safe_name, write_experiment
-from pipeline.config.overrides import merge, overrides_of
-from pipeline.diagnosis import diagnose
+from pipeline.config.experiment import check_replaceable, safe_name, write_experiment
+from pipeline.config.overrides import merge
 from pipeline.diagnosis.remedies import CHECKS, Remedy, named, remedies
 from pipeline.diagnosis.verdict import HEALTHY, UNDETERMINED
 from pipeline.diagnosis.verify import (
@@ -17,13 +16,14 @@ from pipeline.diagnosis.verify import (
     LEAST_SEEDS,
     Judged,
     combinations,
+    cost,
     judge,
     log_gains,
+    num_draws,
     random_arms,
     relative,
 )
-from pipeline.errors import ConfigError, DataError
-from pipeline.stages.diagnose import read_own
+from pipeline.errors import ConfigError
 from pipeline.stages.verify_report import Verification, told, write
 from pipeline.stages.verify_runs import BASE, Claim, Options, Patient, RunSweep, Trials, claimed
 
@@ -32,26 +32,11 @@ MOST_ARMS = 4
 MOST_COST = 12.0
 
 
-def patient_of(name: str, *, root: Path) -> Patient:
-    """Return a trained run and its diagnosis.
-
-    Raises `DataError` where the run has no history, or no model and so no configuration.
-    """
-    history, told = read_own(name, root=root)
-    if not told:
-        raise DataError(
-            f"models/{name}/model.json: missing, so the configuration of {name} is not known. A run that "
-            f"diverged leaves none: name its configuration with a lower learning rate, or train it again: "
-            f"pipeline train name={name}"
-        )
-    settings = told["settings"]
-    return Patient(name, tuple(overrides_of(settings, root=root)), settings, diagnose(history))
-
-
 def verify(patient: Patient, options: Options, *, root: Path, run_sweep: RunSweep) -> Verification | None:
     """Train and judge; write ``results/<name>/verification.json`` and ``.png``. None where nothing is to be done.
 
-    Raises `ConfigError` for remedies that are unknown or without effect, too few seeds or runs.
+    Raises `ConfigError` for remedies that are unknown or without effect, too few seeds or runs, and where a
+    person's experiment stands in the place of ours.
     """
     offered = planned(patient, options)
     if not offered:
@@ -60,10 +45,12 @@ def verify(patient: Patient, options: Options, *, root: Path, run_sweep: RunSwee
             "Try a remedy all the same with remedies=[dropout]"
         )
         return None
+    name, title = _experiment(patient)
+    check_replaceable(name=name, comment=title, root=root)  # or it would be told after all the training
     base_seed = int(patient.settings["seed"])
     seeds = [base_seed + i for i in range(options.seeds)]
     again = [base_seed + RESEEDED + i for i in range(options.seeds)]
-    chance = random_arms(patient.settings, count=_draws(len(offered), options.seeds), seed=base_seed)
+    chance = random_arms(patient.settings, count=num_draws(len(offered), options.seeds), seed=base_seed)
     trials = Trials(patient, options, root=root, run_sweep=run_sweep)
     print(f"{patient.name}: {len(offered)} arms, {cost(len(offered), options.seeds)} runs at most")
     as_it_was = Remedy(BASE, (), "nothing changed")
@@ -131,6 +118,8 @@ def planned(patient: Patient, options: Options) -> list[Remedy]:
 def _named(names: Sequence[str], patient: Patient, *, most: int) -> list[Remedy]:
     known = named(patient.settings)
     for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"remedies=[{','.join(names)}]: name {name} once; its runs would be the same.")
         if name not in known:
             raise ConfigError(
                 f"remedies={name}: is unknown, in force already, or without effect in this configuration"
@@ -143,41 +132,44 @@ def _named(names: Sequence[str], patient: Patient, *, most: int) -> list[Remedy]
     return [known[name] for name in names]
 
 
-def cost(arms: int, seeds: int) -> int:
-    """How many runs a verification trains: base, arms, reseed, random draws, and the best of these over seeds."""
-    return (arms + 3) * seeds + _draws(arms, seeds)
-
-
-def _draws(arms: int, seeds: int) -> int:
-    """So many that random search, with the paired runs of its best, costs what the arms do."""
-    return max(2, (arms - 1) * seeds)
-
-
 def _export(patient: Patient, chosen: Judged, claim: Claim, *, root: Path) -> Path:
     own = [o for o in patient.overrides if not o.startswith(("name=", "seed="))]
-    name = f"{safe_name(patient.name)}_verified"
-    comment = (
-        f"The confirmed remedy of {patient.name}, written by pipeline verify.\n"
-        f"{chosen.arm.name}: test loss falls by {told(claim.remedy)} over {claim.remedy.n} paired seeds."
+    name, title = _experiment(patient)
+    proof = f"{chosen.arm.name}: test loss falls by {told(claim.remedy)} over {claim.remedy.n} paired seeds."
+    overrides = merge(own, chosen.arm.overrides, root=root)
+    return write_experiment(overrides, name=name, comment=f"{title}\n{proof}", root=root)
+
+
+def _experiment(patient: Patient) -> tuple[str, str]:
+    """Name and first line of what is written for a person to train."""
+    return (
+        f"{safe_name(patient.name)}_verified",
+        f"The confirmed remedy of {patient.name}, written by pipeline verify.",
     )
-    return write_experiment(
-        merge(own, chosen.arm.overrides, root=root), name=name, comment=comment, root=root
-    )
 
 
-def parse(
-    overrides: Sequence[str], *, storage: str, extra: Sequence[str] = ()
-) -> tuple[str, Options, dict[str, str]]:
-    """Return the model's name, the options, and the values of further keys in ``extra``.
+@dataclass(frozen=True)
+class Asked:
+    """A command line, read. run: id of a run in MLflow, where that is given instead of a name."""
 
-    storage: of the studies, where none is given.
+    name: str
+    run: str | None
+    options: Options
+    others: Mapping[str, str]
+
+
+def parse(overrides: Sequence[str], *, storage: str, extra: Sequence[str] = ()) -> Asked:
+    """Return whose remedy, the options, and the values of further keys in ``extra``.
+
+    storage: of the studies, where none is given.  Raises `ConfigError` for what is not known.
     """
-    name, options, others = "mlp", Options(storage=storage), {}
+    named: dict[str, str] = {}
+    options, others = Options(storage=storage), {}
     sweep: list[str] = []
     for override in overrides:
         key, _, value = override.partition("=")
-        if key == "name" and value:
-            name = value
+        if key in ("name", "run") and value:
+            named[key] = value
         elif key == "remedies" and value:
             names = tuple(n.strip() for n in value.strip("[]").split(",") if n.strip())
             options = replace(options, remedies=names)
@@ -192,7 +184,9 @@ def parse(
             sweep.append(override)
         else:
             raise ConfigError(
-                f"{override}: known are name=, remedies=[…], seeds=, budget=, storage=, n_jobs=, hydra/launcher="
-                f"{''.join(f', {k}=' for k in extra)}; seeds and budget are whole numbers."
+                f"{override}: known are name=, run=, remedies=[…], seeds=, budget=, storage=, n_jobs=, "
+                f"hydra/launcher={''.join(f', {k}=' for k in extra)}; seeds and budget are whole numbers."
             )
-    return name, replace(options, sweep=tuple(sweep)), others
+    if len(named) > 1:
+        raise ConfigError(f"run={named['run']}: give one of name= and run=, not both.")
+    return Asked(named.get("name", "mlp"), named.get("run"), replace(options, sweep=tuple(sweep)), others)

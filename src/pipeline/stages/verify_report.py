@@ -7,8 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.diagnosis.verify import (
+    MOST_SEEDS,
+    NOT_CONFIRMED,
     Judged,
     as_json,
+    cost,
+    nearest_to_decision,
+    seeds_to_decide,
 )
 from pipeline.files import write_atomically
 from pipeline.records import Estimate
@@ -36,6 +41,11 @@ class Verification:
     example: Path | None  # output folder of the chosen arm's first run
 
     @property
+    def seeds(self) -> int:
+        """Of every arm."""
+        return self.judged[0].improvement.n
+
+    @property
     def proved(self) -> bool:
         """Whether the test loss falls beyond noise too."""
         return self.claim is not None and self.claim.remedy.low > 0
@@ -49,16 +59,18 @@ def told(e: Estimate) -> str:
 def sentence(found: Verification) -> str:
     """What a person takes home."""
     name = found.patient.name
+    near = undecided(found)
     if found.chosen is None or found.claim is None:
-        needed = [j.seeds_needed for j in found.judged if j.seeds_needed]
-        least = f" The nearest to a decision needs about {min(needed)} seeds." if needed else ""
-        return f"{name}: no remedy is confirmed over {found.judged[0].improvement.n} paired seeds.{least}"
+        if near is None:
+            return f"{name}: no remedy is confirmed over {found.seeds} paired seeds."
+        return f"{name}: cannot be decided with this budget, {found.seeds} paired seeds. {_needs(near)}"
     c = found.claim
     if not found.proved:
-        return (
+        what = (
             f"{name}: {c.arm.replace('_', ' ')} lowers validation loss beyond noise, but test loss by "
-            f"{told(c.remedy)} over {c.remedy.n} paired seeds: not proved. More seeds would tell: seeds={2 * c.remedy.n}"
+            f"{told(c.remedy)} over {c.remedy.n} paired seeds: not proved."
         )
+        return f"{what} It cannot be decided with this budget. {_needs(near)}" if near else what
     gone = "is gone" if found.chosen.symptom <= 0.5 else "is still there"
     symptom = found.patient.diagnosis.verdict.replace("_", " ")
     return (
@@ -68,13 +80,45 @@ def sentence(found: Verification) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Undecided:
+    """What an arm still needs. seeds: about how many, from the spread that was seen.  runs: with this arm alone."""
+
+    arm: str
+    seeds: int
+    runs: int
+
+
+def undecided(found: Verification) -> Undecided | None:
+    """The arm that is nearest to proof, where nothing is proved; None where something is, or nothing seems to help."""
+    if found.proved:
+        return None
+    if found.claim is not None:
+        seeds = seeds_to_decide(found.claim.remedy) if found.claim.remedy.value > 0 else None
+        return Undecided(found.claim.arm, seeds, cost(1, seeds)) if seeds else None
+    near = nearest_to_decision(found.judged)
+    if near is None or near.seeds_needed is None:
+        return None
+    return Undecided(near.arm.name, near.seeds_needed, cost(1, near.seeds_needed))
+
+
+def _needs(near: Undecided) -> str:
+    return (
+        f"{near.arm.replace('_', ' ').capitalize()} needs about {near.seeds} seeds: "
+        f"seeds={near.seeds}, {near.runs} runs with this remedy alone."
+    )
+
+
 def write(found: Verification, trials: Trials) -> None:
     """Write ``verification.json`` and its picture, and record the verification in MLflow."""
     folder = trials.root / "results" / found.patient.name
+    near = undecided(found)
     values = {
         "name": found.patient.name,
         "symptom": found.patient.diagnosis.verdict,
         "sentence": sentence(found),
+        "seeds": found.seeds,
+        "undecided": asdict(near) if near else None,
         "arms": [as_json(j) for j in found.judged],
         "reseed": asdict(found.reseed),
         "random": asdict(found.random),
@@ -111,6 +155,16 @@ def _metric_name(arm: str) -> str:
     return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in arm)
 
 
+def _verdict(judged: Judged) -> str:
+    """An arm's verdict, and why it is not another one."""
+    if judged.new_symptoms:
+        return f"{judged.verdict}, new: {', '.join(judged.new_symptoms)}"
+    if judged.verdict != NOT_CONFIRMED:
+        return judged.verdict
+    needed = f"about {judged.seeds_needed}" if judged.seeds_needed else f"more than {MOST_SEEDS}"
+    return f"{judged.verdict}, needs {needed} seeds"
+
+
 def tell(found: Verification) -> None:
     """Print the arms and the sentence."""
     from rich.console import Console
@@ -120,11 +174,7 @@ def tell(found: Verification) -> None:
     for head in ("arm", "fall of validation loss", "p (Holm)", "verdict", "symptom still there"):
         table.add_column(head)
     for j in found.judged:
-        needed = f" (needs about {j.seeds_needed} seeds)" if j.seeds_needed else ""
-        new = f", new: {', '.join(j.new_symptoms)}" if j.new_symptoms else ""
-        table.add_row(
-            j.arm.name, told(j.improvement), f"{j.p_value:.2g}", j.verdict + needed + new, f"{j.symptom:.0%}"
-        )
+        table.add_row(j.arm.name, told(j.improvement), f"{j.p_value:.2g}", _verdict(j), f"{j.symptom:.0%}")
     table.add_row("control: reseeded", told(found.reseed), "", "", "")
     table.add_row("control: random search", told(found.random), "", "", "")
     console = Console(highlight=False)
