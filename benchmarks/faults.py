@@ -1,11 +1,12 @@
 """kill -9 in the middle of sweeps: is every trial finished once, in Optuna and in MLflow?
 
-    python benchmarks/faults.py --rounds 20
+    python benchmarks/faults.py --rounds 20 [--first 0]
 
 Each round is a fresh study of real trainings (the small MNIST of the tests, two workers). It is
-killed twice at random moments: one worker, the parent alone, or everything. Then the same command
-runs to its end, and the round passes if exactly the budget is finished, nothing is left RUNNING,
-and MLflow has one ended run for each trial and one for the study.
+killed twice at random moments: one worker that has a trial, the parent alone, or everything. Then
+the same command runs to its end, and the round passes if exactly the budget is finished, every trial
+once, nothing is left RUNNING, and MLflow has one ended run for each trial, of the same outcome, and
+one for the study. A round's number is its seed: rounds can be run in portions.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 WAYS = ("worker", "parent", "everything")
+# A trial's state in Optuna → the status of its run in MLflow.
+ENDED = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 
 
 def project(folder: Path) -> None:
@@ -73,14 +76,45 @@ def members(group: int) -> list[int]:
     return found
 
 
-def kill(process: subprocess.Popen[bytes], way: str, dice: random.Random) -> None:
-    workers = members(process.pid)
+def working(folder: Path) -> list[int]:
+    """The processes that have a trial in hand."""
+    held = "select owner from pipeline_tickets where outcome is null and owner is not null"
+    return [int(str(owner).split("|")[-3]) for (owner,) in query(folder / "optuna.db", held)]
+
+
+def kill(process: subprocess.Popen[bytes], way: str, dice: random.Random, folder: Path) -> None:
+    everybody = members(process.pid)
+    workers = [pid for pid in working(folder) if pid in everybody] or everybody
     victims = {"worker": [dice.choice(workers)] if workers else [], "parent": [process.pid]}.get(
-        way, [process.pid, *workers]
+        way, [process.pid, *everybody]
     )
     for pid in victims:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def wrong(folder: Path, trials: int) -> list[str]:
+    """What is not as it must be after the last run; empty where all is well."""
+    optuna, mlflow = folder / "optuna.db", folder / "mlflow.db"
+    states = {int(str(n)): str(s) for n, s in query(optuna, "select number, state from trials")}
+    found = [f"Optuna: trial {n} is {s}" for n, s in states.items() if s not in ENDED]
+    if set(states) != set(range(trials)):
+        found.append(f"Optuna: {len(states)} trials, not {trials}")
+    tickets = query(
+        optuna, "select count(distinct value_json) from trial_user_attributes where key = 'ticket'"
+    )
+    if tickets != [(trials,)]:
+        found.append(f"Optuna: trials of {tickets} tickets")
+    text = "select t.value, r.status from runs r join tags t on t.run_uuid = r.run_uuid and t.key = 'optuna.trial'"
+    runs = [(int(str(n)), str(status)) for n, status in query(mlflow, text)]
+    if sorted(runs) != sorted((n, ENDED.get(s, "")) for n, s in states.items()):
+        found.append(
+            f"MLflow: runs of trials {Counter(s for _, s in runs)}, {len({n for n, _ in runs})} trials"
+        )
+    parents = query(mlflow, "select status from runs where name = 'faults'")
+    if parents != [("FINISHED",)]:
+        found.append(f"MLflow: runs of the study {parents}")
+    return found
 
 
 def one_round(index: int, trials: int) -> tuple[bool, str]:
@@ -95,24 +129,18 @@ def one_round(index: int, trials: int) -> tuple[bool, str]:
             while process.poll() is None and finished(folder) < point:
                 time.sleep(0.02)
             time.sleep(dice.random() * 0.5)  # somewhere within a trial
-            kill(process, way, dice)
+            kill(process, way, dice, folder)
             if way != "worker":  # after a killed worker the same command has to go on by itself
                 process.wait()
         code = start(folder, trials).wait(timeout=600)
         with contextlib.suppress(ChildProcessError):
             process.wait(timeout=600)
-        states = Counter(s for (s,) in query(folder / "optuna.db", "select state from trials"))
-        runs = query(folder / "mlflow.db", "select name, status from runs")
-        children = Counter(str(status) for name, status in runs if name != "faults")
-        parents = [str(status) for name, status in runs if name == "faults"]
-        open_states = states["RUNNING"] + states["WAITING"] + children["RUNNING"]
-        good = (
-            code == 0 and sum(states.values()) == trials and open_states == 0
-            and sum(children.values()) == trials and parents == ["FINISHED"]
-        )  # fmt: skip
-        log = (folder / "log.txt").read_text()[-1500:] if not good else ""
-    told = f"{'+'.join(ways)} at {points}: Optuna {dict(states)}, MLflow {dict(children)}, study {parents}"
-    return good, told + (f"\n{log}" if log else "")
+        found = [*([f"exit code {code}"] if code else []), *wrong(folder, trials)]
+        states = Counter(str(s) for (s,) in query(folder / "optuna.db", "select state from trials"))
+        again = query(folder / "optuna.db", "select count(*) from pipeline_tickets where attempts > 1")
+        log = (folder / "log.txt").read_text()[-1500:] if found else ""
+    told = f"{'+'.join(ways)} at {points}: {dict(states)}, begun again {again[0][0] if again else 0}"
+    return not found, told + "".join(f"\n  {line}" for line in found) + (f"\n{log}" if log else "")
 
 
 def main() -> None:
