@@ -150,18 +150,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument(
+        "--within", type=float, default=float("inf"), help="begin no round after these seconds"
+    )
     options = parser.parse_args()
-    passed = 0
+    passed = run = 0
+    start_s = time.perf_counter()
     for index in range(options.first, options.first + options.rounds):
         began = time.perf_counter()
+        if began - start_s > options.within:
+            break
+        run += 1
         good, told = one_round(index, options.trials)
         passed += good
         print(
             f"round {index}: {'ok  ' if good else 'LOST'} {told}  {time.perf_counter() - began:.0f} s",
             flush=True,
         )
-    print(f"{passed} of {options.rounds} rounds: exactly {options.trials} trials finished")
-    sys.exit(passed != options.rounds)
+    print(f"{passed} of {run} rounds: exactly {options.trials} trials finished")
+    sys.exit(passed != run)
 
 
 if __name__ == "__main__":

@@ -103,11 +103,11 @@ class Worker:
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
                 os.environ[name] = str(threads)
         if self.plan.gpus > 1 and "SLURM_JOB_ID" not in os.environ:
-            index = int(HydraConfig.get().job.num) % self.plan.gpus
-            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-            os.environ["CUDA_VISIBLE_DEVICES"] = (
-                visible[index] if len(visible) > index and visible[0] else str(index)
-            )
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+            every = [str(i) for i in range(self.plan.gpus)]
+            cards = every if visible is None else [card for card in visible.split(",") if card]
+            if cards:  # none: they are hidden on purpose
+                os.environ["CUDA_VISIBLE_DEVICES"] = cards[int(HydraConfig.get().job.num) % len(cards)]
 
     def _attempt(
         self, database: Database, tickets: Tickets, ticket: Ticket, lease: _Lease, standing: Standing
