@@ -4,7 +4,9 @@
     python benchmarks/sweep.py pruning        # sweep=regularization with and without, paired seeds
 
 Throughput: the same MLP, data and epochs; the peer is what people write: a LightningModule that logs
-every step to MLflow through Lightning's logger, with a DataLoader, started once for each trial.
+every step to MLflow through Lightning's logger, with a DataLoader, started once for each trial, two
+processes of one thread side by side. Starting is part of both times.
+Rounds can be run in portions: --first is the first round's number, and in pruning its seed.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ trainer = pl.Trainer(max_epochs=epochs, logger=logger, log_every_n_steps=1, acce
 trainer.fit(Net(), DataLoader(part("train"), 64, shuffle=True), DataLoader(part("val"), 64))
 """
 
+SCHEMA = "import mlflow; mlflow.MlflowClient('sqlite:///mlflow.db').create_experiment('stock')"
+
 
 def project(folder: Path, *, small: bool) -> Path:
     shutil.copytree(ROOT / "conf", folder / "conf")
@@ -103,9 +107,28 @@ def idle_share(folder: Path) -> float:
     return 1 - busy / whole
 
 
-def throughput(rounds: int, trials: int, epochs: int) -> None:
+def peers(folder: Path, epochs: int, *, pairs: int = 2) -> float:
+    """Trials a minute of the peer: pairs of processes, one core each."""
+    data = str(folder / "data" / "processed" / "mnist")
+    run([sys.executable, "-c", SCHEMA], folder)  # the store's schema, not counted
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
+    began = time.perf_counter()
+    for _ in range(pairs):
+        command = [sys.executable, "-c", STOCK, data, "1e-3", str(epochs)]
+        both = [
+            subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            for _ in range(2)
+        ]
+        if any(process.wait() for process in both):
+            sys.exit("the peer failed")
+    return 2 * pairs * 60 / (time.perf_counter() - began)
+
+
+def throughput(first: int, rounds: int, trials: int, epochs: int) -> None:
     ratios, idles = [], []
-    for index in range(rounds):
+    for index in range(first, first + rounds):
         with tempfile.TemporaryDirectory() as name:
             folder = project(Path(name), small=True)
             swept = "optimizer.learning_rate=tag(log,interval(1e-4,1e-2))"
@@ -120,14 +143,12 @@ def throughput(rounds: int, trials: int, epochs: int) -> None:
                 "n_jobs=2",
             ]
             command += ["hydra/sweeper/pruner=none", f"trainer.max_epochs={epochs}", "data.batch_size=64"]
+            command += ["model.width=128", "model.depth=2"]  # as the peer's
             ours = trials / run(command, folder) * 60
             idles.append(idle_share(folder))
         with tempfile.TemporaryDirectory() as name:
             folder = project(Path(name), small=True)
-            data = str(folder / "data" / "processed" / "mnist")
-            run([sys.executable, "-c", STOCK, data, "1e-3", "1"], folder)  # the store's schema, not counted
-            took = [run([sys.executable, "-c", STOCK, data, "1e-3", str(epochs)], folder) for _ in range(3)]
-            stock = 60 / statistics.mean(took)
+            stock = peers(folder, epochs)
         ratios.append(ours / stock)
         print(
             f"round {index + 1}: ours {ours:.1f} trials/min, stock {stock:.2f}, ratio {ours / stock:.1f}, "
@@ -139,10 +160,10 @@ def throughput(rounds: int, trials: int, epochs: int) -> None:
     print(f"idle: median {statistics.median(idles):.1%}, at most {max(idles):.1%}")
 
 
-def pruning(rounds: int, trials: int, epochs: int) -> None:
+def pruning(first: int, rounds: int, trials: int, epochs: int) -> None:
     """Best validation loss and epochs trained, with and without pruning, the same sampler seeds."""
     rows = []
-    for seed in range(rounds):
+    for seed in range(first, first + rounds):
         found = {}
         for pruner in ("none", "median"):
             with tempfile.TemporaryDirectory() as name:
@@ -179,13 +200,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["throughput", "pruning"])
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     {"throughput": throughput, "pruning": pruning}[options.what](
-        options.rounds, options.trials, options.epochs
+        options.first, options.rounds, options.trials, options.epochs
     )
 
 

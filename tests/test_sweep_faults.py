@@ -70,5 +70,5 @@ def test_whatever_is_lost_doubled_or_left_running_is_seen(name: str, text: str, 
 @pytest.mark.slow
 @pytest.mark.parametrize("index", range(len(WAYS)), ids=WAYS)
 def test_a_killed_sweep_ends_with_its_budget(index: int) -> None:
-    good, told = one_round(index, 8)
+    good, told = one_round(index, 8, fresh=True)
     assert good, told

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
+from optuna.trial import TrialState
 
 from pipeline.sweep.space import parse_space
 from pipeline.sweep.worker import Plan, Worker
-from test_sweep import run, study
+from test_sweep import run, start, study
 
 
 def worker(*, num_threads: int | None = None, gpus: int = 0) -> Worker:
@@ -82,6 +86,35 @@ def test_a_scheduler_has_shared_out_its_cards_already(clean: pytest.MonkeyPatch)
     clean.setenv("CUDA_VISIBLE_DEVICES", "7")
     worker(gpus=2)._share_machine()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").exists() and ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+
+
+@pytest.mark.slow
+def test_workers_whose_command_is_killed_finish_the_sweep_and_end(tmp_path: Path) -> None:
+    command = start(
+        tmp_path, "x=interval(-10,10)", "hydra.sweeper.n_trials=60", "steps=5", "sleep=0.05", "hydra/launcher=joblib",
+        "hydra.sweeper.n_jobs=2",
+    )  # fmt: skip
+    begun = tmp_path / "starts.txt"
+    until = time.monotonic() + 120
+    while not begun.exists() or len({line.split()[2] for line in begun.read_text().splitlines()}) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    os.kill(command.pid, signal.SIGKILL)
+    workers = {int(line.split()[2]) for line in begun.read_text().splitlines()}
+    assert all(alive(pid) for pid in workers)
+    try:
+        while any(alive(pid) for pid in workers):
+            assert time.monotonic() < until, "a worker outlives the sweep"
+            time.sleep(0.2)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(command.pid, signal.SIGKILL)
+    trials = study(tmp_path).trials
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 60
 
 
 @pytest.mark.slow

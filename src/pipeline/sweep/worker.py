@@ -26,6 +26,7 @@ from omegaconf import open_dict
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.sweep.orphans import working_for
 from pipeline.sweep.space import Space
 from pipeline.sweep.standing import FAILURE, SECONDS, Standing
 from pipeline.sweep.study import Database, build_pruner, build_sampler, load_study, open_storage
@@ -44,7 +45,8 @@ class Plan:
     n_trials: the total budget.  enumerate_all: every point once, in order, instead of a sampler.
     max_failures: more failed trials than this end the sweep.  lease: seconds that a claim holds
     without being renewed.  num_threads: of each worker, None to leave it.  gpus: how many this
-    machine has to share out.  tell_trials: print a line for each that ends.
+    machine has to share out.  tell_trials: print a line for each that ends.  launcher: the process that
+    made this plan.
     """
 
     storage: str
@@ -62,6 +64,7 @@ class Plan:
     num_threads: int | None = None
     gpus: int = 0
     tell_trials: bool = True
+    launcher: int = 0
 
 
 class Worker:
@@ -79,7 +82,8 @@ class Worker:
     def __call__(self, job: Any) -> int:
         """Run trials until none is left to claim, or too many have failed."""
         self._share_machine()
-        return self.work()
+        with working_for(self.plan.launcher):
+            return self.work()
 
     def work(self) -> int:
         """See `__call__`."""
