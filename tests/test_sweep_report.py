@@ -121,6 +121,9 @@ def test_the_page_says_what_was_planted(
     assert row.index("overfit") < row.index("…") < row.index("underfit")
     # conf/ has model.dropout=0.2: on the overfit side.
     assert row.rstrip().endswith("overfit")
+    decay = [line for line in told.splitlines() if line.startswith("optimizer.weight_decay")]
+    assert any("no difference seen" in line for line in decay)  # it was planted to do nothing
+    assert "do not show that the setting matters" in page
     rows = list(csv.DictReader((folder / "trials.csv").open()))
     assert len(rows) == 120
     assert {r["state"] for r in rows} == {"complete"}
@@ -182,11 +185,13 @@ def test_two_objectives_have_a_front(
                 study,
                 {"model.width": width},
                 space,
-                [1 / width + extra, width],
+                [1 / width + extra, 1000 * width],
                 objective=["val/loss", "parameters"],
             )
     run("sweep-report study=two", monkeypatch)
-    assert "4 of 8 trials are on the front" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "4 of 8 trials are on the front" in told
+    assert re.search(r"#6 +0\.015625 +64,000 +model\.width=64", told)
     assert (project / "results" / "sweeps" / "two" / "pareto.png").read_bytes().startswith(PNG)
     assert compose(["experiment=two_best"], root=project)[1]["model"]["width"] == 64
 

@@ -126,6 +126,7 @@ def _run(command: str, overrides: Sequence[str]) -> int:
 def _sweep(overrides: Sequence[str]) -> int:
     """Check every value of a multirun, then hand it to Hydra: nothing is written for a mistyped one."""
     from pipeline.config import compose, config_loader, find_root, sweep_options
+    from pipeline.data.store import load_card
     from pipeline.sweep.space import parse_space
 
     root = find_root()
@@ -135,6 +136,8 @@ def _sweep(overrides: Sequence[str]) -> int:
     own = [o for o in overrides if o not in of_hydra]
     single = [o for o in own if not parse_space([o], config_loader=loader).parameters]
     options = sweep_options([*of_hydra, *single], root=root)
+    if options["n_jobs"] is not None and options["n_jobs"] < 1 and options["n_jobs"] != -1:
+        raise ConfigError(f"n_jobs={options['n_jobs']}: must be at least 1, or -1 for one worker a core.")
     space = parse_space(
         own,
         params=options["params"],
@@ -145,6 +148,7 @@ def _sweep(overrides: Sequence[str]) -> int:
     for tried in space.probes():
         settings, _ = compose(tried, root=root)
         _check_objective(settings.objective, options["direction"])
+        load_card(root / "data" / "processed" / settings.data.name)  # missing data would fail every trial
     _check_cluster(overrides, str(options["storage"]))
     return _through_hydra([*of_hydra, *own, "-m"])
 
@@ -194,6 +198,8 @@ def _check_objective(objective: str | Sequence[str], direction: Any) -> None:
             "Give one direction for each, for example hydra.sweeper.direction=[minimize,minimize]"
         )
     for name, way in zip(names, ways, strict=True):
+        if way not in ("minimize", "maximize"):
+            raise ConfigError(f"hydra.sweeper.direction={way}: must be minimize or maximize.")
         better = "maximize" if name.endswith("accuracy") else "minimize"
         if way != better:
             raise ConfigError(

@@ -143,17 +143,24 @@ def explain(error: Exception, overrides: Sequence[str], root: Path) -> str:
             given = next((o for o in overrides if o.startswith(f"{key[1]}=")), key[1])
             return f"{given}: holds a key that is unknown. Set one value at a time: {key[1]}.<key>=<value>"
         known = [k for k in values if k.rpartition(".")[0] == section]
+        if section.startswith("hydra."):
+            known = _keys_of_hydra(section, overrides, root)
         options = [f"{path.name}=" for path in (root / "conf").iterdir() if path.is_dir() and not section]
         return f"{key[1]}: unknown key{nearest(key[1], known + options)}"
     option = re.search(r"Could not find '([^']+)'", str(error))
+    if option and option[1].startswith("hydra/launcher/submitit"):
+        return 'hydra/launcher=slurm: needs the launcher for it. Install it with: pip install "hydra-submitit-launcher>=1.2"'
     if option:
         group, name = option[1].replace("//", "/").rpartition("/")[::2]
-        known = _options(group, root) if group else []
+        # Hydra knows options that are no file of conf/: samplers, pruners, launchers.
+        listed = re.search(r"Available options in '[^']*':((?:\n\t[^\n]+)*)", str(error.__cause__ or error))
+        known = listed[1].split() if listed else _options(group, root) if group else []
         if known:
             return f"{group}={name}: unknown option{nearest(name, known, prefix=f'{group}=')}"
-    if "hydra/launcher/submitit" in str(error):
-        return 'hydra/launcher=slurm: needs the launcher for it. Install it with: pip install "hydra-submitit-launcher>=1.2"'
     told = " ".join(str(error.__cause__ or error).split())
+    typed = re.search(r"(Value .* could not be .*?)\s+full_key: (\S+)", told)
+    if typed:
+        return f"{typed[2]}: {typed[1]}. Give it a value of that type."
     if isinstance(error, InterpolationResolutionError):
         gone = next((o for o in overrides if o.startswith("~")), None)
         way_out = f"Leave {gone} out." if gone else "Name a key that exists."
@@ -166,6 +173,15 @@ def _defaults(overrides: Sequence[str], root: Path) -> dict[str, Any]:
     pairs = [(text, *text.partition("=")[::2]) for text in overrides]
     groups = [text for text, group, option in pairs if group and option in _options(group, root)]
     return flat(_plain(_by_hydra(groups, root), resolve=False))
+
+
+def _keys_of_hydra(section: str, overrides: Sequence[str], root: Path) -> list[str]:
+    """The keys of a section of Hydra's own configuration, under the chosen sampler, pruner or launcher."""
+    from omegaconf import OmegaConf
+
+    groups = [text for text in overrides if "/" in text.partition("=")[0]]
+    found = OmegaConf.select(_by_hydra(groups, root, with_hydra=True), section)
+    return [f"{section}.{key}" for key in found] if OmegaConf.is_dict(found) else []
 
 
 def composed_values(overrides: Sequence[str], *, root: Path) -> dict[str, Any]:

@@ -84,7 +84,8 @@ def _shade(axes: Axes, curve: ValidationCurve) -> None:
         middle = math.sqrt(start * end) if axes.get_xscale() == "log" else (start + end) / 2
         axes.annotate(
             word, (middle, 0.985), xycoords=("data", "axes fraction"), ha="center", va="top",
-            fontsize=9.5, fontweight="bold", color=INK,
+            fontsize=9.5, fontweight="bold", color=INK, zorder=5,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
         )  # fmt: skip
     axes.set_xlim(left, right)
 

@@ -16,10 +16,11 @@ from pipeline.reporting.pictures import picture
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a head; the first column names the row."""
+    """Rows of text under a head; the first column names the row.  prose: the last column is running text."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    prose: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,10 @@ def print_sections(sections: Sequence[Section], *, lead: str) -> None:
 
 def _rich(table: Table) -> RichTable:
     drawn = RichTable(box=None, pad_edge=False, header_style="dim")
+    last = len(table.head) - 1
     for index, name in enumerate(table.head):
-        drawn.add_column(Text(name), justify="right" if index else "left")
+        left = index == 0 or (table.prose and index == last)
+        drawn.add_column(Text(name), justify="left" if left else "right")
     for row in table.rows:
         drawn.add_row(*(Text(cell) for cell in row))
     return drawn

@@ -70,7 +70,7 @@ def best_section(
     head = ("trial", *record.objectives, *(("fresh seeds", "difference") if retrained else ()), "settings")
     rows = []
     for t in top[:10]:
-        row = [f"#{t.number}", *(f"{v:.5g}" for v in t.values)]
+        row = [f"#{t.number}", *(_number(v) for v in t.values)]
         if retrained:
             row += _fresh(t.values[0], retrained.get(t.number, ()))
         rows.append((*row, "  ".join(f"{k}={_short(v)}" for k, v in t.params.items())))
@@ -85,7 +85,7 @@ def best_section(
             f"retrain=true trains each of the best {TOP} with {seeds} fresh seeds and tells by how much.",
         )
     heading = "Trials that no other beats" if several else "The best trials"
-    return Section(heading, said, Table(head, tuple(rows)), command=command)
+    return Section(heading, said, Table(head, tuple(rows), prose=True), command=command)
 
 
 def _fresh(value: float, found: Sequence[float]) -> list[str]:
@@ -173,14 +173,19 @@ def curves_section(
 
 def _curve_row(key: str, curve: ValidationCurve, default: float | None, known: bool) -> tuple[str, ...]:
     shown = _short(default) if known else "–"
-    zone = (curve.zone(default) or "beyond what was tried") if known else "–"
+    if not (curve.left or curve.right):
+        return (key, "–", "no difference seen", "–", shown, "–")
+    zone = (curve.zone(default) or "untried") if known else "–"
     return (key, curve.left or "not reached", curve.sweet, curve.right or "not reached", shown, zone)
 
 
 def _caption(curve: ValidationCurve) -> str:
     open_ends = [word for word, side in (("lower", curve.left), ("upper", curve.right)) if side is None]
     if len(open_ends) == 2:
-        return "No value is worse than another beyond the noise: this setting does not matter in this range."
+        return (
+            "No value is worse than another beyond the noise: these trials do not show that the setting matters "
+            "in this range."
+        )
     if open_ends:
         return f"The sweet spot {curve.sweet} reaches the {open_ends[0]} end: the best may lie beyond it."
     return f"The sweet spot is {curve.sweet}."
@@ -207,7 +212,7 @@ def verdicts_section(
     record: StudyRecord, found: Mapping[str, ValidationCurve], importance: Mapping[str, Estimate]
 ) -> Section | None:
     """What the diagnosis said of the trials, overall and along the most important numeric setting."""
-    judged = [t for t in record.trials if t.verdict]
+    judged = [t for t in record.complete if t.verdict]
     if not judged:
         return None
     names = [name for name, _ in Counter(t.verdict or "" for t in judged).most_common()]
@@ -222,8 +227,12 @@ def verdicts_section(
     shares = {n: [sum(t.verdict == n for t in c) / len(c) for c in columns.values()] for n in names}
     rows = tuple((n, str(sum(t.verdict == n for t in judged)), percent(shares[n][0])) for n in names)
     figure = sweep_verdicts.plot(shares, labels=list(columns), name=key or "")
-    drawing = Drawing("verdicts", "Verdicts over the space", f"Columns: {key or 'all'}.", png_bytes(figure))
-    return Section("Verdicts", (), Table(("verdict", "trials", "share"), rows), (drawing,))
+    told = f"All trials, and along {key}: each column is one bin of its validation curve." if key else ""
+    drawing = Drawing("verdicts", "Verdicts over the space", told, png_bytes(figure))
+    said = (
+        "What the diagnosis says of each completed trial by its own curves and signals (pipeline diagnose)."
+    )
+    return Section("Verdicts", (said,), Table(("verdict", "trials", "share"), rows), (drawing,))
 
 
 def data_size_section(record: StudyRecord, measure: Measure, *, num_train: int | None) -> Section | None:
@@ -295,6 +304,11 @@ def _estimate(e: Estimate) -> tuple[str, str]:
 
 def _interval(e: Estimate) -> str:
     return "" if math.isnan(e.low) else f" (95 % interval {e.low:.2g} … {e.high:.2g})"
+
+
+def _number(value: float) -> str:
+    """A loss with its digits, a count of parameters in full."""
+    return f"{value:,.0f}" if abs(value) >= 1000 and value == round(value) else f"{value:.5g}"
 
 
 def _is_number(value: Any) -> bool:

@@ -178,7 +178,7 @@ def parse_space(
         try:
             parsed += parser.parse_overrides([line])
         except HydraException as error:
-            raise SpaceError(f"{line}: {' '.join(str(error).split())}") from error
+            raise SpaceError(f"{line}: {_complaint(str(error))}") from error
     last: dict[str, Override] = {}
     for override in parsed:
         last[override.key_or_group] = override  # keeps the place of the first, the value of the last
@@ -189,6 +189,18 @@ def parse_space(
     asked = _conditions(conditions or {}, [o.key_or_group for o in swept])
     parameters = tuple(_parameter(o, asked.get(o.key_or_group, {})) for o in swept)
     return Space(parameters, tuple(o.input_line or "" for o in fixed), chosen)
+
+
+def _complaint(told: str) -> str:
+    """What Hydra's parser says, without the line that it repeats and the address of its manual."""
+    lines = [text.strip() for text in told.splitlines()]
+    kept = [t for t in lines if t and not t.startswith(("Error parsing override", "See https://"))]
+    text = " ".join(kept) or " ".join(lines)
+    if "NoneType is incompatible" in text:
+        return "choice(…) takes no null. Write the values without it: key=null,1,2"
+    if "empty choice" in text:
+        return "is an empty choice. Give it at least one value."
+    return f"{text}. docs/sweeps.md shows the grammar."
 
 
 def _conditions(given: Mapping[str, Any], keys: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:

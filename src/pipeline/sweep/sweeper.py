@@ -125,6 +125,7 @@ class Sweep:
             if workers > 1 and not self._cluster()
             else None,
             tell_trials=not progress.wanted(),
+            launcher=os.getpid(),
             gpus=len(list(Path("/dev").glob("nvidia[0-9]*"))) if workers > 1 else 0,
         )
 

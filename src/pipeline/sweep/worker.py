@@ -26,6 +26,7 @@ from omegaconf import open_dict
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.sweep.orphans import working_for
 from pipeline.sweep.space import Space
 from pipeline.sweep.standing import FAILURE, SECONDS, Standing
 from pipeline.sweep.study import Database, build_pruner, build_sampler, load_study, open_storage
@@ -44,7 +45,8 @@ class Plan:
     n_trials: the total budget.  enumerate_all: every point once, in order, instead of a sampler.
     max_failures: more failed trials than this end the sweep.  lease: seconds that a claim holds
     without being renewed.  num_threads: of each worker, None to leave it.  gpus: how many this
-    machine has to share out.  tell_trials: print a line for each that ends.
+    machine has to share out.  tell_trials: print a line for each that ends.  launcher: the process that
+    made this plan.
     """
 
     storage: str
@@ -62,6 +64,7 @@ class Plan:
     num_threads: int | None = None
     gpus: int = 0
     tell_trials: bool = True
+    launcher: int = 0
 
 
 class Worker:
@@ -79,7 +82,8 @@ class Worker:
     def __call__(self, job: Any) -> int:
         """Run trials until none is left to claim, or too many have failed."""
         self._share_machine()
-        return self.work()
+        with working_for(self.plan.launcher):
+            return self.work()
 
     def work(self) -> int:
         """See `__call__`."""
@@ -103,11 +107,11 @@ class Worker:
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
                 os.environ[name] = str(threads)
         if self.plan.gpus > 1 and "SLURM_JOB_ID" not in os.environ:
-            index = int(HydraConfig.get().job.num) % self.plan.gpus
-            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-            os.environ["CUDA_VISIBLE_DEVICES"] = (
-                visible[index] if len(visible) > index and visible[0] else str(index)
-            )
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+            every = [str(i) for i in range(self.plan.gpus)]
+            cards = every if visible is None else [card for card in visible.split(",") if card]
+            if cards:  # none: they are hidden on purpose
+                os.environ["CUDA_VISIBLE_DEVICES"] = cards[int(HydraConfig.get().job.num) % len(cards)]
 
     def _attempt(
         self, database: Database, tickets: Tickets, ticket: Ticket, lease: _Lease, standing: Standing
