@@ -73,7 +73,9 @@ def test_a_sampler_meets_the_budget_and_its_seed_decides_the_points(
     for trials in found.values():
         assert [t.state for t in trials] == [TrialState.COMPLETE] * 7
         assert all(-10 <= t.params["x"] <= 10 and t.params["kind"] in "ab" for t in trials)
-        assert len({t.params["x"] for t in trials}) >= 3  # a genetic one may keep the values of its first three
+        assert (
+            len({t.params["x"] for t in trials}) >= 3
+        )  # a genetic one may keep the values of its first three
     assert points(found["1"]) == points(found["1 again"])
     assert points(found["1"]) != points(found["2"])
 
