@@ -24,7 +24,7 @@ SHORTER = {
         "tracking=none",
     ),
     "evaluate": (
-        "evaluation.num_resamples=20",
+        "evaluation.num_resamples=100",
         "evaluation.corruption_size=50",
         "evaluation.severities=[3]",
         "tracking=none",
