@@ -5,14 +5,14 @@ from __future__ import annotations
 from pipeline.diagnosis.finding import Condition, Finding, above
 from pipeline.diagnosis.measures import Measures
 from pipeline.diagnosis.rules.card import Rule
-from pipeline.diagnosis.rules.harm import known, measurable, poor, weights_alive
+from pipeline.diagnosis.rules.harm import known, measurable, poor, strongest, weights_alive
 
 
 def judge(m: Measures) -> Finding:
     """Judge the last two moments, or what reaches the time steps at the start, and whether it does harm."""
     ways = measurable([lambda: _silent(m), lambda: (_cut(m),)])
     harm = known(poor(m, "train", times=1.3), weights_alive(m))
-    return max((Finding("dead_units", (*way, *harm)) for way in ways), key=lambda f: f.probability)
+    return Finding("dead_units", (*strongest(ways), *harm))
 
 
 def _silent(m: Measures) -> tuple[Condition, ...]:

@@ -122,3 +122,8 @@ def measurable(ways: Sequence[Callable[[], Way]]) -> list[Way]:
     if not found:
         raise Missing(" or ".join(dict.fromkeys(lacking)))
     return found
+
+
+def strongest(ways: Sequence[tuple[Condition, ...]]) -> tuple[Condition, ...]:
+    """The way that shows most clearly, whatever else the finding asks: each as its weakest condition does."""
+    return max(ways, key=lambda way: min(c.probability for c in way))

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.diagnosis.finding import Condition, Finding, Missing, above
 from pipeline.diagnosis.measures import Measures
 from pipeline.diagnosis.rules.card import Rule
-from pipeline.diagnosis.rules.harm import known, measurable, poor, sane_start, together
+from pipeline.diagnosis.rules.harm import known, measurable, poor, sane_start, strongest, together
 
 # What the remedies look for among the conditions.
 GREW = "a layer's weights after the first epoch against before"
@@ -28,9 +28,7 @@ def judge(m: Measures) -> Finding:
         ]
     )
     harm = known(poor(m, "val", times=1.2), _not_by_heart(m), sane_start(m))
-    return max(
-        (Finding("learning_rate_too_high", (*way, *harm)) for way in ways), key=lambda f: f.probability
-    )
+    return Finding("learning_rate_too_high", (*strongest(ways), *harm))
 
 
 def _diverged(m: Measures) -> Condition:
