@@ -26,7 +26,7 @@ def run(*arguments: str) -> None:
 
 
 def measure(experiment: str, seed: int, extra: list[str]) -> dict[str, float]:
-    name = f"bench_{experiment}"
+    name = f"bench_{experiment}_{seed}"
     run("train", f"experiment={experiment}", f"name={name}", f"seed={seed}", "tracking=none", *extra)
     run("evaluate", f"name={name}", "tracking=none", "evaluation.corruptions=[]")
     metrics = json.loads((ROOT / "results" / name / "metrics.json").read_text())
@@ -44,17 +44,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("experiments", nargs="+")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     options = parser.parse_args()
+    seeds = range(options.first, options.first + options.seeds)
     extra = [word for word in options.experiments if "=" in word]  # overrides, for every experiment
     found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for experiment in (word for word in options.experiments if word not in extra):
-        for seed in range(options.seeds):
+        for seed in seeds:
             key = " ".join([experiment, f"seed={seed}", *extra])
             if key not in found:
-                found[key] = measure(experiment, seed, extra)
+                row = measure(experiment, seed, extra)
+                found = (json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}) | {key: row}
                 RESULTS.write_text(json.dumps(found, indent=2) + "\n")
-        rows = [found[" ".join([experiment, f"seed={s}", *extra])] for s in range(options.seeds)]
+        rows = [found[" ".join([experiment, f"seed={s}", *extra])] for s in seeds]
         accuracies = [row["accuracy"] for row in rows]
         spread = statistics.stdev(accuracies) if len(rows) > 1 else float("nan")
         seconds = statistics.mean(row["seconds"] for row in rows)

@@ -5,27 +5,33 @@
 The other environment holds tensorflow-cpu; without it the benchmark is skipped, with the reason.
 Each round fits the same network on the same 55,000 images, batch 32, with validation on 5,000 after
 every epoch: ours through `pipeline train` with everything on (tracking in MLflow, checkpoints,
-measurements on the training part), Keras through `model.fit`. An epoch counts from the end of the
-one before it to its own end; the first epoch of each round is the warm-up and is not counted.
+measurements on the training part), Keras through `model.fit`.
+
+Both are alive at once and run by turns of two seconds, the other stopped (SIGSTOP): on machines that
+others use too, speed changes twofold within minutes, and so it changes for both. What counts is the time
+that each ran between the ends of its first and of its last epoch; the first epoch is the warm-up.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 NUM_TRAIN = 55_000
+TURN_S = 2.0
 
 KERAS = """
-import json, sys, time
+import sys
 import numpy as np, keras
 from keras import layers
 arrays = np.load(sys.argv[1]); epochs = int(sys.argv[2])
@@ -35,32 +41,87 @@ model = keras.Sequential([
     layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(),
     layers.Dense(128, activation="relu"), layers.Dropout(0.5), layers.Dense(10, activation="softmax")])
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-times = []
-class Clock(keras.callbacks.Callback):
-    def on_train_begin(self, logs=None): self.last = time.perf_counter()
-    def on_epoch_end(self, epoch, logs=None):
-        now = time.perf_counter(); times.append(now - self.last); self.last = now
-model.fit(arrays["x"], arrays["y"], batch_size=32, epochs=epochs, verbose=0, callbacks=[Clock()],
+class Line(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None): print(f"epoch {epoch + 1}", flush=True)
+model.fit(arrays["x"], arrays["y"], batch_size=32, epochs=epochs, verbose=0, callbacks=[Line()],
           validation_data=(arrays["vx"], arrays["vy"]))
-print(json.dumps({"times": times, "parameters": model.count_params(), "version": keras.__version__}))
 """
 
 
-def ours(epochs: int) -> list[float]:
-    name = "bench_versus_keras"
-    command = [sys.executable, "-m", "pipeline", "train", "experiment=tutorial_cnn", f"name={name}"]
-    subprocess.run([*command, f"trainer.max_epochs={epochs}"], cwd=ROOT, check=True, capture_output=True)
-    sys.path.insert(0, str(ROOT / "src"))
-    from pipeline.evaluation.tables import read_history_csv
+class Racer:
+    """A process that runs only in its turns, and tells the end of every epoch by a line.
 
-    return [row.metrics["time/epoch_s"] for row in read_history_csv(ROOT / "results" / name / "history.csv")]
+    ends: seconds that it had run at the end of each epoch.
+    """
+
+    def __init__(self, command: list[str], *, environment: dict[str, str]) -> None:
+        self.ends: list[float] = []
+        self._ran, self._since = 0.0, time.perf_counter()
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.stop()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("epoch"):
+                self.ends.append(self._ran + time.perf_counter() - self._since)
+
+    def turn(self, seconds: float) -> bool:
+        """Run for a while; return whether there is more to do."""
+        self._since = time.perf_counter()
+        os.killpg(self.process.pid, signal.SIGCONT)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            return True
+        self._reader.join()
+        if self.process.returncode:
+            sys.exit(f"{self.process.args}: exit code {self.process.returncode}")
+        return False
+
+    def stop(self) -> None:
+        os.killpg(self.process.pid, signal.SIGSTOP)
+        time.sleep(0.02)  # what was printed before it stopped is read by now
+        self._ran += time.perf_counter() - self._since - 0.02
+
+    def speed(self) -> float:
+        """Images a second, from the end of the first epoch to the end of the last."""
+        return NUM_TRAIN * (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
 
 
-def keras(python: str, arrays: Path, epochs: int) -> list[float]:
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
-    command = [python, "-c", KERAS, str(arrays), str(epochs)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=quiet)
-    return json.loads(done.stdout.splitlines()[-1])["times"]
+def race(keras_python: str, arrays: Path, epochs: int) -> tuple[float, float]:
+    """Images a second: ours, Keras'."""
+    ours = [sys.executable, "-m", "pipeline", "train", "experiment=tutorial_cnn", "name=bench_versus_keras"]
+    racers = (
+        Racer([*ours, f"trainer.max_epochs={epochs}"], environment={}),
+        Racer(
+            [keras_python, "-c", KERAS, str(arrays), str(epochs)],
+            environment={"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"},
+        ),
+    )
+    try:
+        running = set(racers)
+        while running:  # the faster one waits for the other's epochs, so that each has the other beside it
+            behind = min(running, key=lambda r: (len(r.ends), r is racers[0]))
+            for racer in [r for r in racers if r in running and len(r.ends) <= len(behind.ends)]:
+                if not racer.turn(TURN_S):
+                    running.discard(racer)
+    finally:
+        for racer in racers:
+            if racer.process.poll() is None:
+                os.killpg(racer.process.pid, signal.SIGKILL)
+    mine, theirs = (racer.speed() for racer in racers)
+    return mine, theirs
 
 
 def write_arrays(path: Path) -> None:
@@ -82,7 +143,7 @@ def main() -> None:
     )
     parser.add_argument("--keras-python", default=os.environ.get("KERAS_PYTHON"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=4)
     options = parser.parse_args()
     if not options.keras_python:
         print(
@@ -97,8 +158,7 @@ def main() -> None:
         arrays = Path(folder) / "mnist.npz"
         write_arrays(arrays)
         for round_ in range(options.rounds):
-            mine = NUM_TRAIN / statistics.median(ours(options.epochs)[1:])
-            theirs = NUM_TRAIN / statistics.median(keras(options.keras_python, arrays, options.epochs)[1:])
+            mine, theirs = race(options.keras_python, arrays, options.epochs)
             ratios.append(mine / theirs)
             print(
                 f"round {round_ + 1}: ours {mine:,.0f} images/s, Keras {theirs:,.0f}, ratio {ratios[-1]:.2f}",

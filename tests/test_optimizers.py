@@ -95,6 +95,26 @@ def test_an_empty_group_is_left_out(network: nn.Module, frozen: list[str], decay
     assert [group["weight_decay"] for group in optimizer.param_groups] == decays
 
 
+def test_without_decay_there_is_one_group_and_the_same_step() -> None:
+    ends = []
+    for groups in (1, 2):
+        torch.manual_seed(0)
+        network = network_with_norm()
+        optimizer = build_optimizer(
+            network, target=torch.optim.Adam, learning_rate=0.1, weight_decay=0.0, fused=None
+        )
+        if groups == 2:
+            pairs = [list(network[:1].parameters()), list(network[1:].parameters())]
+            optimizer = torch.optim.Adam([{"params": p} for p in pairs], lr=0.1, fused=True)
+        assert len(optimizer.param_groups) == groups
+        for _ in range(3):
+            optimizer.zero_grad()
+            network(torch.ones(8, 1, 4, 4)).square().mean().backward()
+            optimizer.step()
+        ends.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
+    assert torch.equal(*ends)
+
+
 FUSED = [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.Adagrad]
 
 
@@ -152,9 +172,9 @@ def test_fused_is_quietly_left_where_there_is_none(target: Any, options: Any, de
         (torch.optim.Rprop, {"weight_decay": 0.1}, ["optimizer.weight_decay: 0.1", "Rprop", "penalty.l2"]),
         (torch.optim.RMSprop, {"fused": True}, ["optimizer.fused: True", "RMSprop", "optimizer.fused=null"]),
         (torch.optim.Adam, {"fused": True, "foreach": True}, ["Adam", "foreach"]),
-        (torch.optim.LBFGS, {}, ["LBFGS", "per-parameter"]),
+        (torch.optim.LBFGS, {}, ["LBFGS", "several times a step", "optimizer=adam"]),
     ],
-    ids=["typo", "foreign", "combination", "no-decay", "no-kernel", "two-kernels", "no-groups"],
+    ids=["typo", "foreign", "combination", "no-decay", "no-kernel", "two-kernels", "many-gradients"],
 )
 def test_what_the_optimizer_cannot_do_is_refused(
     target: Any, settings: dict[str, Any], words: list[str]
