@@ -20,7 +20,7 @@ ROWS: list[set[str]] = [
     {"sweep", "tracking", "reporting", "training"},
     {"data", "models", "losses", "penalties", "optim", "evaluation", "diagnosis"},
     {"config"},
-    {"records", "errors", "files"},
+    {"records", "errors", "files", "help"},
 ]
 # Within this row rooms may know each other, as long as there is no circle.
 PLAIN = ROWS[4]

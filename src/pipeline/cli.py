@@ -13,54 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError, PipelineError
+from pipeline.help import HELP
 
 if TYPE_CHECKING:
     from pipeline.stages.verify import Asked
     from pipeline.stages.verify_runs import Patient
-
-HELP = """\
-pipeline <command> [group=option] [key=value] ...
-
-  download     fetch a data set, every file checked against its official checksum
-  preprocess   split it, measure it, fit two cheap baselines
-  train        train a model; -m sweeps: every combination of values, or n_trials=50 by Optuna
-  evaluate     measure a trained model on the untouched test set and on other data
-  diagnose     say why a run is not better, with evidence and remedies: name=<model>, run=<MLflow id>
-               or history=<file of curves> [num_classes=10] [output=json]; probe=true (of a model) settles
-               what curves leave open by short runs from its weights [probe_epochs=1]
-  verify       prove a remedy: paired seeds against the run as it was, a reseed and random search
-               name=<model> or run=<MLflow id> [remedies=[dropout,augment]] [seeds=5] [budget=<runs>] [n_jobs=2]
-  heal         diagnose, verify, adopt what is confirmed, again until healthy: name= or run= [rounds=3] …
-  reproduce    train a recorded run again: the same weights, bit for bit? name=<model> or run=<MLflow id>
-  compare      several runs in one picture, and how they ended: study=<name>, names=[<model>,<model>] or a
-               multirun's folder [metric=loss|val/accuracy|gradients|time_gradients|…]
-  predict      name the digit in pictures: <picture or folder> … [name=cnn] [raw=true]
-               [output=json], or [output=inputs]: what a server of the model takes (docs/serve.md)
-  report       write results/report.html
-  sweep-report write results/sweeps/<study>/report.html and conf/experiment/<study>_best.yaml
-               study=<name> [storage=<url>] [retrain=true] [seeds=5]
-  ui           open the record of all runs (MLflow) on 127.0.0.1; port=5000
-
-Examples
-  pipeline train model=cnn optimizer=sgd optimizer.learning_rate=0.05
-  pipeline train experiment=tutorial_cnn seed=1
-  pipeline train -m model=mlp,cnn model.dropout=0.0,0.5
-  pipeline train -m sweep=regularization n_trials=50 n_jobs=2
-  pipeline train -m sweep=all n_trials=500 n_jobs=16 hydra/launcher=slurm \\
-      storage=postgresql://<user>@<host>/<database>       (docs/scale.md)
-  pipeline train debug=overfit_batch
-  pipeline sweep-report study=<name as the sweep printed it> retrain=true
-  pipeline evaluate name=mlp
-  pipeline diagnose name=mlp
-  pipeline verify name=mlp
-  pipeline compare study=<name as the sweep printed it> metric=gradients
-  pipeline predict digit.png name=cnn
-
-Groups and their options are the folders and files of conf/:
-  data augment model activation init loss penalty optimizer schedule trainer precision
-  tracking signals evaluation experiment sweep debug
-`pipeline train --cfg job` prints the composed configuration and runs nothing.
-"""
 
 HYDRA_FLAGS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc", "--resolve")
 MULTIRUN = ("-m", "--multirun")
@@ -125,86 +82,10 @@ def _run(command: str, overrides: Sequence[str]) -> int:
 
 def _sweep(overrides: Sequence[str]) -> int:
     """Check every value of a multirun, then hand it to Hydra: nothing is written for a mistyped one."""
-    from pipeline.config import compose, config_loader, find_root, sweep_options
-    from pipeline.data.store import load_card
-    from pipeline.sweep.space import parse_space
+    from pipeline.config import find_root
+    from pipeline.sweep.request import checked
 
-    root = find_root()
-    loader = config_loader(root)
-    overrides = _spelled_out(overrides)
-    of_hydra = [o for o in overrides if o.lstrip("+~").startswith(("hydra.", "hydra/"))]
-    own = [o for o in overrides if o not in of_hydra]
-    single = [o for o in own if not parse_space([o], config_loader=loader).parameters]
-    options = sweep_options([*of_hydra, *single], root=root)
-    if options["n_jobs"] is not None and options["n_jobs"] < 1 and options["n_jobs"] != -1:
-        raise ConfigError(f"n_jobs={options['n_jobs']}: must be at least 1, or -1 for one worker a core.")
-    space = parse_space(
-        own,
-        params=options["params"],
-        conditions=options["conditions"],
-        choices=options["choices"],
-        config_loader=loader,
-    )
-    for tried in space.probes():
-        settings, _ = compose(tried, root=root)
-        _check_objective(settings.objective, options["direction"])
-        load_card(root / "data" / "processed" / settings.data.name)  # missing data would fail every trial
-    _check_cluster(overrides, str(options["storage"]))
-    return _through_hydra([*of_hydra, *own, "-m"])
-
-
-SHORT_FORMS = ("n_trials", "n_jobs", "study_name", "storage")
-
-
-def _spelled_out(overrides: Sequence[str]) -> list[str]:
-    """``n_trials=50`` is ``hydra.sweeper.n_trials=50``; more than one job needs a launcher that can."""
-    found = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        found.append(f"hydra.sweeper.{override}" if key in SHORT_FORMS else override)
-        if key == "n_jobs" and not any(o.startswith("hydra/launcher=") for o in overrides) and value != "1":
-            found += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={value}"]
-    return found
-
-
-def _check_cluster(overrides: Sequence[str], storage: str) -> None:
-    """A sweep for a cluster is refused where there is none; a file as its storage is warned about."""
-    from shutil import which
-
-    launcher = next(
-        (o for o in overrides if o in ("hydra/launcher=slurm", "hydra/launcher=submitit_slurm")), ""
-    )
-    if not launcher:
-        return
-    if not (which("sbatch") and which("srun")):
-        raise ConfigError(
-            f"{launcher}: sbatch and srun are not on the PATH. Run this on a machine that submits to SLURM, "
-            "or use n_jobs=2 without it to sweep on this one."
-        )
-    if storage.startswith("sqlite"):
-        print(
-            f"warning: storage={storage} is a file. Workers on several machines need a server: "
-            "storage=postgresql://<user>@<host>/<database> (docs/scale.md)",
-            file=sys.stderr,
-        )
-
-
-def _check_objective(objective: str | Sequence[str], direction: Any) -> None:
-    names = [objective] if isinstance(objective, str) else list(objective)
-    ways = [direction] if isinstance(direction, str) else list(direction)
-    if len(names) != len(ways):
-        raise ConfigError(
-            f"objective={objective}: has {len(names)} values, hydra.sweeper.direction={direction} has {len(ways)}. "
-            "Give one direction for each, for example hydra.sweeper.direction=[minimize,minimize]"
-        )
-    for name, way in zip(names, ways, strict=True):
-        if way not in ("minimize", "maximize"):
-            raise ConfigError(f"hydra.sweeper.direction={way}: must be minimize or maximize.")
-        better = "maximize" if name.endswith("accuracy") else "minimize"
-        if way != better:
-            raise ConfigError(
-                f"objective={name}: {way} seeks the worst. Set hydra.sweeper.direction={better}"
-            )
+    return _through_hydra([*checked(overrides, root=find_root()), "-m"])
 
 
 def _composed(overrides: Sequence[str]) -> tuple[Any, dict[str, Any], Path]:
@@ -232,6 +113,8 @@ def _preprocess(overrides: Sequence[str]) -> int:
 
 
 def _train(overrides: Sequence[str]) -> int:
+    from pipeline.config import SHORT_FORMS
+
     for override in overrides:
         if override.partition("=")[0] in (*SHORT_FORMS, "sweep"):
             raise ConfigError(f"{override}: belongs to a sweep. Add -m, or leave it out.")

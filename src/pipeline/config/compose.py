@@ -52,6 +52,10 @@ def config_loader(root: Path) -> Any:
         return GlobalHydra.instance().config_loader()
 
 
+# Settings of a sweep that a person may write without `hydra.sweeper.`.
+SHORT_FORMS = ("n_trials", "n_jobs", "study_name", "storage")
+
+
 def sweep_options(overrides: Sequence[str], *, root: Path) -> dict[str, Any]:
     """Return ``hydra.sweeper`` and the chosen option of each group (``choices``) under these overrides."""
     from hydra.errors import HydraException

@@ -31,7 +31,7 @@ from pipeline.stages.sweep import STUDY, TRIAL, trial_tags
 from pipeline.sweep.trial import METRICS, OBJECTIVE, RUN_ID, VERDICT, RunningTrial
 from pipeline.tracking import MODEL_TAG, Run, TensorBoard, Tracker
 from pipeline.training.checkpoints import ResumeFolder, SharedFolder
-from pipeline.training.fit import Diverged, FitResult, fit, is_main_process
+from pipeline.training.fit import Diverged, FitResult, fit, images_of, is_main_process
 from pipeline.training.progress import epoch_line
 from pipeline.training.recorder import Observer
 
@@ -65,7 +65,8 @@ def train(
     if not is_main_process():
         result = fit(network, prepared, settings=settings, resume=SharedFolder())
         return _objective(settings, _kept(result), _summary(result, parameters=parameters))
-    say(f"{settings.name}: {parameters:,} parameters, {len(prepared.train):,} training images")
+    shown = len(images_of(prepared, settings, channels_last=False).train_indices)
+    say(f"{settings.name}: {parameters:,} parameters, {shown:,} training images")
     resume = ResumeFolder(root / "checkpoints", provenance.resume_key(values, prepared.card))
     with _tracked(settings, values, prepared, root=root, resume=resume, trial=trial) as run:
         observers: list[Observer] = [lambda row: say(epoch_line(row, max_epochs=settings.trainer.max_epochs))]
