@@ -59,6 +59,7 @@ trainer = pl.Trainer(max_epochs=epochs, logger=logger, log_every_n_steps=1, acce
 trainer.fit(Net(), DataLoader(part("train"), 64, shuffle=True), DataLoader(part("val"), 64))
 """
 
+PRUNER = "successive_halving"  # the default of conf/config.yaml
 SCHEMA = "import mlflow; mlflow.MlflowClient('sqlite:///mlflow.db').create_experiment('stock')"
 
 
@@ -182,7 +183,7 @@ def pruning(first: int, rounds: int, trials: int, epochs: int, jobs: int) -> Non
     rows = []
     for seed in range(first, first + rounds):
         found = {}
-        for pruner in ("none", "median"):
+        for pruner in ("none", PRUNER):
             with tempfile.TemporaryDirectory() as name:
                 folder = project(Path(name), small=False)
                 command = [sys.executable, "-m", "pipeline", "train", "-m", "sweep=regularization"]
@@ -202,13 +203,13 @@ def pruning(first: int, rounds: int, trials: int, epochs: int, jobs: int) -> Non
                 )  # fmt: skip
                 found[pruner] = (done.best_value, shown)
         rows.append(found)
-        (plain, all_epochs), (pruned, fewer) = found["none"], found["median"]
+        (plain, all_epochs), (pruned, fewer) = found["none"], found[PRUNER]
         print(
             f"seed {seed}: best {plain:.4f} in {all_epochs} epochs, pruned {pruned:.4f} in {fewer}: "
             f"{1 - fewer / all_epochs:.0%} saved", flush=True,
         )  # fmt: skip
-    saved = [1 - r["median"][1] / r["none"][1] for r in rows]
-    lost = [r["median"][0] - r["none"][0] for r in rows]
+    saved = [1 - r[PRUNER][1] / r["none"][1] for r in rows]
+    lost = [r[PRUNER][0] - r["none"][0] for r in rows]
     spread = statistics.stdev(lost) if rounds > 1 else float("nan")
     print(f"saved: median {statistics.median(saved):.0%}, {min(saved):.0%} … {max(saved):.0%} (n={rounds})")
     print(

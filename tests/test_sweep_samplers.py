@@ -32,7 +32,7 @@ PRUNERS: dict[str, list[str]] = {
     "none": [],
     "median": ["n_startup_trials=2"],
     "percentile": ["n_startup_trials=2", "percentile=30"],
-    "successive_halving": [],
+    "successive_halving": ["n_startup_trials=3"],
     "hyperband": ["max_resource=8"],
     "threshold": ["upper=100"],
     "wilcoxon": [],
@@ -104,4 +104,6 @@ def test_a_pruner_ends_trials_early_and_never_as_failures(
     assert sum(states.values()) == 20
     assert (states[TrialState.PRUNED] > 0) == (name != "none")
     short = [t for t in trials if t.state == TrialState.PRUNED]
+    if name == "successive_halving":
+        assert min(t.number for t in short) >= 3
     assert all(len(t.intermediate_values) <= 8 for t in short)

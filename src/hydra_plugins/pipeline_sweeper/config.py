@@ -152,9 +152,13 @@ class Percentile(Median):
 
 @dataclass
 class SuccessiveHalving:
-    """Asynchronous successive halving."""
+    """Asynchronous successive halving: after 1, 4, 16, … epochs the best quarter goes on.
+
+    The first ``n_startup_trials`` run to their end, so that a small sweep does not stop all but its first.
+    """
 
     name: str = "successive_halving"
+    n_startup_trials: int = 5
     min_resource: int = 1
     reduction_factor: int = 4
     min_early_stopping_rate: int = 0

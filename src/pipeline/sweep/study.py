@@ -66,8 +66,23 @@ def build_pruner(options: Mapping[str, Any]) -> optuna.pruners.BasePruner:
     patience = rest.pop("patience", None)
     if name == "none":
         return optuna.pruners.NopPruner()
+    num_startup = rest.pop("n_startup_trials", 0) if name == "successive_halving" else 0
     pruner = _built(getattr(optuna.pruners, _PRUNERS[name]), rest, f"hydra/sweeper/pruner={name}")
+    pruner = AfterStartup(pruner, num_trials=num_startup) if num_startup else pruner
     return optuna.pruners.PatientPruner(pruner, patience=patience) if patience else pruner
+
+
+class AfterStartup(optuna.pruners.BasePruner):
+    """Lets the first trials of a study run to their end, whatever the pruner says; it hears of them all the same."""
+
+    def __init__(self, pruner: optuna.pruners.BasePruner, *, num_trials: int) -> None:
+        self.pruner = pruner
+        self.num_trials = num_trials
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether to stop this trial."""
+        decided = self.pruner.prune(study, trial)
+        return decided and trial.number >= self.num_trials
 
 
 def _named(options: Mapping[str, Any], known: Mapping[str, str], group: str) -> tuple[str, dict[str, Any]]:
