@@ -3,7 +3,8 @@
     python benchmarks/versus_keras.py --keras-python /path/to/environment/bin/python
 
 The other environment holds tensorflow-cpu; without it the benchmark is skipped, with the reason.
-Each round fits the same network on the same 55,000 images, batch 32, with validation on 5,000 after
+Each round fits the same network on the same 55,000 images, batch 32 (ours with precision=auto, so in bfloat16
+where the processor has it; Keras in its default, float32), with validation on 5,000 after
 every epoch: ours through `pipeline train` with everything on (tracking in MLflow, checkpoints,
 measurements on the training part), Keras through `model.fit`.
 
@@ -101,9 +102,10 @@ class Racer:
 
 def race(keras_python: str, arrays: Path, epochs: int) -> tuple[float, float]:
     """Images a second: ours, Keras'."""
+    seed = time.time_ns() % 2**31  # of no other race: one that was killed is not gone on with
     ours = [sys.executable, "-m", "pipeline", "train", "experiment=tutorial_cnn", "name=bench_versus_keras"]
     racers = (
-        Racer([*ours, f"trainer.max_epochs={epochs}"], environment={}),
+        Racer([*ours, f"trainer.max_epochs={epochs}", f"seed={seed}"], environment={}),
         Racer(
             [keras_python, "-c", KERAS, str(arrays), str(epochs)],
             environment={"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"},
@@ -120,6 +122,8 @@ def race(keras_python: str, arrays: Path, epochs: int) -> tuple[float, float]:
         for racer in racers:
             if racer.process.poll() is None:
                 os.killpg(racer.process.pid, signal.SIGKILL)
+    if any(len(racer.ends) != epochs for racer in racers):
+        sys.exit("a racer did not tell every epoch: no ratio")
     mine, theirs = (racer.speed() for racer in racers)
     return mine, theirs
 

@@ -45,6 +45,7 @@ FIRST_STEPS = {
     "momentum": (torch.optim.SGD, {"momentum": 0.9}, 1.8, 0.9),
     "nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}, 2 - 0.1 * 1.9 * 2, 1 - 0.19),
     "adam": (torch.optim.Adam, {}, adam_first_step(2.0), adam_first_step(1.0)),
+    "adamw": (torch.optim.AdamW, {}, adam_first_step(2.0), adam_first_step(1.0)),
     "adamw-decay": (torch.optim.AdamW, {"weight_decay": 0.5}, adam_first_step(2.0) - 0.1 * 0.5 * 2, 0.9),
     "adagrad": (torch.optim.Adagrad, {}, 1.9, 0.9),
     "rmsprop": (torch.optim.RMSprop, {"alpha": 0.99}, 2 - 0.1 / math.sqrt(0.01), 1 - 0.1 / math.sqrt(0.01)),
@@ -113,6 +114,13 @@ def test_without_decay_there_is_one_group_and_the_same_step() -> None:
             optimizer.step()
         ends.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
     assert torch.equal(*ends)
+
+
+def test_an_optimizer_without_a_fused_kernel_has_none_to_turn_off() -> None:
+    # As half precision asks of every optimizer.
+    assert build_optimizer(
+        nn.Linear(3, 2), target=torch.optim.RMSprop, learning_rate=0.1, weight_decay=0.0, fused=False
+    )
 
 
 FUSED = [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.Adagrad]

@@ -61,9 +61,11 @@ def build_optimizer(
     if fused is None:
         fused = _can_fuse(network, target=target, options=options) or None
     elif "fused" not in accepted:
-        raise ConfigError(
-            f"optimizer.fused: {fused}, but {target.__name__} has no fused kernel. Set optimizer.fused=null."
-        )
+        if fused:
+            raise ConfigError(
+                f"optimizer.fused: {fused}, but {target.__name__} has no fused kernel. Set optimizer.fused=null."
+            )
+        fused = None  # nothing to turn off
     settings = options | {"lr": learning_rate} | ({} if fused is None else {"fused": fused})
     try:
         return target(parameter_groups(network, weight_decay=weight_decay), **settings)
@@ -78,7 +80,7 @@ def parameter_groups(network: nn.Module, *, weight_decay: float) -> list[dict[st
     """Split the trainable parameters: weight matrices with ``weight_decay``, then all others without."""
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if weight_decay == 0:
-        return [{"params": trainable}]
+        return [{"params": trainable, "weight_decay": 0.0}]  # said, since AdamW's own default is 0.01
     matrices = {id(weight) for weight in weight_matrices(network)}
     decayed = [parameter for parameter in trainable if id(parameter) in matrices]
     others = [parameter for parameter in trainable if id(parameter) not in matrices]

@@ -35,7 +35,7 @@ def checked(overrides: Sequence[str], *, root: Path) -> list[str]:
         choices=options["choices"],
         config_loader=loader,
     )
-    for tried in space.probes():
+    for tried in list(space.probes()) or [list(space.fixed)]:  # a space in code has no values to try here
         settings, _ = compose(tried, root=root)
         _check_objective(settings.objective, options["direction"])
         load_card(root / "data" / "processed" / settings.data.name)  # missing data would fail every trial
@@ -49,7 +49,8 @@ def _spelled_out(overrides: Sequence[str]) -> list[str]:
     for override in overrides:
         key, _, value = override.partition("=")
         found.append(f"hydra.sweeper.{override}" if key in SHORT_FORMS else override)
-        if key == "n_jobs" and not any(o.startswith("hydra/launcher=") for o in overrides) and value != "1":
+        jobs = key in ("n_jobs", "hydra.sweeper.n_jobs")
+        if jobs and not any(o.startswith("hydra/launcher=") for o in overrides) and value != "1":
             found += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={value}"]
     return found
 

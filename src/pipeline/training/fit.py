@@ -177,8 +177,11 @@ def _module(network: nn.Module, settings: Settings, *, steps_per_epoch: int, pre
             target=target,
             learning_rate=o.learning_rate,
             weight_decay=o.weight_decay,
-            # Loss scaling unscales gradients before clipping, which a fused step cannot wait for.
-            fused=False if precision == "16" else None,
+            # Loss scaling unscales gradients before the step, which a fused one does itself; and Lightning's mixed
+            # precision, also without a scale, clips no gradients of a fused step.
+            fused=False
+            if precision == "16" or (precision != "32" and s.trainer.gradient_clip_norm)
+            else None,
             **o.options(),
         ),
         make_schedule=partial(

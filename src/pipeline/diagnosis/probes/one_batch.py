@@ -23,7 +23,7 @@ def judge(outcome: Outcome) -> list[Evidence]:
 
 def network_stuck(batch: Batch) -> Condition | None:
     """No optimizer drives the loss of one batch below that of ignoring the images; None where one does."""
-    if batch.adam is None:
+    if batch.adam is None or _ignored("", batch.own, batch).probability < 0.5:
         return None
     found = _ignored("loss of one batch against ignoring its images, by Adam too", batch.adam, batch)
     return found if found.probability >= 0.5 else None

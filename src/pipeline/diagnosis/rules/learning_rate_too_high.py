@@ -114,7 +114,7 @@ RULE = Rule(
     harm="The loss oscillates or diverges; units are thrown into regions from which they do not return.",
     decides="The loss is not finite or above 1.5 times guessing, or the training loss rises again and again from "
     "epoch to epoch (by 5 % on the mean, or by 1.5 % where a step changes the weights by more than 8 in 1,000 on "
-    "the median of layers and epochs), or one epoch multiplied a layer's weights by 3 or more, or half a layer's "
+    "the median of layers and epochs), or one epoch multiplied a layer's weights by 3.2 or more, or half a layer's "
     "units fell silent; and the kept model is poor, and does not know its training images by heart (above 20 % of "
     "the validation loss). A loss that was huge before the first step has its own rule.",
     fails="Small batches shake a curve too; a schedule that ends low hides an early oscillation.",
