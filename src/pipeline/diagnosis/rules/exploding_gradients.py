@@ -40,8 +40,8 @@ RULE = Rule(
     verdict="exploding_gradients",
     what="Activations or gradients are multiplied by more than one in each layer or time step.",
     harm="Steps are huge and blind; the loss starts far above guessing and is paid for confidently wrong answers.",
-    decides="Before the first step: the loss is many times that of guessing, or the first layer's (time step's) "
-    "gradient many times the last one's; and the kept model is poor.",
+    decides="Before the first step: the loss is many times that of guessing, or the first layer's gradient is "
+    "many times the last hidden one's, or the first time step's larger than the last one's; and the kept model is poor.",
     fails="A network that starts badly and is rescued by a long training is not found once it is good.",
     source="Pascanu, Mikolov, Bengio, On the difficulty of training recurrent neural networks, 2013; "
     "Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010.",

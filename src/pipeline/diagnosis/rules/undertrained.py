@@ -26,8 +26,8 @@ RULE = Rule(
     verdict="undertrained",
     what="Training stopped although every epoch still made the model better.",
     harm="The model is not what these settings can give; comparing it with others says little.",
-    decides="Validation loss falls by more than 8 % an epoch over the last quarter (four points at least), beyond "
-    "the noise of that slope, and training loss has not left it behind.",
+    decides="Validation loss falls by more than 8 % an epoch (3 % in a run of fewer than four) over the last "
+    "quarter (four points at least), beyond the noise of that slope, and training loss has not left it behind.",
     fails="A slow fall over very many epochs stays below 8 % an epoch.",
     source="Prechelt, Early Stopping - But When?, 1998; Sen, Estimates of the Regression Coefficient Based on "
     "Kendall's Tau, 1968.",
