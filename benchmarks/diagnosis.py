@@ -4,7 +4,7 @@
     python benchmarks/diagnosis.py report                            # then: judge (seconds)
     python benchmarks/diagnosis.py report --remedies --jobs 2        # and train each first remedy
     python benchmarks/diagnosis.py tune --seeds 0 1 --planted        # labels as planted, without an oracle
-    python benchmarks/diagnosis.py fresh --held                      # what an earlier oracle held is not asked again
+    python benchmarks/diagnosis.py final --held                      # what an earlier oracle held is not asked again
 
 The truth of a run is what was planted, if one of the fault's remedies helps (see planted_runs.oracle), else
 healthy. Runs that were not trained yet are left out, and counted. Only rules were looked at on `tune`.
@@ -170,7 +170,7 @@ def misses(found: Sequence[Case]) -> None:
 
 
 def first_remedies(found: Sequence[Case], *, jobs: int) -> None:
-    """Whether the first remedy of each sick run's diagnosis lowers the test loss in five paired seeds."""
+    """Whether the first remedy of each sick run's diagnosis lowers the test loss in paired seeds."""
     asked: dict[tuple[Plan, tuple[str, ...]], int] = defaultdict(int)
     without = 0
     for c in found:
