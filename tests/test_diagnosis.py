@@ -116,6 +116,23 @@ def test_not_a_number_from_the_start_is_never_a_confident_verdict(epochs: int) -
     assert diagnose(run).verdict == "undetermined"
 
 
+@pytest.mark.parametrize(
+    ("start", "verdict"),
+    [(2.5, "learning_rate_too_high"), (60.0, "exploding_gradients"), (math.nan, "undetermined")],
+)
+@pytest.mark.parametrize("epochs", [1, 2, 8])
+def test_a_loss_lost_in_the_first_epoch_is_told_by_what_it_was_before(
+    epochs: int, start: float, verdict: str
+) -> None:
+    """Before the first step the signals measured it: sane, wild, or not a number then already."""
+    nothing = np.full(epochs, math.nan)
+    examples = losses_around(np.append(start, nothing), seed=0)
+    run = history(
+        train=nothing, val=nothing, train__loss_per_example=examples, val__loss_per_example=examples
+    )
+    assert diagnose(run).verdict == verdict
+
+
 def test_a_loss_that_becomes_infinite_is_a_rate_that_is_too_high() -> None:
     val = np.array([1.2, 0.9, math.inf, math.nan])
     run = History(np.arange(4), {"val/loss": val, "train/loss": val}, context=Context(num_classes=10))

@@ -182,17 +182,35 @@ def test_our_own_run_is_read_from_mlflow_with_all_its_signals(
     assert "vanishing gradients" in told and "pipeline train name=deep_relu" in told
 
 
-def test_a_run_that_diverged_is_not_described_by_the_model_of_an_earlier_one(project: Path) -> None:
+def test_a_run_that_diverged_is_described_by_its_own_settings_not_by_an_earlier_model(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["name=steep", "model.width=16", "trainer.max_epochs=2", "tracking=none"]
     cli.COMMANDS["train"](options)
+    steep = [*options, "optimizer=sgd", "optimizer.learning_rate=1e8"]
     with pytest.raises(TrainingError):
-        cli.COMMANDS["train"]([*options, "optimizer=sgd", "optimizer.learning_rate=1e8"])
+        cli.COMMANDS["train"](steep)
+    assert "what to do: pipeline diagnose name=steep" in capsys.readouterr().out
     assert (project / "models/steep/model.json").is_file()
     history, told = read_own("steep", root=project)
-    assert not told and not history.context.settings  # Adam at 1e-3 is not what diverged
-    assert history.context.num_classes == 10  # the signals know it
-    with pytest.raises(DataError, match="diverged"):
+    assert not told  # Adam at 1e-3 is not what diverged
+    assert history.context.settings["optimizer"]["learning_rate"] == 1e8
+    assert history.context.kept_epoch is None and history.context.baselines
+    assert history.context.num_val == 500
+    cli.COMMANDS["diagnose"](["name=steep"])
+    shown = capsys.readouterr().out
+    assert "learning rate too high" in shown and "pipeline train name=steep_usual_learning_rate" in shown
+    (project / "results/steep/config.json").unlink()
+    with pytest.raises(DataError, match="are missing, so the configuration"):
         cli.COMMANDS["verify"](["name=steep"])
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"data": 3}', "{"])
+def test_a_damaged_configuration_is_told(project: Path, text: str) -> None:
+    cli.COMMANDS["train"](["name=odd", "model.width=8", "trainer.max_epochs=1", "tracking=none"])
+    (project / "results/odd/config.json").write_text(text)
+    with pytest.raises(DataError, match="pipeline train name=odd"):
+        cli.COMMANDS["diagnose"](["name=odd"])
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from pipeline.config import compose
 from pipeline.config.overrides import merge, overrides_of
 from pipeline.diagnosis import diagnose
-from pipeline.diagnosis.remedies import remedies
+from pipeline.diagnosis.remedies import USUAL_RATE, remedies
 from planted_history import EPOCHS, FAULTS, LAYERS, history
 
 ROOT = Path(__file__).parents[1]
@@ -93,9 +94,21 @@ def test_another_option_drops_the_values_of_the_old_one_and_keeps_common_ones() 
 
 @pytest.mark.parametrize(("growth", "first"), [(2.0, "learning_rate/10"), (10.0, "learning_rate/30")])
 def test_a_rate_that_blew_up_the_weights_is_lowered_further(growth: float, first: str) -> None:
-    _, values = compose(["optimizer.learning_rate=0.3"], root=ROOT)
+    _, values = compose(["optimizer.learning_rate=0.09"], root=ROOT)
     norms = np.full((EPOCHS + 1, LAYERS), 10.0 * growth)
     norms[0] = 10.0
     planted = history(**FAULTS["learning_rate_too_high"], layers__weight_norm=norms)
     offered = remedies(diagnose(planted).findings, values)["learning_rate_too_high"]
     assert offered[0].name == first
+
+
+def test_the_usual_rates_are_those_of_conf() -> None:
+    for option in (ROOT / "conf/optimizer").glob("*.yaml"):
+        assert USUAL_RATE[option.stem] == yaml.safe_load(option.read_text())["learning_rate"]
+
+
+@pytest.mark.parametrize(("rate", "first"), [(9.9, "learning_rate/10"), (10.1, "usual_learning_rate")])
+def test_a_rate_that_no_tenth_of_a_tenth_brings_back_is_replaced(rate: float, first: str) -> None:
+    _, values = compose(["optimizer=sgd", f"optimizer.learning_rate={rate}"], root=ROOT)
+    findings = diagnose(history(**FAULTS["learning_rate_too_high"])).findings
+    assert remedies(findings, values)["learning_rate_too_high"][0].name == first

@@ -616,6 +616,7 @@ def test_a_run_that_diverges_leaves_history_and_signals_for_its_diagnosis(projec
     assert list(arrays["epochs"]) == [-1, *(row.epoch for row in rows)]
     assert not np.isfinite(arrays["train/loss_per_example"][-1]).all()
     assert not (project / "models" / "mlp").exists()
+    assert json.loads((project / "results" / "mlp" / "config.json").read_text()) == values
 
 
 def test_shuffled_labels_are_what_training_sees_and_validation_does_not(project: Path) -> None:

@@ -15,6 +15,7 @@ from pipeline.evaluation.tables import read_history_csv
 from pipeline.records import EpochRecord
 from pipeline.stages.evaluate import evaluate_model
 from pipeline.stages.train import train
+from pipeline.stages.verify_patient import patient_of_run
 from pipeline.tracking import MODEL_TAG, Tracker
 
 QUICK = ["model.width=32", "trainer.max_epochs=2", "trainer.probe_size=200", "trainer.accelerator=cpu"]
@@ -96,6 +97,9 @@ def test_a_run_that_diverges_is_failed_and_keeps_its_history(project: Path) -> N
     (run,) = runs(project)
     assert run.info.status == "FAILED"
     assert "time/epoch_s" in run.data.metrics
+    assert run.data.tags["diagnosis.verdict"] == "learning_rate_too_high"
+    patient = patient_of_run(run.info.run_id, uri="sqlite:///mlflow.db", root=project)
+    assert patient.settings == values and patient.diagnosis.verdict == "learning_rate_too_high"
 
 
 def test_an_interrupted_run_is_killed_and_goes_on_as_the_same_run(

@@ -27,7 +27,7 @@ from pipeline.diagnosis.verify import (
     seeds_needed,
     seeds_to_decide,
 )
-from pipeline.errors import ConfigError, DataError, TrackingError
+from pipeline.errors import ConfigError, DataError, TrackingError, TrainingError
 from pipeline.stages import verify_runs as runs
 from pipeline.stages.heal import heal
 from pipeline.stages.verify import parse, planned, verify
@@ -333,6 +333,20 @@ def test_healing_ends_when_nothing_is_confirmed_or_wrong(
     assert told["steps"][0]["adopted"] == "more_data" and told["experiment"] == "wide_healed"
     small = heal(start, options(budget=5), root=overfitted, run_sweep=cli._sweep)
     assert small.end.startswith("the budget is used") and not small.steps
+
+
+def test_a_run_that_diverged_is_healed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has left no model, only its numbers and its configuration; its losses count as those of guessing."""
+    steep = ["optimizer=sgd", "optimizer.learning_rate=1e6", "model.width=32", "trainer.max_epochs=3"]
+    with pytest.raises(TrainingError):
+        _run("train", "name=steep", *steep, "tracking=mlflow")
+    found = heal(
+        patient_of("steep", root=project), options(seeds=3, budget=17), root=project, run_sweep=cli._sweep
+    )
+    assert [s.adopted for s in found.steps] == ["usual_learning_rate"]
+    assert found.patient.settings["optimizer"]["learning_rate"] == 0.1
+    told = json.loads((project / "results/steep/verification.json").read_text())
+    assert told["arms"][0]["verdict"] == CONFIRMED and told["claim"]["remedy"]["low"] > 0.5
 
 
 def test_a_run_that_left_no_model_is_refused(project: Path) -> None:

@@ -40,12 +40,15 @@ class Measures:
     # --- curves ----------------------------------------------------------------------------------
 
     def curve(self, *names: str) -> np.ndarray:
-        """The first of these curves that has a number; ``[E]`` float64."""
-        for name in names:
-            values = self.history.curves.get(name)
-            if values is not None and np.any(~np.isnan(values)):
-                return np.asarray(values, dtype=np.float64)
-        raise Missing(f"the curve {names[-1]}")
+        """The first of these curves that has a number; ``[E]`` float64.
+
+        One without any is a curve only where the loss before the first step was finite: it was lost on the way.
+        """
+        there = [self.history.curves[name] for name in names if name in self.history.curves]
+        numbers = [values for values in there if np.any(~np.isnan(values))]
+        if numbers or (there and self.began):
+            return np.asarray((numbers or there)[0], dtype=np.float64)
+        raise Missing(f"one number in the curve {names[-1]}" if there else f"the curve {names[-1]}")
 
     @cached_property
     def train(self) -> np.ndarray:
@@ -117,6 +120,14 @@ class Measures:
         if len(rows) == 0:
             raise Missing(f"the signal {name} before the first step")
         return np.asarray(self.signal(name)[rows[0]], dtype=np.float64)
+
+    @cached_property
+    def began(self) -> bool:
+        """Whether the losses before the first step were measured, and finite."""
+        try:
+            return bool(np.all(np.isfinite(self.at_start("train/loss_per_example"))))
+        except Missing:
+            return False
 
     def row(self, index: int) -> int:
         """The signals' row of an epoch index; the nearest one before it."""

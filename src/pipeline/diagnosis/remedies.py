@@ -18,6 +18,11 @@ from pipeline.diagnosis.rules.learning_rate_too_low import STEP
 Settings = Mapping[str, Any]
 CHECKS = ("overfit_batch",)  # shows what is wrong, and mends nothing
 RECURRENT = ("rnn", "lstm", "gru")
+# What each optimizer has in conf/: a rate far above it needs no search in steps of ten.
+USUAL_RATE = {
+    **{"adam": 1e-3, "adamw": 1e-3, "rmsprop": 1e-3, "adagrad": 0.01},
+    **{"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05},
+}
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,10 @@ def _rate_too_high(s: Settings, f: Finding) -> Iterator[Remedy]:
     steep = any(c.what == GREW and c.value > 4 for c in f.conditions) or any(
         math.isinf(c.value) or c.what.startswith(FELL_SILENT) for c in f.conditions
     )
+    usual = USUAL_RATE.get(s["optimizer"]["name"], rate)
+    if rate > 100 * usual:
+        why = "the rate that this optimizer starts with elsewhere"
+        yield Remedy("usual_learning_rate", (f"optimizer.learning_rate={usual:g}",), why)
     factors = (30, 10, 100) if steep else (10, 3, 30)
     for factor in factors:
         yield Remedy(

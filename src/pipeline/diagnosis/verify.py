@@ -20,6 +20,7 @@ from pipeline.diagnosis.verdict import HEALTHY, UNDETERMINED
 from pipeline.records import Estimate
 
 CONFIRMED, NOT_CONFIRMED, HARMFUL = "confirmed", "not confirmed", "harmful"
+DIVERGED = "diverged"  # in the place of a verdict: the run has left no model
 LEAST_SEEDS = 3
 LEVEL = 0.95
 MOST_SEEDS = 1000
@@ -30,7 +31,7 @@ class Arm:
     """One configuration, trained with every seed.
 
     losses: ``[n]`` validation losses in nats, in the order of the seeds; of a run that diverged, guessing.
-    verdicts: of each run's diagnosis.
+    verdicts: of each run's diagnosis, or `DIVERGED`.
     """
 
     name: str
@@ -63,7 +64,8 @@ def judge(base: Arm, arms: Sequence[Arm], *, symptom: str) -> list[Judged]:
 
     The difference of the logarithms of paired losses is tested with Student's t; p-values are adjusted
     by Holm's method, intervals by Bonferroni's. Confirmed: the loss falls beyond noise, and no symptom
-    appears that the base did not have. Harmful: it rises beyond noise.
+    appears that the base did not have; where the base diverged none is new, since any model is more than
+    none. Harmful: it rises beyond noise.
     Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979.
     """
     gains = [log_gains(base.losses, arm.losses) for arm in arms]
@@ -72,7 +74,8 @@ def judge(base: Arm, arms: Sequence[Arm], *, symptom: str) -> list[Judged]:
     known = _common(base.verdicts)
     found = []
     for arm, gain, p in zip(arms, gains, adjusted, strict=True):
-        new = tuple(v for v in _common(arm.verdicts) if v not in (*known, symptom, HEALTHY, UNDETERMINED))
+        told = () if DIVERGED in known else _common(arm.verdicts)
+        new = tuple(v for v in told if v not in (*known, symptom, HEALTHY, UNDETERMINED))
         mean = float(gain.mean())
         decided = p < 1 - LEVEL
         verdict = NOT_CONFIRMED

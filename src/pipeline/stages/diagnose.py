@@ -21,10 +21,11 @@ from pipeline.errors import ConfigError, DataError, PipelineError
 from pipeline.evaluation.signal_file import FILE_NAME, read_signals
 from pipeline.evaluation.tables import read_history_csv
 from pipeline.files import write_atomically
-from pipeline.records import EpochRecord
+from pipeline.records import EpochRecord, SignalRecord
 from pipeline.reporting import diagnosis_plot, diagnosis_text
 from pipeline.reporting.learning_curves import best_epoch
 from pipeline.reporting.style import save_png
+from pipeline.stages.provenance import CONFIG_FILE
 from pipeline.sweep.trial import VERDICT
 from pipeline.tracking import Run, Tracker, read_artifact, read_tracked
 
@@ -59,24 +60,41 @@ def read_own(name: str, *, root: Path, output: Path | None = None) -> tuple[Hist
     folder, path = where / "results" / name, where / "models" / name / "model.json"
     rows = read_history_csv(folder / "history.csv")
     signals = read_signals(folder / FILE_NAME) if (folder / FILE_NAME).is_file() else None
-    told: Mapping[str, Any] = {}
-    context = Context()
-    if path.is_file() and not _diverged(rows):
-        try:
-            told = json.loads(path.read_text())
-            kept, settings = int(told["summary"]["kept_epoch"]) - 1, told["settings"]
-            data = root / "data" / "processed" / settings["data"]["name"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}: not a model's description ({error!r}). Train it again: pipeline train name={name}"
-            ) from error
-        if (data / "card.json").is_file():
-            context = Context.of(load_card(data), settings, kept_epoch=kept)
-        else:
-            context = Context(num_classes=len(told["class_names"]), kept_epoch=kept, settings=settings)
-    elif signals is not None and "num_classes" in signals.metadata:
-        context = Context(num_classes=int(signals.metadata["num_classes"]))
+    told = _parsed(path, name) if path.is_file() and not _diverged(rows) else {}
+    config = folder / CONFIG_FILE
+    settings = _parsed(config, name) if config.is_file() else told.get("settings", {})
+    try:
+        context = _context(settings, told, signals, root=root)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(path if told else config, name, error) from error
     return History.of(rows, signals, context, name=name), told
+
+
+def _context(
+    settings: Mapping[str, Any], told: Mapping[str, Any], signals: SignalRecord | None, *, root: Path
+) -> Context:
+    """What is known of a run of our own, by its data's card where that is there."""
+    kept = int(told["summary"]["kept_epoch"]) - 1 if told else None
+    if settings:
+        data = root / "data" / "processed" / settings["data"]["name"]
+        if (data / "card.json").is_file():
+            return Context.of(load_card(data), settings, kept_epoch=kept)
+    counted = signals.metadata.get("num_classes") if signals else None
+    classes = len(told["class_names"]) if told else int(counted) if counted else None
+    return Context(num_classes=classes, kept_epoch=kept, settings=settings)
+
+
+def _parsed(path: Path, name: str) -> Mapping[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (TypeError, ValueError) as error:
+        raise _unreadable(path, name, error) from error
+
+
+def _unreadable(path: Path, name: str, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: not a run's description ({error!r}). Train it again: pipeline train name={name}"
+    )
 
 
 def _diverged(rows: Sequence[EpochRecord]) -> bool:
@@ -109,7 +127,7 @@ def tracked_history(run_id: str, *, num_classes: int | None, uri: str, root: Pat
     with TemporaryDirectory() as folder:
         files = {
             wanted: read_artifact(run_id, wanted, uri=uri, root=root, folder=Path(folder))
-            for wanted in ("history.csv", FILE_NAME, "config.json")
+            for wanted in ("history.csv", FILE_NAME, CONFIG_FILE)
         }
         own = all(files.values())
         if own:
@@ -120,7 +138,7 @@ def tracked_history(run_id: str, *, num_classes: int | None, uri: str, root: Pat
 def _tracked_of_ours(files: Mapping[str, Path | None], name: str, *, root: Path) -> History:
     rows, settings = (
         read_history_csv(files["history.csv"] or Path()),
-        json.loads((files["config.json"] or Path()).read_text()),
+        json.loads((files[CONFIG_FILE] or Path()).read_text()),
     )
     data = root / "data" / "processed" / settings["data"]["name"]
     kept = _kept(rows) if settings["trainer"]["keep"] == "best" else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.records import DataCard
 
+CONFIG_FILE = "config.json"  # the resolved configuration, beside what was measured
 # Values that change what is shown or recorded, not what is trained.
 WITHOUT_EFFECT_ON_WEIGHTS = ("name", "tracking", "evaluation", "objective")
 

@@ -91,7 +91,7 @@ def recorded_run(run_id: str, *, uri: str, root: Path) -> Recorded:
     with TemporaryDirectory() as folder:
         config, history = (
             read_artifact(run_id, wanted, uri=uri, root=root, folder=Path(folder))
-            for wanted in ("config.json", "history.csv")
+            for wanted in (provenance.CONFIG_FILE, "history.csv")
         )
         if config is None or history is None or MODEL_TAG not in tags:
             raise DataError(

@@ -20,6 +20,7 @@ from pipeline.diagnosis.verdict import HEALTHY
 from pipeline.errors import TrainingError
 from pipeline.evaluation.signal_file import FILE_NAME, write_signals
 from pipeline.evaluation.tables import write_history_csv
+from pipeline.files import write_atomically
 from pipeline.models.build import Architecture, build_network, count_parameters
 from pipeline.models.saved import save_model
 from pipeline.records import DataCard, EpochRecord, Prepared
@@ -86,10 +87,16 @@ def train(
                 show_progress=trial is None,
             )
         except Diverged as error:
-            _write_measured(error, output / "results" / settings.name)
+            files = _write_measured(values, error, output / "results" / settings.name)
+            if run:
+                found = _verdict(settings, values, prepared, error, kept_epoch=None)
+                run.set_tags(tags_of(found) if found else {})
+                run.log_files(files)
+            if trial is None:
+                say(f"{settings.name}: diverged; why, and what to do: pipeline diagnose name={settings.name}")
             raise
         summary = _summary(result, parameters=parameters)
-        verdict = _verdict(settings, values, prepared, result)
+        verdict = _verdict(settings, values, prepared, result, kept_epoch=result.kept_epoch)
         if run and verdict:
             run.set_tags(tags_of(verdict))
         if trial and not trial.lost:
@@ -104,7 +111,6 @@ def train(
                 _record(
                     run,
                     settings,
-                    values,
                     prepared,
                     result,
                     summary,
@@ -113,7 +119,7 @@ def train(
                     model=with_model,
                 )
         else:
-            _write_measured(result, output / "results" / settings.name)
+            _write_measured(values, result, output / "results" / settings.name)
     if trial is None or not trial.lost:
         resume.finish()
     else:
@@ -131,9 +137,14 @@ def train(
 
 
 def _verdict(
-    settings: Settings, values: Mapping[str, Any], prepared: Prepared, result: FitResult
+    settings: Settings,
+    values: Mapping[str, Any],
+    prepared: Prepared,
+    result: FitResult | Diverged,
+    *,
+    kept_epoch: int | None,
 ) -> Diagnosis | None:
-    context = Context.of(prepared.card, values, kept_epoch=result.kept_epoch)
+    context = Context.of(prepared.card, values, kept_epoch=kept_epoch)
     return verdict_of(History.of(result.history, result.signals, context, name=settings.name))
 
 
@@ -269,7 +280,7 @@ def _write(
 ) -> tuple[str, list[Path]]:
     card = prepared.card
     results = output / "results" / settings.name
-    files = _write_measured(result, results)
+    files = _write_measured(values, result, results)
     if trial is None:  # the UI draws a trial's curves from its metrics
         files.append(results / "learning_curves.png")
         save_png(learning_curves.plot(result.history), files[-1])
@@ -286,19 +297,19 @@ def _write(
     return digest, files
 
 
-def _write_measured(result: FitResult | Diverged, folder: Path) -> list[Path]:
-    """Write what was measured, also of a run that diverged: its diagnosis needs it most."""
-    files = [folder / "history.csv", folder / FILE_NAME]
+def _write_measured(values: Mapping[str, Any], result: FitResult | Diverged, folder: Path) -> list[Path]:
+    """Write what was measured and by which settings, also of a run that diverged: its remedy needs it most."""
+    files = [folder / "history.csv", folder / FILE_NAME, folder / provenance.CONFIG_FILE]
     write_history_csv(files[0], result.history)
     # Also of a run without signals: a file of the run before must not be taken for this one's.
     write_signals(files[1], result.signals)
+    write_atomically(files[2], (json.dumps(values, indent=2) + "\n").encode())
     return files
 
 
 def _record(
     run: Run,
     settings: Settings,
-    values: Mapping[str, Any],
     prepared: Prepared,
     result: FitResult,
     summary: Mapping[str, Any],
@@ -318,7 +329,6 @@ def _record(
         source=f"data/processed/{card.name}",
         profile={"class_counts": {split: list(counts) for split, counts in card.class_counts.items()}},
     )
-    run.log_text(json.dumps(values, indent=2), "config.json")
     run.log_files(files)
     if not model:
         return

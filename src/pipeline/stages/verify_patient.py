@@ -16,16 +16,17 @@ from pipeline.stages.verify_runs import Patient
 def patient_of(name: str, *, root: Path) -> Patient:
     """Return the run that left ``results/<name>/`` and ``models/<name>/``, and its diagnosis.
 
-    Raises `DataError` where the run has no history, or no model and so no configuration.
+    A run that diverged has left no model, but can be mended all the same.
+    Raises `DataError` where the run has no history or no configuration.
     """
-    history, told = read_own(name, root=root)
-    if not told:
+    history, _ = read_own(name, root=root)
+    settings = history.context.settings
+    if not settings:
         raise DataError(
-            f"models/{name}/model.json: missing or of an earlier run, so the configuration of {name} is not "
-            f"known. A run that diverged leaves none: train it with a lower learning rate, or again: "
-            f"pipeline train name={name}"
+            f"results/{name}/config.json and models/{name}/model.json: are missing, so the configuration of {name} "
+            f"is not known. Train it again: pipeline train name={name}"
         )
-    return _patient(name, told["settings"], history, root=root)
+    return _patient(name, settings, history, root=root)
 
 
 def patient_of_run(run_id: str, *, uri: str, root: Path) -> Patient:
@@ -39,7 +40,7 @@ def patient_of_run(run_id: str, *, uri: str, root: Path) -> Patient:
     if not settings:
         raise DataError(
             f"run={run_id}: has no config.json, history.csv and signals.safetensors among its artifacts, so it "
-            "cannot be trained again. A run that was killed or diverged, or is another program's, has none: "
+            "cannot be trained again. A run that was killed, or is another program's, has none: "
             "train it to its end, or name a run that ended."
         )
     return _patient(f"{settings['name']}_{run_id[:8]}", settings, history, root=root)

@@ -22,6 +22,7 @@ from pipeline.data.store import load_card, load_split
 from pipeline.diagnosis import Diagnosis
 from pipeline.diagnosis.remedies import Remedy, label
 from pipeline.diagnosis.verify import (
+    DIVERGED,
     Arm,
     log_gains,
     relative,
@@ -145,9 +146,7 @@ class Trials:
         guessing = self.card.class_prior_entropy
         done = [t if t is not None and t.state == "complete" else None for t in trials]
         losses = tuple(min(t.metrics[METRIC], guessing) if t else guessing for t in done)
-        return Arm(
-            arm.name, arm.overrides, losses, tuple((t.verdict or "") if t else "diverged" for t in done)
-        )
+        return Arm(arm.name, arm.overrides, losses, tuple((t.verdict or "") if t else DIVERGED for t in done))
 
     def folder(self, part: str, arm: str, seed: int) -> Path | None:
         """Where the run of an arm and a seed has written; None for one that diverged."""
