@@ -4,8 +4,14 @@
 
 Each pair trains the tutorial CNN (55,000 images, batch 32) twice, once with `signals=standard` and once
 with `signals=none`; which comes first alternates. The first epoch of each training is its warm-up and
-is not counted. Told are the ratios of the epochs' wall time and of their processor time, one a pair: on
-a machine that others use too, the second with `--threads 1` is the one to trust.
+is not counted. Told are
+
+within   what the callback's methods take of an epoch, against the rest of that same epoch: both meet the
+         same minute of the machine, so this is the one to trust where minutes differ;
+pairs    the ratio of the epochs with signals to those without, one a pair: all that the signals do to a
+         training, also to what comes after them, and all that the machine does in the meantime.
+
+Each in wall time and in processor time; on a machine that others use too, the second with `--threads 1`.
 """
 
 from __future__ import annotations
@@ -16,7 +22,13 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
@@ -29,26 +41,67 @@ from pipeline.models.build import build_network  # noqa: E402
 from pipeline.records import EpochRecord, Prepared  # noqa: E402
 from pipeline.stages.train import architecture  # noqa: E402
 from pipeline.training.fit import fit  # noqa: E402
+from pipeline.training.signals import Signals  # noqa: E402
+
+# What Lightning calls within an epoch.
+METHODS = ("on_train_epoch_start", "on_train_batch_start", "on_before_optimizer_step", "on_train_epoch_end")
+Seconds = tuple[float, float]  # wall time, processor time
 
 
-def epoch_seconds(prepared: Prepared, overrides: list[str]) -> tuple[float, float]:
-    """Mean wall and processor seconds of an epoch after the first."""
+def now() -> Seconds:
+    return time.perf_counter(), time.process_time()
+
+
+@contextmanager
+def clocked(spent: list[float]) -> Iterator[None]:
+    """Add to ``spent`` (wall, processor) what the signals' methods take."""
+
+    def timed(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            began = now()
+            try:
+                return method(*args, **kwargs)
+            finally:
+                for i, (start, end) in enumerate(zip(began, now(), strict=True)):
+                    spent[i] += end - start
+
+        return call
+
+    with ExitStack() as stack:
+        for name in METHODS:
+            stack.enter_context(patch.object(Signals, name, timed(getattr(Signals, name))))
+        yield
+
+
+def epochs(prepared: Prepared, overrides: list[str]) -> tuple[list[Seconds], list[Seconds]]:
+    """Each epoch after the first: how long it took, and how long the signals took of it."""
     settings, _ = compose(["experiment=tutorial_cnn", "tracking=none", *overrides], root=ROOT)
     network = build_network(architecture(settings, prepared.card), seed=settings.seed)
-    ends: list[tuple[float, float]] = []
+    ends: list[Seconds] = []
+    spent, by_epoch = [0.0, 0.0], []
 
     def clock(_: EpochRecord) -> None:
-        ends.append((time.perf_counter(), time.process_time()))
+        ends.append(now())
+        by_epoch.append((spent[0], spent[1]))
 
-    fit(network, prepared, settings=settings, observers=[clock])
-    (wall0, cpu0), (wall1, cpu1) = ends[0], ends[-1]
-    return (wall1 - wall0) / (len(ends) - 1), (cpu1 - cpu0) / (len(ends) - 1)
+    with clocked(spent):
+        fit(network, prepared, settings=settings, observers=[clock])
+    return _steps(ends), _steps(by_epoch)
 
 
-def told(name: str, ratios: list[float]) -> str:
-    costs = [100 * (ratio - 1) for ratio in ratios]
+def _steps(points: list[Seconds]) -> list[Seconds]:
+    return [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(points)]
+
+
+def mean(seconds: list[Seconds], which: int) -> float:
+    return statistics.fmean(s[which] for s in seconds)
+
+
+def told(name: str, ratios: list[float], of: str) -> str:
+    costs = [100 * ratio for ratio in ratios]
     spread = f"{min(costs):.1f} … {max(costs):.1f} %"
-    return f"{name}: median {statistics.median(costs):.1f} %, {spread} (n={len(costs)} pairs)"
+    return f"{name}: median {statistics.median(costs):.1f} %, {spread} (n={len(costs)} {of})"
 
 
 def main() -> None:
@@ -64,20 +117,24 @@ def main() -> None:
     common += [f"trainer.num_threads={options.threads}"] if options.threads else []
     prepared = load_prepared(ROOT / "data" / "processed" / "mnist")
     print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {' '.join(common)}")
-    walls, cpus = [], []
+    pairs: list[list[float]] = [[], []]
+    within: list[list[float]] = [[], []]
     for pair in range(options.pairs):
         order = ["standard", "none"] if pair % 2 == 0 else ["none", "standard"]
-        found = {option: epoch_seconds(prepared, [*common, f"signals={option}"]) for option in order}
-        (wall_on, cpu_on), (wall_off, cpu_off) = found["standard"], found["none"]
-        walls.append(wall_on / wall_off)
-        cpus.append(cpu_on / cpu_off)
+        found = {option: epochs(prepared, [*common, f"signals={option}"]) for option in order}
+        (on, spent), (off, _) = found["standard"], found["none"]
+        for which in (0, 1):
+            pairs[which].append(mean(on, which) / mean(off, which) - 1)
+            within[which] += [s[which] / (e[which] - s[which]) for e, s in zip(on, spent, strict=True)]
         print(
-            f"pair {pair + 1}: with {wall_on:.2f} s an epoch ({cpu_on:.2f} s of processor), "
-            f"without {wall_off:.2f} s ({cpu_off:.2f} s)",
+            f"pair {pair + 1}: with {mean(on, 0):.2f} s an epoch ({mean(on, 1):.2f} s of processor), of which the "
+            f"signals take {mean(spent, 0):.2f} s; without {mean(off, 0):.2f} s ({mean(off, 1):.2f} s)",
             flush=True,
         )
-    print(told("cost in wall time", walls))
-    print(told("cost in processor time", cpus))
+    for which, time_of in enumerate(("wall time", "processor time")):
+        print(told(f"within, {time_of}", within[which], "epochs"))
+    for which, time_of in enumerate(("wall time", "processor time")):
+        print(told(f"pairs, {time_of}", pairs[which], "pairs"))
 
 
 if __name__ == "__main__":
