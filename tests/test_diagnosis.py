@@ -113,7 +113,8 @@ def test_not_a_number_from_the_start_is_never_a_confident_verdict(epochs: int) -
     run = History(
         np.arange(epochs), {"val/loss": nothing, "train/loss": nothing}, context=Context(num_classes=10)
     )
-    assert diagnose(run).verdict == "undetermined"
+    found = diagnose(run)
+    assert found.verdict == "undetermined" and "one number in the curve" in found.reason
 
 
 @pytest.mark.parametrize(

@@ -205,11 +205,20 @@ def test_a_run_that_diverged_is_described_by_its_own_settings_not_by_an_earlier_
         cli.COMMANDS["verify"](["name=steep"])
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"data": 3}', "{"])
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"data": 3}', "{"])
 def test_a_damaged_configuration_is_told(project: Path, text: str) -> None:
     cli.COMMANDS["train"](["name=odd", "model.width=8", "trainer.max_epochs=1", "tracking=none"])
     (project / "results/odd/config.json").write_text(text)
-    with pytest.raises(DataError, match="pipeline train name=odd"):
+    with pytest.raises(DataError, match=r"config\.json: not a run's description.*pipeline train name=odd"):
+        cli.COMMANDS["diagnose"](["name=odd"])
+
+
+def test_a_model_of_another_run_than_the_history_s_is_refused(project: Path) -> None:
+    """A training that was killed after its history and before its model."""
+    cli.COMMANDS["train"](["name=odd", "model.width=8", "trainer.max_epochs=1", "tracking=none"])
+    path = project / "results/odd/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 7}))
+    with pytest.raises(DataError, match="of another run than"):
         cli.COMMANDS["diagnose"](["name=odd"])
 
 

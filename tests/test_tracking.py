@@ -89,9 +89,10 @@ def test_long_parameters_stay_whole(project: Path) -> None:
     assert len(found.data.params) == 151
 
 
-def test_a_run_that_diverges_is_failed_and_keeps_its_history(project: Path) -> None:
-    overrides = ["optimizer=sgd", "optimizer.learning_rate=1e8", *QUICK]
-    settings, values = compose(overrides, root=project)
+@pytest.mark.parametrize("rate", ["1e8", "10"], ids=["in the first epoch", "in the third"])
+def test_a_run_that_diverges_is_failed_and_keeps_its_history(project: Path, rate: str) -> None:
+    overrides = ["optimizer=sgd", f"optimizer.learning_rate={rate}", "trainer.keep=best", *QUICK]
+    settings, values = compose([*overrides, "trainer.max_epochs=3"], root=project)
     with pytest.raises(TrainingError, match="learning_rate"):
         train(settings, values, root=project, output=project)
     (run,) = runs(project)

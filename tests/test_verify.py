@@ -92,6 +92,16 @@ def test_an_arm_is_judged_by_its_pairs_and_its_symptoms(
     assert found.symptom == (1.0 if verdicts == "overfitting" else 0.0)
 
 
+def test_where_the_base_diverged_any_model_is_better_and_a_run_that_diverges_still_has_the_symptom() -> None:
+    base = arm("base", [2.3] * 5, "diverged")
+    cured = arm("a", [0.30, 0.39, 0.34, 0.42, 0.31], "undertrained")
+    half = Arm("b", (), (2.3, 0.31, 0.30, 0.29, 0.30), ("diverged", *["healthy"] * 4))
+    (first, second) = judge(base, [cured, half], symptom="learning_rate_too_high")
+    assert (first.arm.name, first.verdict, first.symptom) == ("a", CONFIRMED, 0.0)
+    assert (second.verdict, second.symptom) == (CONFIRMED, 0.2)
+    assert judge(BASE, [cured], symptom="learning_rate_too_high")[0].verdict == NOT_CONFIRMED
+
+
 def test_the_same_gain_is_worth_less_among_many_arms() -> None:
     losses = [0.37, 0.49, 0.40, 0.54, 0.37]
     alone = judge(BASE, [arm("a", losses)], symptom="")[0]
@@ -347,6 +357,7 @@ def test_a_run_that_diverged_is_healed(project: Path, capsys: pytest.CaptureFixt
     assert found.patient.settings["optimizer"]["learning_rate"] == 0.1
     told = json.loads((project / "results/steep/verification.json").read_text())
     assert told["arms"][0]["verdict"] == CONFIRMED and told["claim"]["remedy"]["low"] > 0.5
+    assert told["claim"]["random"]["value"] > 0.2, "random search starts where the remedy does"
 
 
 def test_a_run_that_left_no_model_is_refused(project: Path) -> None:

@@ -52,6 +52,12 @@ def remedies(findings: Sequence[Finding], settings: Settings) -> dict[str, tuple
     return {f.verdict: tuple(_REMEDIES[f.verdict](settings, f)) for f in findings if f.verdict in _REMEDIES}
 
 
+def far_from_usual(settings: Settings) -> float | None:
+    """The optimizer's usual learning rate, where the run's is more than a hundred times as high; else None."""
+    usual = USUAL_RATE.get(settings["optimizer"]["name"])
+    return usual if usual and settings["optimizer"]["learning_rate"] > 100 * usual else None
+
+
 def named(settings: Settings) -> dict[str, Remedy]:
     """Every remedy that has an effect in these settings, by name, whatever it is meant against."""
     nothing = Finding("", ())
@@ -175,8 +181,8 @@ def _rate_too_high(s: Settings, f: Finding) -> Iterator[Remedy]:
     steep = any(c.what == GREW and c.value > 4 for c in f.conditions) or any(
         math.isinf(c.value) or c.what.startswith(FELL_SILENT) for c in f.conditions
     )
-    usual = USUAL_RATE.get(s["optimizer"]["name"], rate)
-    if rate > 100 * usual:
+    usual = far_from_usual(s)
+    if usual is not None:
         why = "the rate that this optimizer starts with elsewhere"
         yield Remedy("usual_learning_rate", (f"optimizer.learning_rate={usual:g}",), why)
     factors = (30, 10, 100) if steep else (10, 3, 30)

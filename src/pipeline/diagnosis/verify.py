@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from pipeline.diagnosis.remedies import Remedy, Settings
+from pipeline.diagnosis.remedies import Remedy, Settings, far_from_usual
 from pipeline.diagnosis.verdict import HEALTHY, UNDETERMINED
 from pipeline.records import Estimate
 
@@ -46,7 +46,7 @@ class Judged:
 
     improvement: share by which the loss falls against the base, with an interval that is corrected for
     the number of arms; negative where it rises.  p_value: two-sided, adjusted (Holm).
-    symptom: share of the runs in which the base's verdict is still given.  new_symptoms: other verdicts
+    symptom: share of the runs in which the base's verdict is still given, or that diverged.  new_symptoms: other verdicts
     that more than half of the runs got.  seeds_needed: about how many would decide it; None where decided.
     """
 
@@ -64,8 +64,8 @@ def judge(base: Arm, arms: Sequence[Arm], *, symptom: str) -> list[Judged]:
 
     The difference of the logarithms of paired losses is tested with Student's t; p-values are adjusted
     by Holm's method, intervals by Bonferroni's. Confirmed: the loss falls beyond noise, and no symptom
-    appears that the base did not have; where the base diverged none is new, since any model is more than
-    none. Harmful: it rises beyond noise.
+    appears that the base did not have; where most of the base's runs diverged none is new, since any model
+    is more than none. Harmful: it rises beyond noise.
     Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979.
     """
     gains = [log_gains(base.losses, arm.losses) for arm in arms]
@@ -89,7 +89,7 @@ def judge(base: Arm, arms: Sequence[Arm], *, symptom: str) -> list[Judged]:
                 verdict=verdict,
                 improvement=relative(gain, comparisons=len(arms)),
                 p_value=p,
-                symptom=sum(v == symptom for v in arm.verdicts) / len(arm.verdicts),
+                symptom=sum(v in (symptom, DIVERGED) for v in arm.verdicts) / len(arm.verdicts),
                 new_symptoms=new,
                 seeds_needed=None if decided else seeds_needed(gain, comparisons=len(arms)),
             )
@@ -195,7 +195,9 @@ def random_arms(settings: Settings, *, count: int, seed: int) -> list[Remedy]:
 
 
 def _random(settings: Settings, draw: random.Random) -> tuple[str, ...]:
-    rate = settings["optimizer"]["learning_rate"] * 10 ** draw.uniform(-1, 1)
+    # Around the rate from which the remedies start too.
+    start = far_from_usual(settings) or settings["optimizer"]["learning_rate"]
+    rate = start * 10 ** draw.uniform(-1, 1)
     chosen = [f"optimizer.learning_rate={rate:.3g}", f"penalty.l2={10 ** draw.uniform(-6, -3):.3g}"]
     if settings["model"]["name"] in ("mlp", "cnn") or settings["model"].get("depth", 1) > 1:
         chosen.append(f"model.dropout={draw.uniform(0, 0.6):.2f}")

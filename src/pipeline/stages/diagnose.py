@@ -33,7 +33,7 @@ CONFIDENCE = "diagnosis.confidence"
 
 
 def diagnose_model(name: str, *, root: Path, output: str = "text") -> Diagnosis:
-    """Diagnose ``results/<name>/``; write ``diagnosis.json`` and ``diagnosis.png``; tag the tracked run.
+    """Diagnose ``results/<name>/``; write ``diagnosis.json`` and ``diagnosis.png``; tag the model's run.
 
     Raises `DataError` where the run has no history.
     """
@@ -61,27 +61,49 @@ def read_own(name: str, *, root: Path, output: Path | None = None) -> tuple[Hist
     rows = read_history_csv(folder / "history.csv")
     signals = read_signals(folder / FILE_NAME) if (folder / FILE_NAME).is_file() else None
     told = _parsed(path, name) if path.is_file() and not _diverged(rows) else {}
-    config = folder / CONFIG_FILE
-    settings = _parsed(config, name) if config.is_file() else told.get("settings", {})
+    settings = settings_of(name, root=where) or told.get("settings", {})
+    if told and told.get("settings") != settings:
+        raise _unreadable(path, name, ValueError(f"it is of another run than {folder / CONFIG_FILE}"))
     try:
-        context = _context(settings, told, signals, root=root)
+        kept = int(told["summary"]["kept_epoch"]) - 1 if told else None
+        classes = len(told["class_names"]) if told else None
+        context = _context(settings, kept_epoch=kept, num_classes=classes, signals=signals, root=root)
     except (KeyError, TypeError, ValueError) as error:
-        raise _unreadable(path if told else config, name, error) from error
+        raise _unreadable(path, name, error) from error
     return History.of(rows, signals, context, name=name), told
 
 
+def settings_of(name: str, *, root: Path) -> Mapping[str, Any]:
+    """Return the configuration that ``results/<name>/`` was made by; empty where it was not written down.
+
+    Raises `DataError` for a damaged file.
+    """
+    path = root / "results" / name / CONFIG_FILE
+    if not path.is_file():
+        return {}
+    settings = _parsed(path, name)
+    data = settings.get("data")
+    if not isinstance(data, dict) or "name" not in data:
+        raise _unreadable(path, name, KeyError("data.name"))
+    return settings
+
+
 def _context(
-    settings: Mapping[str, Any], told: Mapping[str, Any], signals: SignalRecord | None, *, root: Path
+    settings: Mapping[str, Any],
+    *,
+    kept_epoch: int | None,
+    num_classes: int | None,
+    signals: SignalRecord | None,
+    root: Path,
 ) -> Context:
-    """What is known of a run of our own, by its data's card where that is there."""
-    kept = int(told["summary"]["kept_epoch"]) - 1 if told else None
+    """What is known of a run of our own: by its data's card, or else by its model or its signals."""
     if settings:
         data = root / "data" / "processed" / settings["data"]["name"]
         if (data / "card.json").is_file():
-            return Context.of(load_card(data), settings, kept_epoch=kept)
-    counted = signals.metadata.get("num_classes") if signals else None
-    classes = len(told["class_names"]) if told else int(counted) if counted else None
-    return Context(num_classes=classes, kept_epoch=kept, settings=settings)
+            return Context.of(load_card(data), settings, kept_epoch=kept_epoch)
+    if num_classes is None and signals is not None and "num_classes" in signals.metadata:
+        num_classes = int(signals.metadata["num_classes"])
+    return Context(num_classes=num_classes, kept_epoch=kept_epoch, settings=settings)
 
 
 def _parsed(path: Path, name: str) -> Mapping[str, Any]:
@@ -140,14 +162,11 @@ def _tracked_of_ours(files: Mapping[str, Path | None], name: str, *, root: Path)
         read_history_csv(files["history.csv"] or Path()),
         json.loads((files[CONFIG_FILE] or Path()).read_text()),
     )
-    data = root / "data" / "processed" / settings["data"]["name"]
-    kept = _kept(rows) if settings["trainer"]["keep"] == "best" else None
-    context = (
-        Context.of(load_card(data), settings, kept_epoch=kept)
-        if (data / "card.json").is_file()
-        else Context(kept_epoch=kept, settings=settings)
-    )
-    return History.of(rows, read_signals(files[FILE_NAME] or Path()), context, name=name)
+    signals = read_signals(files[FILE_NAME] or Path())
+    # A run that diverged has kept nothing.
+    kept = _kept(rows) if settings["trainer"]["keep"] == "best" and not _diverged(rows) else None
+    context = _context(settings, kept_epoch=kept, num_classes=None, signals=signals, root=root)
+    return History.of(rows, signals, context, name=name)
 
 
 def _kept(rows: Sequence[EpochRecord]) -> int | None:

@@ -27,7 +27,7 @@ from pipeline.reporting.model_report import (
     WayOut,
 )
 from pipeline.reporting.sentences import whole_percent, words
-from pipeline.stages.diagnose import remedy_command
+from pipeline.stages.diagnose import remedy_command, settings_of
 from pipeline.stages.report_pictures import REPLACED, drawn
 
 
@@ -39,7 +39,8 @@ def read_model(name: str, *, root: Path) -> ModelReport:
     folder = root / "results" / name
     told = _description(name, root)
     settings = told["settings"]
-    diagnosis = _diagnosis(folder, settings, root=root)
+    # The last run may have diverged and left the model of an earlier one: its remedies are its own settings'.
+    diagnosis = _diagnosis(folder, settings_of(name, root=root) or settings, root=root)
     proof = _proof(folder)
     rows = _rows(folder / "generalization.csv")
     wide, narrow = drawn(

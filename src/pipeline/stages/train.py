@@ -88,12 +88,13 @@ def train(
             )
         except Diverged as error:
             files = _write_measured(values, error, output / "results" / settings.name)
+            found = _verdict(settings, values, prepared, error, kept_epoch=None)
             if run:
-                found = _verdict(settings, values, prepared, error, kept_epoch=None)
-                run.set_tags(tags_of(found) if found else {})
                 run.log_files(files)
-            if trial is None:
-                say(f"{settings.name}: diverged; why, and what to do: pipeline diagnose name={settings.name}")
+            if found and run:
+                run.set_tags(tags_of(found))
+            if found and found.findings and trial is None:
+                say(_told(settings.name, found))
             raise
         summary = _summary(result, parameters=parameters)
         verdict = _verdict(settings, values, prepared, result, kept_epoch=result.kept_epoch)
@@ -129,11 +130,13 @@ def train(
         f"{settings.name}: val accuracy {kept['val/accuracy']:.2%}, in {summary['seconds']:.0f} s, models/{settings.name}/"
     )
     if verdict and verdict.verdict != HEALTHY:
-        say(
-            f"{settings.name}: {verdict.verdict.replace('_', ' ')} ({verdict.confidence:.2f}); "
-            f"why, and what to do: pipeline diagnose name={settings.name}"
-        )
+        say(_told(settings.name, verdict))
     return _objective(settings, kept, summary)
+
+
+def _told(name: str, found: Diagnosis) -> str:
+    what = f"{found.verdict.replace('_', ' ')} ({found.confidence:.2f})"
+    return f"{name}: {what}; why, and what to do: pipeline diagnose name={name}"
 
 
 def _verdict(
@@ -300,6 +303,7 @@ def _write(
 def _write_measured(values: Mapping[str, Any], result: FitResult | Diverged, folder: Path) -> list[Path]:
     """Write what was measured and by which settings, also of a run that diverged: its remedy needs it most."""
     files = [folder / "history.csv", folder / FILE_NAME, folder / provenance.CONFIG_FILE]
+    files[2].unlink(missing_ok=True)  # the last to be written: where it is, the others are of its run
     write_history_csv(files[0], result.history)
     # Also of a run without signals: a file of the run before must not be taken for this one's.
     write_signals(files[1], result.signals)

@@ -65,7 +65,8 @@ def verify(patient: Patient, options: Options, *, root: Path, run_sweep: RunSwee
     claim = example = experiment = None
     if chosen is not None:
         claim = claimed(trials, arm=chosen.arm.name, random_arm=random_best.name, seeds=seeds, again=again)
-        example = trials.folder("arms", chosen.arm.name, seeds[0])
+        folders = (trials.folder("arms", chosen.arm.name, seed) for seed in seeds)
+        example = next((f for f in folders if f is not None), None)  # a run or another may have diverged
         experiment = _export(patient, chosen, claim, root=root) if claim.remedy.low > 0 else None
     found = Verification(
         patient=patient,

@@ -38,7 +38,7 @@ class Verification:
     chosen: Judged | None
     claim: Claim | None
     experiment: Path | None
-    example: Path | None  # output folder of the chosen arm's first run
+    example: Path | None  # output folder of the chosen arm's first run that left a model
 
     @property
     def seeds(self) -> int:

@@ -10,7 +10,7 @@ from pipeline.diagnosis.rules.harm import apart, measurable
 
 def judge(m: Measures) -> Finding:
     """Judge the rise of the validation loss, what is known by heart, and the gap to the training loss."""
-    if m.last < 2:
+    if len(m.val) < 3:
         raise Missing("three epochs")
     ways = measurable([lambda: (_rise(m),), lambda: (_by_heart(m), _in_vain(m))])
     gap = apart(m, limit=0.6, grey=0.1)
