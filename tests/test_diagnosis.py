@@ -134,6 +134,13 @@ def test_a_loss_lost_in_the_first_epoch_is_told_by_what_it_was_before(
     assert diagnose(run).verdict == verdict
 
 
+def test_a_validation_loss_that_was_never_a_number_is_not_blamed_on_the_steps() -> None:
+    """Damaged validation images: training goes well, and the loss on them was lost before the first step."""
+    nothing = np.full(EPOCHS, math.nan)
+    examples = losses_around(np.append(math.nan, nothing), seed=1)
+    assert diagnose(history(val=nothing, val__loss_per_example=examples)).verdict == "undetermined"
+
+
 def test_a_loss_that_becomes_infinite_is_a_rate_that_is_too_high() -> None:
     val = np.array([1.2, 0.9, math.inf, math.nan])
     run = History(np.arange(4), {"val/loss": val, "train/loss": val}, context=Context(num_classes=10))

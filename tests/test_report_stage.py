@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import compose
-from pipeline.errors import DataError
+from pipeline.errors import DataError, TrainingError
 from pipeline.stages.diagnose import diagnose_model
 from pipeline.stages.evaluate import evaluate_model
 from pipeline.stages.report import report
@@ -73,6 +73,17 @@ def test_the_commands_of_the_page_give_the_same_configuration(trained: Path) -> 
     way = next(iter(read_model("small", root=trained).diagnosis.ways), None)  # type: ignore[union-attr]
     if way is not None:
         assert compose(shlex.split(way.command)[2:], root=trained)[1]["name"] == f"small_{way.name}"
+
+
+def test_the_remedies_of_a_run_that_diverged_are_not_those_of_the_model_before_it(trained: Path) -> None:
+    evaluated(trained)
+    steep = [*RUN, "optimizer=sgd", "optimizer.learning_rate=1e8"]
+    settings, values = compose(steep, root=trained)
+    with pytest.raises(TrainingError):
+        train(settings, values, root=trained, output=trained)
+    diagnose_model("small", root=trained)
+    way = read_model("small", root=trained).diagnosis.ways[0]  # type: ignore[union-attr]
+    assert way.name == "usual_learning_rate" and "optimizer=sgd" in way.command
 
 
 def test_mistakes_are_told_the_most_frequent_first(trained: Path) -> None:

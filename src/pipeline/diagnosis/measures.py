@@ -123,11 +123,15 @@ class Measures:
 
     @cached_property
     def began(self) -> bool:
-        """Whether the losses before the first step were measured, and finite."""
+        """Whether the losses before the first step were measured, and finite on both parts.
+
+        Validation images that are damaged give none that is: no step has lost it.
+        """
         try:
-            return bool(np.all(np.isfinite(self.at_start("train/loss_per_example"))))
+            before = [self.at_start(f"{part}/loss_per_example") for part in ("train", "val")]
         except Missing:
             return False
+        return all(bool(np.all(np.isfinite(losses))) for losses in before)
 
     def row(self, index: int) -> int:
         """The signals' row of an epoch index; the nearest one before it."""
