@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
 
-.PHONY: repro test lint ui bench picture lock clean
+.PHONY: repro test lint docs ui bench picture lock clean
 
 repro: $(INSTALLED)  ## download, prepare, train, evaluate, report: what is stale
 	$(ACTIVATED) dvc repro
@@ -13,10 +13,15 @@ repro: $(INSTALLED)  ## download, prepare, train, evaluate, report: what is stal
 test: $(INSTALLED)  ## all tests that need nothing but Python
 	$(ACTIVATED) pytest -n 2
 
-lint: $(INSTALLED)  ## style, formatting, types
+lint: $(INSTALLED)  ## style, formatting, types, spelling, documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/pytest tests/documents/test_links.py tests/documents/test_language.py
+
+docs: $(INSTALLED)  ## docs/faults.md, from the faults' cards
+	$(BIN)/python -m pipeline.diagnosis.faults
 
 ui: $(INSTALLED)  ## MLflow's UI over the project's record
 	$(BIN)/pipeline ui
@@ -24,11 +29,12 @@ ui: $(INSTALLED)  ## MLflow's UI over the project's record
 bench: $(INSTALLED)  ## speed against peers, in the same run
 	$(BIN)/python benchmarks/versus_keras.py
 
-picture: $(INSTALLED)  ## the README's picture of results/report.html (needs Chromium)
+picture: $(INSTALLED)  ## the README's picture of the report (needs Chromium)
 	$(BIN)/python tests/browser/picture.py
 
 lock:  ## renew requirements.lock (needs uv)
-	uv pip compile --universal --python-version 3.11 --group dev --extra tensorboard --extra slurm --extra postgres pyproject.toml \
+	uv pip compile --universal --python-version 3.11 --group dev \
+	  --extra tensorboard --extra slurm --extra postgres pyproject.toml \
 	  --no-header --no-annotate --upgrade -o requirements.lock
 
 clean:  ## remove the environment and everything the pipeline made, but not the record of runs

@@ -1,11 +1,11 @@
-"""Test accuracy of the experiments over several seeds: the README's table.
+"""Test accuracy of the experiments over several seeds.
 
     python benchmarks/accuracy.py tutorial_mlp tutorial_cnn --seeds 3
     python benchmarks/accuracy.py tutorial_mlp trainer.max_epochs=10
 
-Each run is the two commands a person would type, in a process of its own. Prints mean ± sample
-standard deviation over the seeds, and adds every run to benchmarks/accuracy.json, from which a
-run that is there already is taken instead of being made again.
+Each run is the two commands that a person would type, in a process of its own. The benchmark
+prints mean ± sample standard deviation over the seeds. It adds every run to
+benchmarks/accuracy.json, and does not repeat a run that stands there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def run(*arguments: str) -> None:
 
 def measure(experiment: str, seed: int, extra: list[str]) -> dict[str, float]:
     name = f"bench_{experiment}_{seed}"
-    run("train", f"experiment={experiment}", f"name={name}", f"seed={seed}", "tracking=none", *extra)
+    chosen = [f"experiment={experiment}", f"name={name}", f"seed={seed}"]
+    run("train", *chosen, "tracking=none", "overwrite=true", *extra)
     run("evaluate", f"name={name}", "tracking=none", "evaluation.corruptions=[]")
     metrics = json.loads((ROOT / "results" / name / "metrics.json").read_text())
     summary = json.loads((ROOT / "models" / name / "model.json").read_text())["summary"]
@@ -37,6 +38,20 @@ def measure(experiment: str, seed: int, extra: list[str]) -> dict[str, float]:
         "seconds": summary["seconds"],
         "parameters": summary["parameters"],
     }
+
+
+def known_rows() -> dict[str, dict[str, float]]:
+    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+
+
+def measured(experiment: str, seed: int, extra: list[str]) -> dict[str, float]:
+    """Return a run's numbers, from the file or from a new run that is added to it."""
+    key = " ".join([experiment, f"seed={seed}", *extra])
+    if key not in known_rows():
+        row = measure(experiment, seed, extra)
+        rows = known_rows() | {key: row}  # read again: another process may have added some
+        RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
+    return known_rows()[key]
 
 
 def main() -> None:
@@ -49,15 +64,8 @@ def main() -> None:
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
     extra = [word for word in options.experiments if "=" in word]  # overrides, for every experiment
-    found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for experiment in (word for word in options.experiments if word not in extra):
-        for seed in seeds:
-            key = " ".join([experiment, f"seed={seed}", *extra])
-            if key not in found:
-                row = measure(experiment, seed, extra)
-                found = (json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}) | {key: row}
-                RESULTS.write_text(json.dumps(found, indent=2) + "\n")
-        rows = [found[" ".join([experiment, f"seed={s}", *extra])] for s in seeds]
+        rows = [measured(experiment, seed, extra) for seed in seeds]
         accuracies = [row["accuracy"] for row in rows]
         spread = statistics.stdev(accuracies) if len(rows) > 1 else float("nan")
         seconds = statistics.mean(row["seconds"] for row in rows)

@@ -1,13 +1,14 @@
-"""How good the diagnosis is, on runs whose fault is known: confusion, alarms on healthy runs, remedies.
+"""How good the diagnosis is on runs with a known fault: confusion, false alarms, remedies.
 
-    python benchmarks/planted_runs.py report --oracle --jobs 2       # first: train (MNIST: 1.5 hours)
-    python benchmarks/diagnosis.py report                            # then: judge (seconds)
-    python benchmarks/diagnosis.py report --remedies --jobs 2        # and train each first remedy
-    python benchmarks/diagnosis.py tune --seeds 0 1 --planted        # labels as planted, without an oracle
-    python benchmarks/diagnosis.py final --held                      # what an earlier oracle held is not asked again
+    python benchmarks/planted_runs.py report --oracle --jobs 2   # first: train (MNIST: 1.5 hours)
+    python benchmarks/diagnosis.py report                        # then: judge (seconds)
+    python benchmarks/diagnosis.py report --remedies --jobs 2    # and train each first remedy
+    python benchmarks/diagnosis.py tune --seeds 0 1 --planted    # labels as planted, no oracle
+    python benchmarks/diagnosis.py final --held                  # reuse what the oracle held before
 
-The truth of a run is what was planted, if one of the fault's remedies helps (see planted_runs.oracle), else
-healthy. Runs that were not trained yet are left out, and counted. Only rules were looked at on `tune`.
+The truth of a run is the planted fault if one of the fault's remedies helps (see
+planted_runs.oracle), else healthy. Runs that are not trained yet are left out and counted. The
+limits of the faults were chosen on `tune` alone.
 """
 
 from __future__ import annotations
@@ -15,38 +16,35 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from pipeline.diagnosis import Context, Diagnosis, History, diagnose
-from pipeline.diagnosis.remedies import remedies
-from pipeline.diagnosis.rules import RULES
+from pipeline.diagnosis.faults import FAULTS
 from pipeline.evaluation.intervals import wilson
 from pipeline.evaluation.signal_file import FILE_NAME, read_signals
 from pipeline.evaluation.tables import read_history_csv
 from pipeline.records import Baseline
-from planted import HELD, MODELS, PARTS, Plan, plans
+from planted import HELD, MODELS, PARTS, PlantedRun, plans
 from planted_runs import folder_of, oracle, overrides_of, paired_runs, train_all
 
-VERDICTS = ("healthy", *(rule.verdict for rule in RULES))
+VERDICTS = ("healthy", *(fault.verdict for fault in FAULTS))
 CURVES = ("train/loss", "val/loss", "train/accuracy", "val/accuracy", "learning_rate")
 
 
 @dataclass(frozen=True)
 class Case:
-    plan: Plan
+    plan: PlantedRun
     truth: str
     found: Diagnosis
     by_curves: Diagnosis
-    settings: dict[str, Any]
 
 
-def history_of(plan: Plan) -> tuple[History, dict[str, Any]]:
-    """A planted run as the diagnosis sees it, and its `run.json`."""
+def history_of(plan: PlantedRun) -> History:
+    """A planted run as the diagnosis sees it."""
     folder = folder_of(overrides_of(plan))
     told = json.loads((folder / "run.json").read_text())
     rows = read_history_csv(folder / "history.csv")
@@ -58,27 +56,27 @@ def history_of(plan: Plan) -> tuple[History, dict[str, Any]]:
         kept_epoch=told["kept_epoch"],
         settings=told["settings"],
     )
-    return History.of(rows, read_signals(folder / FILE_NAME), context, name=plan.id), told
+    return History.of(rows, read_signals(folder / FILE_NAME), context, name=plan.id)
 
 
 def curves_alone(history: History) -> History:
-    """What a log of another framework has: losses and accuracies, nothing of the network or the data."""
+    """Return the history that a log of another framework gives: losses and accuracies alone."""
     curves = {name: values for name, values in history.curves.items() if name in CURVES}
     kept = history.context.kept_epoch
     return replace(history, curves=curves, signals=None, context=Context(kept_epoch=kept))
 
 
 @cache
-def sick(plan: Plan) -> bool | None:
-    """Whether a remedy of what was planted helps; None where not all of its runs are there."""
+def sick(plan: PlantedRun) -> bool | None:
+    """Return whether a remedy of the planted fault helps; None where a run of it is missing."""
     pairs = [pair for remedy in plan.remedies for pair in paired_runs(plan, remedy)]
     if not all((folder_of(o) / "run.json").is_file() for pair in pairs for o in pair):
         return None
     return any(oracle(plan, remedy)["helps"] for remedy in plan.remedies)
 
 
-def cases(chosen: Sequence[Plan], *, certain: Collection[str]) -> list[Case]:
-    """The runs that are there, each with its truth; the oracle is not asked about verdicts that are certain."""
+def cases(chosen: Sequence[PlantedRun], *, certain: Collection[str]) -> list[Case]:
+    """Return the trained runs, each with its truth. certain: verdicts that need no oracle."""
     found = []
     for plan in chosen:
         if not (folder_of(overrides_of(plan)) / "run.json").is_file():
@@ -87,9 +85,9 @@ def cases(chosen: Sequence[Plan], *, certain: Collection[str]) -> list[Case]:
         holds = plan.verdict in ("healthy", *certain) or sick(first)
         if holds is None:
             continue
-        history, told = history_of(plan)
+        history = history_of(plan)
         truth = plan.verdict if holds else "healthy"
-        found.append(Case(plan, truth, diagnose(history), diagnose(curves_alone(history)), told["settings"]))
+        found.append(Case(plan, truth, diagnose(history), diagnose(curves_alone(history))))
     return found
 
 
@@ -107,7 +105,9 @@ def macro_f1(pairs: Sequence[tuple[str, str]]) -> tuple[float, dict[str, float]]
     return float(np.mean(list(scores.values()))), scores
 
 
-def bootstrap_f1(pairs: Sequence[tuple[str, str]], *, num_resamples: int = 500) -> tuple[float, float]:
+def bootstrap_f1(
+    pairs: Sequence[tuple[str, str]], *, num_resamples: int = 500
+) -> tuple[float, float]:
     """95 % interval of the macro-F1 over resampled runs."""
     generator = np.random.default_rng(0)
     values = [
@@ -123,38 +123,57 @@ def share(hits: int, n: int) -> str:
 
 
 def table(found: Sequence[Case]) -> None:
+    """Print the scores over all runs, then the confusion of each verdict."""
     pairs = [(c.truth, c.found.verdict) for c in found]
     value, scores = macro_f1(pairs)
     low, high = bootstrap_f1(pairs)
-    healthy = [c for c in found if c.truth == "healthy"]
-    ill = [c for c in found if c.truth != "healthy"]
-    alarms = [c for c in healthy if c.found.verdict not in ("healthy", "undetermined")]
-    print(f"\nmacro-F1 over {len(scores)} verdicts: {value:.3f} [{low:.3f}, {high:.3f}], {len(found)} runs")
+    num_runs = f"{len(found)} runs"
+    print(
+        f"\nmacro-F1 over {len(scores)} verdicts: {value:.3f} [{low:.3f}, {high:.3f}], {num_runs}"
+    )
     print(f"right: {share(sum(t == f for t, f in pairs), len(pairs))}")
-    print(
-        f"right one among the first two: {share(sum(c.truth in c.found.ranked[:2] for c in found), len(found))}"
-    )
-    print(f"healthy runs alarmed: {share(len(alarms), len(healthy))}")
+    among_two = sum(c.truth in c.found.ranked[:2] for c in found)
+    print(f"right one among the first two: {share(among_two, len(found))}")
+    alarm_shares(found)
+    by_curves(found)
+    confusion(found, scores)
+
+
+def alarm_shares(found: Sequence[Case]) -> None:
+    """Print how often healthy runs alarm, sick ones do not, and nothing is decided."""
+    healthy = [c for c in found if c.truth == "healthy"]
+    sick_runs = [c for c in found if c.truth != "healthy"]
+    planted_healthy = [c for c in found if c.plan.verdict == "healthy"]
+    alarms = [c for c in healthy if c.found.verdict not in ("healthy", "undetermined")]
     strict = [c for c in alarms if c.plan.verdict == "healthy"]
-    print(
-        f"  of those planted healthy: {share(len(strict), sum(c.plan.verdict == 'healthy' for c in found))}"
-    )
-    print(f"abstentions: {share(sum(f == 'undetermined' for _, f in pairs), len(pairs))}")
-    missed = sum(c.found.verdict == "healthy" for c in ill)
-    print(f"sick runs called healthy: {share(missed, len(ill))}")
-    two = [(str(c.truth == "overfitting"), str(c.by_curves.verdict == "overfitting")) for c in found]
-    others = [f for t, f in two if t == "False"]
-    print(
-        f"curves alone, overfitting or not: macro-F1 {macro_f1(two)[0]:.3f} {bootstrap_f1(two)}, false alarms "
-        f"{share(others.count('True'), len(others))}"
-    )
+    print(f"healthy runs alarmed: {share(len(alarms), len(healthy))}")
+    print(f"  of those planted healthy: {share(len(strict), len(planted_healthy))}")
+    abstentions = sum(c.found.verdict == "undetermined" for c in found)
+    print(f"abstentions: {share(abstentions, len(found))}")
+    missed = sum(c.found.verdict == "healthy" for c in sick_runs)
+    print(f"sick runs called healthy: {share(missed, len(sick_runs))}")
+
+
+def by_curves(found: Sequence[Case]) -> None:
+    """Print how well curves alone tell overfitting from everything else."""
+    pairs = [
+        (str(c.truth == "overfitting"), str(c.by_curves.verdict == "overfitting")) for c in found
+    ]
+    others = [called for truth, called in pairs if truth == "False"]
+    score = f"macro-F1 {macro_f1(pairs)[0]:.3f} {bootstrap_f1(pairs)}"
+    alarms = share(others.count("True"), len(others))
+    print(f"curves alone, overfitting or not: {score}, false alarms {alarms}")
+
+
+def confusion(found: Sequence[Case], scores: Mapping[str, float]) -> None:
+    """Print the verdicts that each planted fault got, and the score of each network."""
     print("\n| planted and held by the oracle | n | F1 | found as |\n|---|---|---|---|")
     for verdict in VERDICTS:
         of = [c for c in found if c.truth == verdict]
         if of:
             counts = Counter(c.found.verdict for c in of).most_common()
-            told = ", ".join(f"{name} {n}" for name, n in counts)
-            print(f"| {verdict} | {len(of)} | {scores[verdict]:.2f} | {told} |")
+            listed = ", ".join(f"{name} {n}" for name, n in counts)
+            print(f"| {verdict} | {len(of)} | {scores[verdict]:.2f} | {listed} |")
     for model in MODELS:
         of_model = [(c.truth, c.found.verdict) for c in found if c.plan.model == model]
         if of_model:
@@ -162,21 +181,21 @@ def table(found: Sequence[Case]) -> None:
 
 
 def misses(found: Sequence[Case]) -> None:
+    """Print each run that got another verdict than its truth."""
     for c in found:
         if c.truth != c.found.verdict:
-            print(
-                f"{c.plan.id}: {c.truth} found as {c.found.verdict} {c.found.confidence:.2f}; {c.found.ranked}"
-            )
+            called = f"{c.found.verdict} {c.found.confidence:.2f}"
+            print(f"{c.plan.id}: {c.truth} found as {called}; {c.found.ranked}")
 
 
 def first_remedies(found: Sequence[Case], *, jobs: int) -> None:
-    """Whether the first remedy of each sick run's diagnosis lowers the test loss in paired seeds."""
-    asked: dict[tuple[Plan, tuple[str, ...]], int] = defaultdict(int)
+    """Print how often a sick run's first remedy lowers the test loss in paired seeds."""
+    asked: dict[tuple[PlantedRun, tuple[str, ...]], int] = defaultdict(int)
     without = 0
     for c in found:
         if c.truth == "healthy":
             continue
-        offered = remedies(c.found.findings, c.settings).get(c.found.verdict, ())
+        offered = [r for f in c.found.findings[:1] for r in f.remedies]
         first = next((r for r in offered if r.name != "overfit_batch"), None)
         if first is None:
             without += 1
@@ -194,7 +213,9 @@ def first_remedies(found: Sequence[Case], *, jobs: int) -> None:
                 f"({told['low']:.3f} … {told['high']:.3f})"
             )
     total = sum(asked.values()) + without
-    print(f"\nfirst remedy improves test loss: {share(helped, total)}; no remedy offered: {without}")
+    print(
+        f"\nfirst remedy improves test loss: {share(helped, total)}; no remedy offered: {without}"
+    )
     print("\n".join(["did not:", *sorted(lines)]))
 
 
@@ -208,9 +229,13 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(MODELS))
     truth = parser.add_mutually_exclusive_group()
     truth.add_argument("--planted", action="store_true", help="take what was planted for the truth")
-    truth.add_argument("--held", action="store_true", help="ask the oracle only where planted.HELD is silent")
+    truth.add_argument(
+        "--held", action="store_true", help="ask the oracle only where planted.HELD is silent"
+    )
     parser.add_argument("--misses", action="store_true", help="list what was judged wrongly")
-    parser.add_argument("--remedies", action="store_true", help="train the first remedy of each sick run")
+    parser.add_argument(
+        "--remedies", action="store_true", help="train the first remedy of each sick run"
+    )
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     chosen = [

@@ -1,11 +1,12 @@
-"""Faults to plant in small runs, and healthy runs: the material on which the diagnosis is tuned and judged.
+"""Faults to plant in small runs, and healthy runs, to tune and judge the diagnosis.
 
-For each verdict a way to plant it, at three severities, in three networks, over seeds; and healthy
-runs over a wide band of settings. The part `tune` is for choosing rules; `report` (other seeds, and
-another data set), `fresh` (for rules that were changed after a look at that) and `final` (for an oracle that
-was changed after a look at that) are for judging them, and must not be looked at before.
+For each verdict there is a way to plant it, at three severities, in three networks, over seeds.
+Healthy runs span a wide band of settings. The limits of the faults are chosen on the part `tune`.
+The other parts judge them, and nobody looks at them before: `report` (other seeds, and another data
+set), `fresh` (limits that were changed after a look at `report`), and `final` (an oracle that was
+changed after a look at `fresh`).
 
-What was planted is a claim; `planted_runs.oracle` decides. `planted_runs.py` trains.
+A planted fault is a claim; `planted_runs.oracle` decides. `planted_runs.py` trains.
 """
 
 from __future__ import annotations
@@ -25,22 +26,16 @@ PARTS = {
     "final": [("mnist", seed) for seed in range(300, 310)]
     + [("fashion_mnist", seed) for seed in range(310, 320)],
 }
-# Verdicts whose harm differs from seed to seed by more than five pairs can see through: twice the pairs.
+# Verdicts whose harm differs so much from seed to seed that they need twice the pairs.
 UNEVEN = frozenset({"dead_units"})
 NUM_PAIRS, NUM_PAIRS_UNEVEN = 5, 10
-# Verdicts of which every case held when the oracle was asked on MNIST with seeds 5-9. Whether a fault does harm
-# belongs to its settings, not to a seed: with `--held` the oracle is asked only about the others (dead_units).
+# Verdicts of which the oracle held every case on MNIST with seeds 5-9. The harm of a fault belongs
+# to its settings, not to a seed. So with `--held` the oracle judges only the others (dead_units).
 HELD = frozenset(
     {
-        *("exploding_gradients", "vanishing_gradients", "over_regularized", "learning_rate_too_high"),
-        *(
-            "learning_rate_too_low",
-            "not_learning",
-            "label_noise",
-            "overfitting",
-            "undertrained",
-            "underfitting",
-        ),
+        *("exploding_gradients", "vanishing_gradients", "over_regularized"),
+        *("learning_rate_too_high", "learning_rate_too_low", "not_learning", "label_noise"),
+        *("overfitting", "undertrained", "underfitting"),
     }
 )
 HEALTHY_VARIANTS = 8
@@ -61,12 +56,13 @@ RATE = {"mlp": 1e-3, "cnn": 2e-3, "lstm": 4e-3}
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlantedRun:
     """One run.
 
-    verdict: what was planted, or healthy.  severity: 1 … 3, of healthy runs the number of their variant.
-    overrides: everything beyond `planted_runs.COMMON`.  remedies: overrides to add, each of which ought
-    to mend the fault.
+    verdict: the planted fault, or healthy.
+    severity: 1 … 3; of healthy runs the number of their variant.
+    overrides: everything beyond `planted_runs.COMMON`.
+    remedies: overrides to add; each should mend the fault.
     """
 
     part: str
@@ -131,7 +127,11 @@ def faults(model: str) -> dict[str, tuple[list[Overrides], tuple[Overrides, ...]
             ((_epochs(epochs),),),
         ),
         "over_regularized": (
-            [("penalty.l2=0.01",), ("model.dropout=0.9", *_depth_for_dropout(model)), ("penalty.l2=0.1",)],
+            [
+                ("penalty.l2=0.01",),
+                ("model.dropout=0.9", *_depth_for_dropout(model)),
+                ("penalty.l2=0.1",),
+            ],
             (("penalty.l2=0.0", "model.dropout=0.0"), ("penalty.l2=0.0", "model.dropout=0.2")),
         ),
         "learning_rate_too_high": (
@@ -187,7 +187,13 @@ def _deep(model: str, depth: int) -> Overrides:
 def _vanishing(model: str) -> list[Overrides]:
     if model == "lstm":  # the plain recurrence in its place: gates are the remedy
         return [
-            ("model=rnn", "model.nonlinearity=tanh", "init=normal", f"init.std={std}", "model.width=48")
+            (
+                "model=rnn",
+                "model.nonlinearity=tanh",
+                "init=normal",
+                f"init.std={std}",
+                "model.width=48",
+            )
             for std in (0.05, 0.02, 0.005)
         ]
     return [(*_deep(model, d), "activation=sigmoid", "init=xavier") for d in (6, 10, 14)]
@@ -202,7 +208,13 @@ def _against_vanishing(model: str) -> tuple[Overrides, ...]:
 def _exploding(model: str) -> list[Overrides]:
     if model == "lstm":
         return [
-            ("model=rnn", "model.nonlinearity=relu", "init=orthogonal", f"init.gain={gain}", "model.width=48")
+            (
+                "model=rnn",
+                "model.nonlinearity=relu",
+                "init=orthogonal",
+                f"init.gain={gain}",
+                "model.width=48",
+            )
             for gain in (1.3, 1.6, 2.0)
         ]
     return [(*_deep(model, 6), "init=he", f"init.gain={gain}") for gain in (3.0, 5.0, 10.0)]
@@ -216,26 +228,44 @@ def _dead(model: str) -> list[Overrides]:
     biases = (-1.0, -3.0, -6.0)
     if model == "lstm":
         return [
-            ("model=rnn", "model.nonlinearity=relu", "init=orthogonal", f"init.bias={b}", "model.width=48")
+            (
+                "model=rnn",
+                "model.nonlinearity=relu",
+                "init=orthogonal",
+                f"init.bias={b}",
+                "model.width=48",
+            )
             for b in biases
         ]
     return [("init=he", f"init.bias={b}") for b in biases]
 
 
 def _against_dead(model: str) -> tuple[Overrides, ...]:
-    return (("init.bias=0.0",),) if model == "lstm" else (("init.bias=0.0",), ("activation=leaky_relu",))
+    return (
+        (("init.bias=0.0",),)
+        if model == "lstm"
+        else (("init.bias=0.0",), ("activation=leaky_relu",))
+    )
 
 
 def healthy(model: str, *, variant: int) -> Overrides:
     """Settings drawn from a wide band in which nothing is wrong, by (model, variant)."""
     draw = random.Random(f"{model} {variant}")
     widths = {"mlp": (128, 192, 256), "cnn": (8, 12, 16), "lstm": (32, 48, 64)}[model]
-    optimizer, factor = draw.choice((("adam", 1.0), ("adamw", 1.0), ("rmsprop", 0.5), ("momentum", 20.0)))
+    optimizer, factor = draw.choice(
+        (("adam", 1.0), ("adamw", 1.0), ("rmsprop", 0.5), ("momentum", 20.0))
+    )
     rate = RATE[model] * factor * draw.choice((0.7, 1.0, 1.4))
-    # A flat network has to learn every place of a shifted digit anew; pixels are twice as wide here.
-    augments = {"mlp": ("none", "affine"), "cnn": ("none", "shift", "affine"), "lstm": ("none", "affine")}
+    # A flat network has to learn every place of a shifted digit anew.
+    augments = {
+        "mlp": ("none", "affine"),
+        "cnn": ("none", "shift", "affine"),
+        "lstm": ("none", "affine"),
+    }
     augment = draw.choice(augments[model])
-    mild = {"none": (), "shift": ("augment.max_pixels=1",), "affine": ("augment.translate=0.04",)}[augment]
+    mild = {"none": (), "shift": ("augment.max_pixels=1",), "affine": ("augment.translate=0.04",)}[
+        augment
+    ]
     chosen = [
         f"optimizer={optimizer}",
         f"optimizer.learning_rate={rate:g}",
@@ -255,34 +285,43 @@ def healthy(model: str, *, variant: int) -> Overrides:
         activation, init = draw.choice(
             (("relu", "he"), ("gelu", "he"), ("tanh", "xavier"), ("leaky_relu", "he"))
         )
-        chosen += [f"model.normalization={normalization}", f"activation={activation}", f"init={init}"]
+        chosen += [
+            f"model.normalization={normalization}",
+            f"activation={activation}",
+            f"init={init}",
+        ]
     else:
         chosen += ["trainer.gradient_clip_norm=1.0"]
     return tuple(chosen)
 
 
-def paired_seeds(plan: Plan) -> list[int]:
+def paired_seeds(plan: PlantedRun) -> list[int]:
     """The seeds over which a remedy of this plan is judged."""
     seeds = [seed for dataset, seed in PARTS[plan.part] if dataset == plan.dataset]
     return seeds[: NUM_PAIRS_UNEVEN if plan.verdict in UNEVEN else NUM_PAIRS]
 
 
-def plans(part: str) -> Iterator[Plan]:
-    """All runs of a part; those of one seed stand together, so that a short look sees every fault."""
+def plans(part: str) -> Iterator[PlantedRun]:
+    """Return all runs of a part, seed by seed, so that the first ones show every fault."""
     for dataset, seed in PARTS[part]:
         for model in MODELS:
             base = (*BASE[model], _epochs(EPOCHS[model]))
             for verdict, (severities, remedies) in faults(model).items():
                 for severity, overrides in enumerate(severities, start=1):
                     together = (*base, *overrides)
-                    yield Plan(part, verdict, severity, model, dataset, seed, together, remedies)
+                    yield PlantedRun(
+                        part, verdict, severity, model, dataset, seed, together, remedies
+                    )
             for variant in range(HEALTHY_VARIANTS):
                 drawn = healthy(model, variant=variant)
-                yield Plan(part, "healthy", variant, model, dataset, seed, (*base, *drawn))
+                yield PlantedRun(part, "healthy", variant, model, dataset, seed, (*base, *drawn))
 
 
 def merged(*overrides: str) -> list[str]:
-    """Each key once, with its last value; a chosen option drops what was set for the one it replaces."""
+    """Return each key once, with its last value.
+
+    A chosen option drops the settings of the option that it replaces.
+    """
     found: dict[str, str] = {}
     for text in overrides:
         key, _, value = text.partition("=")

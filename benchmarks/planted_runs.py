@@ -4,13 +4,14 @@
     python benchmarks/planted_runs.py report --oracle          # and the remedies of each fault
     python benchmarks/planted_runs.py report --only overfitting --models mlp --seeds 5
 
-A run leaves `history.csv`, `signals.safetensors` and `run.json` (settings, baselines, the loss on the
-test part) in `benchmarks/runs/<hash of its overrides>/`, and is never trained twice: a kill loses the
-run that was in work. Images are MNIST and Fashion-MNIST at 14x14 pixels (2x2 means), 4,000 to train on.
+A run leaves `history.csv`, `signals.safetensors` and `run.json` in
+`benchmarks/runs/<hash of its overrides>/`. The last file holds settings, baselines, and the loss
+on the test part. A run is never trained twice; a kill loses only the run that was being trained.
+Images are MNIST and Fashion-MNIST at 14x14 pixels (2x2 means), 4,000 of them for training.
 
-The oracle: a fault counts where a remedy lowers the test loss in five paired seeds (ten for `planted.UNEVEN`
-where the part has them) beyond noise (95 % interval of the paired t distribution above 0) and by 5 % at
-least; a planted run without harm is healthy.
+The oracle counts a fault where a remedy lowers the test loss by 5 % at least, beyond noise: the
+95 % interval of the paired t distribution lies above 0 over five seeds (ten for `planted.UNEVEN`
+where the part has them). A planted run without harm is healthy.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from planted import MODELS, PARTS, Overrides, Plan, merged, paired_seeds, plans
+from planted import MODELS, PARTS, Overrides, PlantedRun, merged, paired_seeds, plans
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).parent / "runs"
@@ -42,13 +43,13 @@ NUM_TRAIN, NUM_VAL, NUM_TEST = 4000, 1000, 5000
 MATERIAL = 0.05  # least relative gain of the test loss that makes a fault worth a name
 COMMON: Overrides = (
     *("tracking=none", "trainer.accelerator=cpu", "trainer.precision=32", "trainer.num_threads=1"),
-    *("data.batch_size=64", f"trainer.probe_size={NUM_VAL}", f"signals.probe_size={NUM_VAL}"),
+    *("data.batch_size=64", f"trainer.sample_size={NUM_VAL}", f"signals.sample_size={NUM_VAL}"),
 )
 
 
 @cache
 def small(dataset: str) -> Any:
-    """4,000 training, 1,000 validation and 5,000 test images of 14x14 pixels, the same for every run."""
+    """The images of every run: 4,000 training, 1,000 validation, 5,000 test, 14x14 pixels."""
     from pipeline.data.baselines import fit_baselines
     from pipeline.data.prepare import build_prepared, take
     from pipeline.data.split import stratified_fraction
@@ -77,7 +78,7 @@ def halved(part: Any) -> Any:
     return replace(part, images=((fours + 2) // 4).astype(np.uint8))
 
 
-def overrides_of(plan: Plan, extra: Sequence[str] = ()) -> list[str]:
+def overrides_of(plan: PlantedRun, extra: Sequence[str] = ()) -> list[str]:
     """All overrides of a plan's run, each key once."""
     return merged(*COMMON, f"data={plan.dataset}", f"seed={plan.seed}", *plan.overrides, *extra)
 
@@ -100,24 +101,25 @@ def trained(overrides: Sequence[str]) -> dict[str, Any]:
     from pipeline.evaluation.signal_file import FILE_NAME, write_signals
     from pipeline.evaluation.tables import write_history_csv
     from pipeline.files import write_atomically
-    from pipeline.models.build import build_network
-    from pipeline.stages.train import architecture
-    from pipeline.training.fit import Diverged, fit
+    from pipeline.runs.network import untrained_network
+    from pipeline.runs.train_once import TrainedRun, train_once
+    from pipeline.training.fit import Diverged
 
-    settings, values = compose(list(overrides), root=ROOT)
-    prepared = small(settings.data.name)
+    config = compose(list(overrides), root=ROOT)
+    prepared = small(config.settings.data.name)
     started, loss, accuracy, kept = time.perf_counter(), None, None, None
+    network = untrained_network(config.settings, prepared.card)
+    run: TrainedRun | Diverged
     try:
-        network = build_network(architecture(settings, prepared.card), seed=settings.seed)
-        result: Any = fit(network, prepared, settings=settings, show_progress=False)
-        loss, accuracy = tested(result.network, prepared)
-        kept = result.kept_epoch
+        run = train_once(network, prepared, config)
+        loss, accuracy = tested(run.network, prepared)
+        kept = run.kept.epoch
     except Diverged as error:
-        result = error
+        run = error
     card = prepared.card
-    told = {
+    summary = {
         "overrides": list(overrides),
-        "settings": values,
+        "settings": config.values,
         "kept_epoch": kept,
         "baselines": {name: asdict(baseline) for name, baseline in card.baselines.items()},
         "class_prior_entropy": card.class_prior_entropy,
@@ -125,10 +127,11 @@ def trained(overrides: Sequence[str]) -> dict[str, Any]:
         "test_accuracy": accuracy,
         "seconds": round(time.perf_counter() - started, 2),
     }
-    write_history_csv(folder / "history.csv", result.history)
-    write_signals(folder / FILE_NAME, result.signals)
-    write_atomically(path, json.dumps(told, indent=1).encode())  # the last: it says that the run is whole
-    return told
+    write_history_csv(folder / "history.csv", run.history)
+    write_signals(folder / FILE_NAME, run.signals)
+    # Written last: where it exists, the run is complete.
+    write_atomically(path, json.dumps(summary, indent=1).encode())
+    return summary
 
 
 def tested(network: Any, prepared: Any) -> tuple[float | None, float]:
@@ -146,24 +149,26 @@ def tested(network: Any, prepared: Any) -> tuple[float | None, float]:
 # --- the oracle -----------------------------------------------------------------------------------
 
 
-def paired_runs(plan: Plan, remedy: Overrides) -> Iterator[tuple[list[str], list[str]]]:
+def paired_runs(plan: PlantedRun, remedy: Overrides) -> Iterator[tuple[list[str], list[str]]]:
     """Overrides of the run as planted and with a remedy, for each seed over which it is judged."""
     for seed in paired_seeds(plan):
         twin = replace(plan, seed=seed)
         yield overrides_of(twin), overrides_of(twin, remedy)
 
 
-def oracle(plan: Plan, remedy: Overrides) -> dict[str, Any]:
+def oracle(plan: PlantedRun, remedy: Overrides) -> dict[str, Any]:
     """Whether a remedy lowers the test loss of a planned run beyond noise, over paired seeds.
 
     Returns ``losses`` ``[n, 2]``, ``improvement`` (mean of the paired differences, nats), its 95 %
     interval ``low … high``, ``relative`` (to the loss as planted) and ``helps``.
     """
-    losses = [[guessing(trained(o)["test_loss"]) for o in pair] for pair in paired_runs(plan, remedy)]
+    losses = [
+        [guessing(trained(o)["test_loss"]) for o in pair] for pair in paired_runs(plan, remedy)
+    ]
     return {"remedy": remedy, "losses": losses, **paired(np.array(losses))}
 
 
-def sick(plan: Plan) -> bool:
+def sick(plan: PlantedRun) -> bool:
     """Whether one of the remedies of what was planted helps."""
     return any(oracle(plan, remedy)["helps"] for remedy in plan.remedies)
 
@@ -193,12 +198,16 @@ def paired(losses: np.ndarray) -> dict[str, Any]:
 
 
 def train_all(wanted: Sequence[Sequence[str]], *, jobs: int) -> None:
-    """Train what is missing, each in turn, in several processes of one thread; tell each as it ends."""
+    """Train the missing runs in several processes of one thread, and report each as it ends."""
     missing = list(
-        {str(folder_of(o)): list(o) for o in wanted if not (folder_of(o) / "run.json").is_file()}.values()
+        {
+            str(folder_of(o)): list(o) for o in wanted if not (folder_of(o) / "run.json").is_file()
+        }.values()
     )
     print(f"{len(wanted)} runs, {len(missing)} to train", flush=True)
-    with multiprocessing.get_context("spawn").Pool(jobs, initializer=os.nice, initargs=(10,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(
+        jobs, initializer=os.nice, initargs=(10,)
+    ) as pool:
         for number, told in enumerate(pool.imap_unordered(trained, missing), start=1):
             loss = "diverged" if told["test_loss"] is None else f"test loss {told['test_loss']:.3f}"
             print(f"{number}/{len(missing)} {loss}, {told['seconds']} s", flush=True)
@@ -214,8 +223,12 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="*", default=[])
     parser.add_argument("--seeds", nargs="*", type=int, default=[])
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--reverse", action="store_true", help="the last first, beside another process")
-    parser.add_argument("--oracle", action="store_true", help="also train the remedies, over paired seeds")
+    parser.add_argument(
+        "--reverse", action="store_true", help="the last first, beside another process"
+    )
+    parser.add_argument(
+        "--oracle", action="store_true", help="also train the remedies, over paired seeds"
+    )
     options = parser.parse_args()
     chosen = [
         p
@@ -227,16 +240,20 @@ def main() -> None:
     ]
     wanted = [overrides_of(p) for p in chosen]
     if options.oracle:
-        wanted += [o for p in chosen for r in p.remedies for pair in paired_runs(p, r) for o in pair]
+        wanted += [
+            o for p in chosen for r in p.remedies for pair in paired_runs(p, r) for o in pair
+        ]
     train_all(wanted[::-1] if options.reverse else wanted, jobs=options.jobs)
     if options.oracle:
         cases = {p.case: p for p in chosen if p.remedies}
         for case, plan in cases.items():
             for remedy in plan.remedies:
-                found = oracle(plan, remedy)
+                effect = oracle(plan, remedy)
+                verdict = "helps" if effect["helps"] else "does not help"
+                interval = f"({effect['low']:.3f} … {effect['high']:.3f})"
                 print(
-                    f"{case}, {' '.join(remedy)}: {'helps' if found['helps'] else 'does not help'}, gain "
-                    f"{found['improvement']:.3f} ({found['low']:.3f} … {found['high']:.3f}), {found['relative']:.0%}",
+                    f"{case}, {' '.join(remedy)}: {verdict}, gain {effect['improvement']:.3f} "
+                    f"{interval}, {effect['relative']:.0%}",
                     flush=True,
                 )
 

@@ -1,9 +1,10 @@
-"""What a sweep costs beside its trials: bytes and milliseconds of each step, as the study grows.
+"""The cost of a sweep beside its trials: bytes and milliseconds of each step, as the study grows.
 
-python benchmarks/scale.py [--trials 2000] [--storage postgresql://user@host/db] [--sampler tpe] [--mlflow 300]
+    python benchmarks/scale.py [--trials 2000] [--storage postgresql://user@host/db]
+                               [--sampler tpe] [--mlflow 300]
 
-The task does nothing but report five epochs, so that all that is measured is the sweep's own work:
-claim a ticket, ask for a point, report epochs, tell the result. One line per tenth of the trials.
+The task only reports five epochs, so the benchmark measures the sweep's own work: claim a slot, ask
+for a point, report epochs, tell the result. It prints one line per tenth of the trials.
 """
 
 from __future__ import annotations
@@ -16,25 +17,32 @@ import resource
 import statistics
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy as sql
 
-from pipeline.sweep.space import parse_space
-from pipeline.sweep.study import open_storage, open_study
-from pipeline.sweep.tickets import Tickets
+from pipeline.sweep.budget import Budget
+from pipeline.sweep.grammar import parse_space
+from pipeline.sweep.plan import WorkerPlan
+from pipeline.sweep.storage import open_storage
+from pipeline.sweep.study import open_study
 from pipeline.sweep.trial import RunningTrial, current_trial
-from pipeline.sweep.worker import Plan, Worker
+from pipeline.sweep.worker import Worker
 
 EPOCHS = 5
 SEARCH = [
-    "a=interval(0,1)", "b=tag(log,interval(1e-8,1e-3))", "c=tag(log,interval(1e-7,1e-2))", "d=range(1,4)",
-    "e=choice(32,64,128,256)", "f=interval(0,0.3)",
-]  # fmt: skip
+    "a=interval(0,1)",
+    "b=tag(log,interval(1e-8,1e-3))",
+    "c=tag(log,interval(1e-7,1e-2))",
+    "d=range(1,4)",
+    "e=choice(32,64,128,256)",
+    "f=interval(0,0.3)",
+]
+STEPS = ("claim", "ask", "suggest", "report", "tell", "whole")
 
 
 class NoTask(Worker):
@@ -52,6 +60,7 @@ class NoTask(Worker):
 
 
 def timed(kind: type, name: str, step: str, spent: dict[str, list[float]]) -> None:
+    """Let a method note its milliseconds under a step."""
     function: Callable[..., Any] = getattr(kind, name)
 
     def measured(*args: Any, **kwargs: Any) -> Any:
@@ -64,48 +73,68 @@ def timed(kind: type, name: str, step: str, spent: dict[str, list[float]]) -> No
     setattr(kind, name, measured)
 
 
+def new_plan(url: str, *, trials: int, sampler: str, pruner: str) -> WorkerPlan:
+    return WorkerPlan(
+        storage=url,
+        study_name=f"scale-{time.time_ns()}",
+        space=parse_space(SEARCH),
+        directions=("minimize",),
+        n_trials=trials,
+        enumerate_all=False,
+        sampler={"name": sampler, "seed": 0},
+        pruner={"name": pruner},
+        max_failures=0,
+        max_attempts=3,
+        lease=60,
+    )
+
+
 def sweep(url: str, *, trials: int, sampler: str, pruner: str) -> None:
-    space = parse_space(SEARCH)
-    name = f"scale-{time.time_ns()}"
-    plan = Plan(
-        storage=url, study_name=name, space=space, directions=("minimize",), n_trials=trials, enumerate_all=False,
-        sampler={"name": sampler, "seed": 0}, pruner={"name": pruner}, max_failures=0, max_attempts=3, lease=60,
-    )  # fmt: skip
+    plan = new_plan(url, trials=trials, sampler=sampler, pruner=pruner)
+    name = plan.study_name
     database = open_storage(url)
-    open_study(database, name, directions=["minimize"], signature=space.signature(), folder="")
-    Tickets(database.engine, name, lease=60).fill(trials)
+    signature = plan.space.signature()
+    open_study(database, name, directions=["minimize"], signature=signature, folder="")
+    Budget(database.engine, name, lease=60).fill(trials)
     empty = stored(database.engine)
+
     spent: dict[str, list[float]] = defaultdict(list)
-    statements: list[int] = [0]
-    timed(Tickets, "claim", "claim", spent)
+    timed(Budget, "claim", "claim", spent)
     timed(Worker, "_trial", "ask", spent)
-    timed(type(space), "suggest", "suggest", spent)
+    timed(type(plan.space), "suggest", "suggest", spent)
     timed(RunningTrial, "report", "report", spent)
     timed(optuna.Study, "tell", "tell", spent)
     timed(Worker, "_attempt", "whole", spent)
+    statements: Counter[str] = Counter()
     sql.event.listen(
-        sql.Engine, "before_cursor_execute", lambda *_: statements.__setitem__(0, statements[0] + 1)
+        sql.Engine, "before_cursor_execute", lambda *_: statements.update(["statement"])
     )
     with Path(os.devnull).open("w") as quiet, contextlib.redirect_stdout(quiet):
         NoTask(plan, hydra_context=None, config=None, task_function=None).work()
+
+    dialect = database.engine.dialect.name
+    print(f"\n{dialect}, {sampler}, pruner {pruner}, {trials} trials of {EPOCHS} reports:")
+    print_table(spent, trials)
+    bytes_each = (stored(database.engine) - empty) / trials
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"\n{database.engine.dialect.name}, {sampler}, pruner {pruner}, "
-        f"{trials} trials of {EPOCHS} reports: median ms (90 %)"
+        f"{statements.total() / trials:.1f} statements a trial; {bytes_each:,.0f} bytes a trial; "
+        f"peak memory {peak:,.0f} MB"
     )
+
+
+def print_table(spent: Mapping[str, Sequence[float]], trials: int) -> None:
+    """Print the milliseconds of each step for each tenth of the trials."""
+    print("median ms (90 %)")
     print("trials        claim        ask      suggest  one report         tell   whole trial")
     tenth = max(1, trials // 10)
     for start in range(0, trials, tenth):
         cells = []
-        for step in ("claim", "ask", "suggest", "report", "tell", "whole"):
+        for step in STEPS:
             times = EPOCHS if step == "report" else 1
-            part = spent[step][start * times : (start + tenth) * times]
-            cells.append(f"{statistics.median(part):6.1f} ({sorted(part)[int(0.9 * len(part))]:.1f})")
+            part = sorted(spent[step][start * times : (start + tenth) * times])
+            cells.append(f"{statistics.median(part):6.1f} ({part[int(0.9 * len(part))]:.1f})")
         print(f"{start:6d}  " + "  ".join(cells))
-    bytes_each = (stored(database.engine) - empty) / trials
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{statements[0] / trials:.1f} statements a trial; {bytes_each:,.0f} bytes a trial; peak memory {peak:,.0f} MB"
-    )
 
 
 def stored(engine: sql.Engine) -> int:
@@ -114,11 +143,16 @@ def stored(engine: sql.Engine) -> int:
         if engine.dialect.name == "sqlite":
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             return int(pages) * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
-        return int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
+        return int(
+            connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
+        )
 
 
 def tpe(sizes: tuple[int, ...] = (100, 1000, 4000, 10000)) -> None:
-    """Time of one suggestion over six parameters by TPE with so many finished trials, without a database."""
+    """Print the time of one suggestion by TPE over six parameters, without a database.
+
+    sizes: numbers of finished trials that TPE learns from.
+    """
     space = parse_space(SEARCH)
     print("\nTPE alone, in memory: trials, median ms of 5 suggestions of all six parameters")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -128,19 +162,19 @@ def tpe(sizes: tuple[int, ...] = (100, 1000, 4000, 10000)) -> None:
             trial = study.ask()
             space.suggest(trial)
             study.tell(trial, trial.params["a"] + trial.params["f"])
-        found = []
+        times = []
         for seed in range(5):
             study.sampler = optuna.samplers.TPESampler(seed=seed)
             began = time.perf_counter()
             trial = study.ask()
             space.suggest(trial)
-            found.append(1000 * (time.perf_counter() - began))
+            times.append(1000 * (time.perf_counter() - began))
             study.tell(trial, 1.0)
-        print(f"{size:6d}  {statistics.median(found):8.1f}")
+        print(f"{size:6d}  {statistics.median(times):8.1f}")
 
 
 def record(runs: int, folder: Path) -> None:
-    """MLflow's store: runs as a trial makes them, with 90 parameters and five epochs of 12 metrics."""
+    """Print the cost of MLflow's store for runs of 90 parameters and five epochs of 12 metrics."""
     from pipeline.records import EpochRecord
     from pipeline.tracking import Tracker
 
@@ -149,10 +183,14 @@ def record(runs: int, folder: Path) -> None:
     empty, spent, looked = stored(engine), [], []
     for number in range(runs):
         began = time.perf_counter()
-        run = tracker.start(f"mlp {number}", tags={"optuna.study": "s", "optuna.trial": str(number)})
+        run = tracker.start(
+            f"mlp {number}", tags={"optuna.study": "s", "optuna.trial": str(number)}
+        )
         run.log_params({f"group.key{i}": 0.1 * i for i in range(90)})
         for epoch in range(EPOCHS):
-            run.log_epoch(EpochRecord(epoch=epoch, step=epoch, metrics={f"val/m{i}": 0.5 for i in range(12)}))
+            run.log_epoch(
+                EpochRecord(epoch=epoch, step=epoch, metrics={f"val/m{i}": 0.5 for i in range(12)})
+            )
         run.finish()
         spent.append(1000 * (time.perf_counter() - began))
         if number % 10 == 0:
@@ -160,10 +198,12 @@ def record(runs: int, folder: Path) -> None:
             tracker.find_tagged({"optuna.study": "s", "optuna.trial": str(number)})
             looked.append(1000 * (time.perf_counter() - began))
     third = max(1, runs // 3)
+    early, late = statistics.median(spent[:third]), statistics.median(spent[-third:])
+    first, last = statistics.median(looked[:3]), statistics.median(looked[-3:])
     print(
-        f"\nMLflow, sqlite, {runs} runs: first third {statistics.median(spent[:third]):.0f} ms a run, last "
-        f"{statistics.median(spent[-third:]):.0f} ms; {(stored(engine) - empty) / runs:,.0f} bytes a run; "
-        f"looking for a run by its tags {statistics.median(looked[:3]):.1f} → {statistics.median(looked[-3:]):.1f} ms"
+        f"\nMLflow, sqlite, {runs} runs: first third {early:.0f} ms a run, last {late:.0f} ms; "
+        f"{(stored(engine) - empty) / runs:,.0f} bytes a run; "
+        f"looking for a run by its tags {first:.1f} → {last:.1f} ms"
     )
 
 

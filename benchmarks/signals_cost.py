@@ -1,17 +1,17 @@
-"""What the signals cost: the textbook CNN trained with and without them, in turn, in one process.
+"""The cost of the signals: the textbook CNN trained with and without them, in turn, in one process.
 
     python benchmarks/signals_cost.py --pairs 5
 
-Each pair trains the tutorial CNN (55,000 images, batch 32) twice, once with `signals=standard` and once
-with `signals=none`; which comes first alternates. The first epoch of each training is its warm-up and
-is not counted. Told are
+Each pair trains the tutorial CNN (55,000 images, batch 32) twice, once with `signals=standard` and
+once with `signals=none`; which comes first alternates. The first epoch of each training is its
+warm-up and does not count. The benchmark prints two ratios:
 
-within   what the callback's methods take of an epoch, against the rest of that same epoch: both meet the
-         same minute of the machine, so this is the one to trust where minutes differ;
-pairs    the ratio of the epochs with signals to those without, one a pair: all that the signals do to a
-         training, also to what comes after them, and all that the machine does in the meantime.
+within   the time in the callback's methods against the rest of the same epoch. Both meet the same
+         minute of the machine, so trust this ratio where minutes differ.
+pairs    the epochs with signals against those without, one ratio a pair: the whole effect of the
+         signals on a training, and the changes of the machine in the meantime.
 
-Each in wall time and in processor time; on a machine that others use too, the second with `--threads 1`.
+Each in wall time and in processor time. On a shared machine, take the second with `--threads 1`.
 """
 
 from __future__ import annotations
@@ -37,14 +37,18 @@ import torch  # noqa: E402
 
 from pipeline.config import compose  # noqa: E402
 from pipeline.data.store import load_prepared  # noqa: E402
-from pipeline.models.build import build_network  # noqa: E402
 from pipeline.records import EpochRecord, Prepared  # noqa: E402
-from pipeline.stages.train import architecture  # noqa: E402
-from pipeline.training.fit import fit  # noqa: E402
+from pipeline.runs.network import untrained_network  # noqa: E402
+from pipeline.runs.train_once import train_once  # noqa: E402
 from pipeline.training.signals import Signals  # noqa: E402
 
-# What Lightning calls within an epoch.
-METHODS = ("on_train_epoch_start", "on_train_batch_start", "on_before_optimizer_step", "on_train_epoch_end")
+# The methods that Lightning calls within an epoch.
+METHODS = (
+    "on_train_epoch_start",
+    "on_train_batch_start",
+    "on_before_optimizer_step",
+    "on_train_epoch_end",
+)
 Seconds = tuple[float, float]  # wall time, processor time
 
 
@@ -54,7 +58,7 @@ def now() -> Seconds:
 
 @contextmanager
 def clocked(spent: list[float]) -> Iterator[None]:
-    """Add to ``spent`` (wall, processor) what the signals' methods take."""
+    """Add the time in the signals' methods to ``spent`` (wall, processor)."""
 
     def timed(method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
@@ -75,9 +79,9 @@ def clocked(spent: list[float]) -> Iterator[None]:
 
 
 def epochs(prepared: Prepared, overrides: list[str]) -> tuple[list[Seconds], list[Seconds]]:
-    """Each epoch after the first: how long it took, and how long the signals took of it."""
-    settings, _ = compose(["experiment=tutorial_cnn", "tracking=none", *overrides], root=ROOT)
-    network = build_network(architecture(settings, prepared.card), seed=settings.seed)
+    """Return the time of each epoch after the first, and the signals' part of it."""
+    config = compose(["experiment=tutorial_cnn", "tracking=none", *overrides], root=ROOT)
+    network = untrained_network(config.settings, prepared.card)
     ends: list[Seconds] = []
     spent, by_epoch = [0.0, 0.0], []
 
@@ -86,7 +90,7 @@ def epochs(prepared: Prepared, overrides: list[str]) -> tuple[list[Seconds], lis
         by_epoch.append((spent[0], spent[1]))
 
     with clocked(spent):
-        fit(network, prepared, settings=settings, observers=[clock])
+        train_once(network, prepared, config, observers=[clock], show_progress=True)
     return _steps(ends), _steps(by_epoch)
 
 
@@ -98,43 +102,52 @@ def mean(seconds: list[Seconds], which: int) -> float:
     return statistics.fmean(s[which] for s in seconds)
 
 
-def told(name: str, ratios: list[float], of: str) -> str:
+def summary(name: str, ratios: list[float], of: str) -> str:
     costs = [100 * ratio for ratio in ratios]
     spread = f"{min(costs):.1f} … {max(costs):.1f} %"
     return f"{name}: median {statistics.median(costs):.1f} %, {spread} (n={len(costs)} {of})"
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--fraction", type=float, default=1.0, help="share of the images: for a quick try")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--fraction", type=float, default=1.0, help="share of the images: for a quick try"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
     common = [f"trainer.max_epochs={options.epochs}", f"data.fraction={options.fraction}"]
     common += [f"trainer.num_threads={options.threads}"] if options.threads else []
     prepared = load_prepared(ROOT / "data" / "processed" / "mnist")
-    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {' '.join(common)}")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
+    print(f"{machine}, {' '.join(common)}")
+
     pairs: list[list[float]] = [[], []]
     within: list[list[float]] = [[], []]
     for pair in range(options.pairs):
         order = ["standard", "none"] if pair % 2 == 0 else ["none", "standard"]
-        found = {option: epochs(prepared, [*common, f"signals={option}"]) for option in order}
-        (on, spent), (off, _) = found["standard"], found["none"]
+        times = {option: epochs(prepared, [*common, f"signals={option}"]) for option in order}
+        (on, spent), (off, _) = times["standard"], times["none"]
         for which in (0, 1):
             pairs[which].append(mean(on, which) / mean(off, which) - 1)
-            within[which] += [s[which] / (e[which] - s[which]) for e, s in zip(on, spent, strict=True)]
+            for epoch, signals in zip(on, spent, strict=True):
+                within[which].append(signals[which] / (epoch[which] - signals[which]))
         print(
-            f"pair {pair + 1}: with {mean(on, 0):.2f} s an epoch ({mean(on, 1):.2f} s of processor), of which the "
-            f"signals take {mean(spent, 0):.2f} s; without {mean(off, 0):.2f} s ({mean(off, 1):.2f} s)",
+            f"pair {pair + 1}: with {mean(on, 0):.2f} s an epoch "
+            f"({mean(on, 1):.2f} s of processor), of which the signals take "
+            f"{mean(spent, 0):.2f} s; without {mean(off, 0):.2f} s ({mean(off, 1):.2f} s)",
             flush=True,
         )
-    for which, time_of in enumerate(("wall time", "processor time")):
-        print(told(f"within, {time_of}", within[which], "epochs"))
-    for which, time_of in enumerate(("wall time", "processor time")):
-        print(told(f"pairs, {time_of}", pairs[which], "pairs"))
+    for name, ratios, unit in (("within", within, "epochs"), ("pairs", pairs, "pairs")):
+        for which, kind in enumerate(("wall time", "processor time")):
+            print(summary(f"{name}, {kind}", ratios[which], unit))
 
 
 if __name__ == "__main__":

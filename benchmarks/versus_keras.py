@@ -1,16 +1,17 @@
-"""Fitting the textbook CNN: images a second against Keras, in turn, in the same run.
+"""Training the textbook CNN: images a second against Keras, in turn, in the same run.
 
     python benchmarks/versus_keras.py --keras-python /path/to/environment/bin/python
 
-The other environment holds tensorflow-cpu; without it the benchmark is skipped, with the reason.
-Each round fits the same network on the same 55,000 images, batch 32 (ours with precision=auto, so in bfloat16
-where the processor has it; Keras in its default, float32), with validation on 5,000 after
-every epoch: ours through `pipeline train` with everything on (tracking in MLflow, checkpoints,
-measurements on the training part), Keras through `model.fit`.
+The other environment holds tensorflow-cpu; without it the benchmark stops with the reason. Each
+round trains the same network on the same 55,000 images in batches of 32, with validation on 5,000
+images after every epoch. Ours runs through `pipeline train` with everything on: tracking in MLflow,
+checkpoints, measurements on the training part, and precision=auto, so bfloat16 where the processor
+has it. Keras runs through `model.fit` in its default, float32.
 
-Both are alive at once and run by turns of two seconds, the other stopped (SIGSTOP): on machines that
-others use too, speed changes twofold within minutes, and so it changes for both. What counts is the time
-that each ran between the ends of its first and of its last epoch; the first epoch is the warm-up.
+Both processes live at once and take turns of two seconds, while the other one is stopped (SIGSTOP).
+The speed of a shared machine changes twofold within minutes, and so it changes for both. The clock
+counts the time that each ran between the ends of its first and last epoch; the first epoch is the
+warm-up.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ keras.utils.set_random_seed(0)
 model = keras.Sequential([
     keras.Input((28, 28, 1)), layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(),
     layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(),
-    layers.Dense(128, activation="relu"), layers.Dropout(0.5), layers.Dense(10, activation="softmax")])
+    layers.Dense(128, activation="relu"), layers.Dropout(0.5),
+    layers.Dense(10, activation="softmax")])
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 class Line(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None): print(f"epoch {epoch + 1}", flush=True)
@@ -50,7 +52,7 @@ model.fit(arrays["x"], arrays["y"], batch_size=32, epochs=epochs, verbose=0, cal
 
 
 class Racer:
-    """A process that runs only in its turns, and tells the end of every epoch by a line.
+    """A process that runs only in its turns, and prints a line at the end of every epoch.
 
     ends: seconds that it had run at the end of each epoch.
     """
@@ -92,7 +94,7 @@ class Racer:
 
     def stop(self) -> None:
         os.killpg(self.process.pid, signal.SIGSTOP)
-        time.sleep(0.02)  # what was printed before it stopped is read by now
+        time.sleep(0.02)  # by now its last lines are read
         self._ran += time.perf_counter() - self._since - 0.02
 
     def speed(self) -> float:
@@ -101,9 +103,10 @@ class Racer:
 
 
 def race(keras_python: str, arrays: Path, epochs: int) -> tuple[float, float]:
-    """Images a second: ours, Keras'."""
-    seed = time.time_ns() % 2**31  # of no other race: one that was killed is not gone on with
-    ours = [sys.executable, "-m", "pipeline", "train", "experiment=tutorial_cnn", "name=bench_versus_keras"]
+    """Return images a second: ours, Keras'."""
+    seed = time.time_ns() % 2**31  # a new seed for each race: a killed one must not be resumed
+    ours = [sys.executable, "-m", "pipeline", "train", "experiment=tutorial_cnn"]
+    ours += ["name=bench_versus_keras", "overwrite=true"]
     racers = (
         Racer([*ours, f"trainer.max_epochs={epochs}", f"seed={seed}"], environment={}),
         Racer(
@@ -113,9 +116,10 @@ def race(keras_python: str, arrays: Path, epochs: int) -> tuple[float, float]:
     )
     try:
         running = set(racers)
-        while running:  # the faster one waits for the other's epochs, so that each has the other beside it
-            behind = min(running, key=lambda r: (len(r.ends), r is racers[0]))
-            for racer in [r for r in racers if r in running and len(r.ends) <= len(behind.ends)]:
+        while running:
+            # The faster one waits for the other's epochs, so that each has the other beside it.
+            fewest = min(len(racer.ends) for racer in running)
+            for racer in [r for r in racers if r in running and len(r.ends) <= fewest]:
                 if not racer.turn(TURN_S):
                     running.discard(racer)
     finally:
@@ -123,7 +127,7 @@ def race(keras_python: str, arrays: Path, epochs: int) -> tuple[float, float]:
             if racer.process.poll() is None:
                 os.killpg(racer.process.pid, signal.SIGKILL)
     if any(len(racer.ends) != epochs for racer in racers):
-        sys.exit("a racer did not tell every epoch: no ratio")
+        sys.exit("a racer has not printed every epoch: no ratio")
     mine, theirs = (racer.speed() for racer in racers)
     return mine, theirs
 
@@ -151,13 +155,13 @@ def main() -> None:
     options = parser.parse_args()
     if not options.keras_python:
         print(
-            "skipped: no environment with tensorflow-cpu; name its Python with --keras-python or KERAS_PYTHON"
+            "skipped: no environment with tensorflow-cpu; "
+            "name its Python with --keras-python or KERAS_PYTHON"
         )
         return
     ratios = []
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
+    processor = platform.processor() or platform.machine()
+    print(f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "mnist.npz"
         write_arrays(arrays)
@@ -165,12 +169,12 @@ def main() -> None:
             mine, theirs = race(options.keras_python, arrays, options.epochs)
             ratios.append(mine / theirs)
             print(
-                f"round {round_ + 1}: ours {mine:,.0f} images/s, Keras {theirs:,.0f}, ratio {ratios[-1]:.2f}",
+                f"round {round_ + 1}: ours {mine:,.0f} images/s, Keras {theirs:,.0f}, "
+                f"ratio {ratios[-1]:.2f}",
                 flush=True,
             )
-    print(
-        f"ratio: median {statistics.median(ratios):.2f}, {min(ratios):.2f} … {max(ratios):.2f} (n={len(ratios)})"
-    )
+    low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+    print(f"ratio: median {middle:.2f}, {low:.2f} … {high:.2f} (n={len(ratios)})")
 
 
 if __name__ == "__main__":

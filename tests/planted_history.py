@@ -11,7 +11,10 @@ from pipeline.diagnosis import Context, History
 from pipeline.records import Baseline, SignalRecord
 
 N, EPOCHS, LAYERS = 1000, 12, 4
-BASELINES = {"logistic_regression": Baseline(0.90, 0.40, 4000), "random_features": Baseline(0.93, 0.25, 4000)}
+BASELINES = {
+    "logistic_regression": Baseline(0.90, 0.40, 4000),
+    "random_features": Baseline(0.93, 0.25, 4000),
+}
 
 
 def losses_around(means: np.ndarray, *, seed: int) -> np.ndarray:
@@ -33,7 +36,8 @@ def history(
 ) -> History:
     """A healthy run of twelve epochs, with whatever is given in its place.
 
-    train, val: mean losses ``[E]`` by epoch.  arrays: signals to replace, with ``/`` written ``__``.
+    train, val: mean losses ``[E]`` by epoch.
+    arrays: signals to replace, with ``/`` written ``__``.
     """
     steps = np.arange(EPOCHS)
     train = np.array(0.16 + 1.2 * np.exp(-0.8 * steps)) if train is None else train
@@ -53,7 +57,8 @@ def history(
     found: dict[str, np.ndarray] = {
         "epochs": np.arange(-1, count),
         "layers/num_weights": np.array([10_000] * LAYERS),
-        "layers/weight_norm": np.full((count + 1, LAYERS), 10.0) * np.linspace(1, 1.3, count + 1)[:, None],
+        "layers/weight_norm": np.full((count + 1, LAYERS), 10.0)
+        * np.linspace(1, 1.3, count + 1)[:, None],
         "layers/gradient_norm": np.full((count + 1, LAYERS), 0.1),
         "layers/last_update_ratio": np.full((count + 1, LAYERS), 3e-3),
         "units/dead": np.zeros((count + 1, LAYERS - 1)),
@@ -107,7 +112,12 @@ FAULTS: dict[str, dict[str, Any]] = {
         "val": 0.25 + 0.02 * np.maximum(_STEPS - 3, 0),
         "train_wrong": 0.0,
     },
-    "underfitting": {"train": _steady(1.1), "val": _steady(1.12), "train_wrong": 0.4, "val_wrong": 0.41},
+    "underfitting": {
+        "train": _steady(1.1),
+        "val": _steady(1.12),
+        "train_wrong": 0.4,
+        "val_wrong": 0.41,
+    },
     "undertrained": {
         "train": 1.6 * np.exp(-0.2 * _STEPS),
         "val": 1.65 * np.exp(-0.2 * _STEPS),
@@ -146,8 +156,12 @@ FAULTS: dict[str, dict[str, Any]] = {
         "val": np.linspace(950, 60, EPOCHS),
         "train_wrong": 0.3,
         "val_wrong": 0.35,
-        "train__loss_per_example": losses_around(np.append(2000.0, np.linspace(900, 40, EPOCHS)), seed=0),
-        "val__loss_per_example": losses_around(np.append(2000.0, np.linspace(950, 60, EPOCHS)), seed=1),
+        "train__loss_per_example": losses_around(
+            np.append(2000.0, np.linspace(900, 40, EPOCHS)), seed=0
+        ),
+        "val__loss_per_example": losses_around(
+            np.append(2000.0, np.linspace(950, 60, EPOCHS)), seed=1
+        ),
     },
     "dead_units": {
         "train": _steady(1.5),

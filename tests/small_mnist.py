@@ -13,7 +13,7 @@ from pipeline.records import Baseline, ImageSet, Prepared
 
 FIXTURE = Path(__file__).parent / "fixtures" / "mnist_small.npz"
 
-# As `fit_baselines` measured them on the full fixture; tests/test_data_baselines.py compares.
+# As `fit_baselines` measured them on the full fixture; tests/data/test_baselines.py compares.
 BASELINES = {
     "logistic_regression": Baseline(accuracy=0.888, cross_entropy=0.4134, num_train=2000),
     "random_features": Baseline(accuracy=0.928, cross_entropy=0.2513, num_train=2000),
@@ -31,7 +31,9 @@ def load_prepared(*, num_train: int = 2000) -> Prepared:
     """The prepared data set in memory, with a stratified ``num_train`` of the training images."""
     train = load_images("train")
     if num_train < len(train):
-        train = take(train, stratified_fraction(train.labels, fraction=num_train / len(train), seed=0))
+        train = take(
+            train, stratified_fraction(train.labels, fraction=num_train / len(train), seed=0)
+        )
     return build_prepared(
         train,
         load_images("val"),

@@ -1,4 +1,4 @@
-"""A small Hydra application of nobody's, for the tests of the sweeper: it takes numbers and returns one.
+"""A small Hydra application for the tests of the sweeper: it takes numbers and returns one.
 
 It writes a line for every start of a trial, so that a test can count what really ran.
 """

@@ -16,20 +16,26 @@ SOURCE = Path(__file__).parents[1] / "src"
 ROWS: list[set[str]] = [
     {"__main__"},
     {"cli", "hydra_plugins"},
-    {"stages"},
-    {"sweep", "tracking", "reporting", "training"},
+    {"commands", "api"},
+    {"verification"},
+    {"launch"},
+    {"reporting"},
+    {"runs"},
+    {"sweep", "tracking", "training"},
     {"data", "models", "losses", "penalties", "optim", "evaluation", "diagnosis"},
     {"config"},
-    {"records", "errors", "files", "help"},
+    {"records", "files", "disk"},
+    {"errors"},
+    {"passwords", "interruption", "terminal"},
 ]
 # Within this row rooms may know each other, as long as there is no circle.
-PLAIN = ROWS[4]
+PLAIN = ROWS[8]
 # Which rooms know a tool; nobody else imports it.
 TOOLS: dict[str, set[str]] = {
     "mlflow": {"tracking"},
     "optuna": {"sweep", "hydra_plugins"},
-    "hydra": {"cli", "config", "sweep", "hydra_plugins"},
-    "omegaconf": {"cli", "config", "sweep", "hydra_plugins"},
+    "hydra": {"launch", "config", "sweep", "hydra_plugins"},
+    "omegaconf": {"launch", "config", "sweep", "hydra_plugins"},
     "pytorch_lightning": {"training"},
     "lightning": {"training"},
 }
@@ -37,13 +43,13 @@ ROW_OF = {room: index for index, row in enumerate(ROWS) for room in row}
 
 
 def room_of(module: str) -> str:
-    """``pipeline.data.idx`` → data; ``hydra_plugins.x`` → hydra_plugins; the package itself → ''."""
+    """``pipeline.data.idx`` → data; ``hydra_plugins.x`` → hydra_plugins; the package → ''."""
     top, _, rest = module.partition(".")
     return top if top == "hydra_plugins" else rest.partition(".")[0]
 
 
 def imported(source: str, *, known: frozenset[str] | set[str]) -> Iterator[str]:
-    """Every module that a text imports, at any depth; names of ``from a import b`` where b is a module."""
+    """Every module that a text imports, at any depth, also b of ``from a import b``."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -54,7 +60,9 @@ def imported(source: str, *, known: frozenset[str] | set[str]) -> Iterator[str]:
                 yield whole if whole in known else base
 
 
-def complaints(module: str, source: str, *, known: frozenset[str] | set[str] = frozenset()) -> list[str]:
+def complaints(
+    module: str, source: str, *, known: frozenset[str] | set[str] = frozenset()
+) -> list[str]:
     """What a module imports against the picture, one sentence each."""
     room, told = room_of(module), []
     for name in imported(source, known=known):
@@ -92,8 +100,13 @@ def circle(edges: dict[str, set[str]]) -> list[str]:
 
 
 def _modules() -> dict[str, str]:
-    paths = [p for top in ("pipeline", "hydra_plugins") for p in sorted((SOURCE / top).rglob("*.py"))]
-    names = [".".join(p.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__") for p in paths]
+    paths = [
+        p for top in ("pipeline", "hydra_plugins") for p in sorted((SOURCE / top).rglob("*.py"))
+    ]
+    names = [
+        ".".join(p.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        for p in paths
+    ]
     return {name: path.read_text() for name, path in zip(names, paths, strict=True)}
 
 
@@ -109,7 +122,9 @@ def test_a_module_imports_only_what_stands_below_its_room(module: str) -> None:
 def test_the_plain_rooms_import_each_other_without_a_circle() -> None:
     edges: dict[str, set[str]] = {}
     for module, source in MODULES.items():
-        others = {room_of(n) for n in imported(source, known=set(MODULES)) if n.startswith("pipeline.")}
+        others = {
+            room_of(n) for n in imported(source, known=set(MODULES)) if n.startswith("pipeline.")
+        }
         if room_of(module) in PLAIN:
             edges.setdefault(room_of(module), set()).update((others & PLAIN) - {room_of(module)})
     assert circle(edges) == []
@@ -118,21 +133,35 @@ def test_the_plain_rooms_import_each_other_without_a_circle() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "word"),
     [
-        pytest.param("pipeline.data.x", "import pipeline.stages.train", "stages", id="up_two_rows"),
+        pytest.param(
+            "pipeline.data.x", "import pipeline.commands.train", "commands", id="up_two_rows"
+        ),
         pytest.param("pipeline.config.x", "from pipeline.data import idx", "data", id="up_one_row"),
-        pytest.param("pipeline.tracking", "from pipeline.training import fit", "training", id="beside"),
-        pytest.param("pipeline.losses", "from pipeline import tracking", "tracking", id="from_the_package"),
-        pytest.param("pipeline.errors", "def f():\n  import pipeline.cli", "cli", id="inside_a_function"),
-        pytest.param("pipeline.data.x", "from .idx import read_images", "relative", id="relative"),
+        pytest.param(
+            "pipeline.tracking", "from pipeline.training import fit", "training", id="beside"
+        ),
+        pytest.param(
+            "pipeline.losses", "from pipeline import tracking", "tracking", id="from_the_package"
+        ),
+        pytest.param(
+            "pipeline.errors", "def f():\n  import pipeline.cli", "cli", id="inside_a_function"
+        ),
+        pytest.param("pipeline.data.x", "from .idx import parse_images", "relative", id="relative"),
         pytest.param("pipeline.data.x", "import pipeline.toolbox", "no row", id="unknown_room"),
-        pytest.param("pipeline.stages.x", "import mlflow.entities", "mlflow", id="mlflow"),
+        pytest.param("pipeline.commands.x", "import mlflow.entities", "mlflow", id="mlflow"),
         pytest.param("pipeline.training.x", "from optuna import Trial", "optuna", id="optuna"),
         pytest.param("pipeline.models.x", "import hydra", "hydra", id="hydra"),
-        pytest.param("pipeline.stages.x", "from omegaconf import OmegaConf", "omegaconf", id="omegaconf"),
-        pytest.param("pipeline.optim.x", "import pytorch_lightning as pl", "lightning", id="lightning"),
+        pytest.param(
+            "pipeline.commands.x", "from omegaconf import OmegaConf", "omegaconf", id="omegaconf"
+        ),
+        pytest.param(
+            "pipeline.optim.x", "import pytorch_lightning as pl", "lightning", id="lightning"
+        ),
     ],
 )
-def test_the_checker_sees_an_import_against_the_picture(module: str, source: str, word: str) -> None:
+def test_the_checker_sees_an_import_against_the_picture(
+    module: str, source: str, word: str
+) -> None:
     known = {"pipeline.tracking", "pipeline.data.idx"}
     told = complaints(module, source, known=known)
     assert len(told) == 1
@@ -142,13 +171,19 @@ def test_the_checker_sees_an_import_against_the_picture(module: str, source: str
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        pytest.param("pipeline.stages.x", "from pipeline.training import fit", id="down"),
-        pytest.param("pipeline.models.x", "from pipeline.data.batches import epoch_seed", id="plain_beside"),
-        pytest.param("pipeline.data.x", "from pipeline.data.idx import read_images", id="own_room"),
+        pytest.param("pipeline.commands.x", "from pipeline.training import fit", id="down"),
+        pytest.param(
+            "pipeline.models.x", "from pipeline.data.batches import epoch_seed", id="plain_beside"
+        ),
+        pytest.param(
+            "pipeline.data.x", "from pipeline.data.idx import parse_images", id="own_room"
+        ),
         pytest.param("pipeline.tracking", "import mlflow", id="tool_in_its_room"),
     ],
 )
-def test_the_checker_is_silent_on_an_import_that_the_picture_allows(module: str, source: str) -> None:
+def test_the_checker_is_silent_on_an_import_that_the_picture_allows(
+    module: str, source: str
+) -> None:
     assert complaints(module, source) == []
 
 
@@ -170,9 +205,10 @@ def _loaded(code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split("|"))
 
 
-def test_the_data_stages_load_neither_torch_nor_lightning_nor_mlflow() -> None:
+def test_the_data_commands_load_neither_torch_nor_lightning_nor_mlflow() -> None:
     loaded = _loaded(
-        "import pipeline.stages.download, pipeline.stages.preprocess, pipeline.data.image_folder"
+        "import pipeline.commands.download, pipeline.commands.preprocess\n"
+        "import pipeline.data.image_folder"
     )
     assert loaded & {"torch", "torchvision", "pytorch_lightning", "mlflow", "optuna"} == set()
     assert "numpy" in loaded
@@ -182,3 +218,9 @@ def test_help_loads_only_the_standard_library() -> None:
     loaded = _loaded("from pipeline.cli import main\nsys.argv = ['pipeline', '--help']\nmain()")
     bare = _loaded("pass")  # what this installation loads for any program
     assert loaded - bare <= set(sys.stdlib_module_names) | {"pipeline"}
+
+
+def test_a_sweeper_and_its_workers_load_no_library_that_only_a_report_needs() -> None:
+    loaded = _loaded("import pipeline.sweep.sweeper")
+    assert loaded & {"torch", "sklearn", "scipy", "matplotlib", "pytorch_lightning"} == set()
+    assert "optuna" in loaded

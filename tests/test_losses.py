@@ -57,13 +57,15 @@ def test_loss_is_the_mean_over_the_batch(loss: nn.Module) -> None:
 
 def test_focal_loss_without_gamma_is_cross_entropy() -> None:
     logits, labels = batch()
-    torch.testing.assert_close(FocalLoss(gamma=0.0)(logits, labels), nn.CrossEntropyLoss()(logits, labels))
+    torch.testing.assert_close(
+        FocalLoss(gamma=0.0)(logits, labels), nn.CrossEntropyLoss()(logits, labels)
+    )
 
 
 @pytest.mark.parametrize(
     ("logit", "expected"),
     [
-        # certain and right: nothing to learn.  certain and wrong: cross entropy grows with the logit
+        # Certain and right: nothing to learn. Certain and wrong: cross entropy grows with the logit
         (200.0, {"mse": 0.0, "focal-0": 0.0, "focal-0.5": 0.0, "focal-2": 0.0}),
         (-200.0, {"mse": 1.0, "focal-0": 200.0, "focal-0.5": 200.0, "focal-2": 200.0}),
     ],

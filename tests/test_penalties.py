@@ -13,7 +13,10 @@ from pipeline.penalties import penalty, weight_matrices
 def weights() -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     shapes = ((3, 4), (2, 1, 3, 3))
-    return [torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_() for shape in shapes]
+    return [
+        torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+        for shape in shapes
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,8 +70,8 @@ def test_weight_matrices_leave_out_biases_and_normalizations() -> None:
         nn.Linear(32, 4),
         nn.LSTM(4, 2),
     )
-    found = {id(weight) for weight in weight_matrices(network)}
-    names = [name for name, parameter in network.named_parameters() if id(parameter) in found]
+    matrices = {id(weight) for weight in weight_matrices(network)}
+    names = [name for name, parameter in network.named_parameters() if id(parameter) in matrices]
     assert names == ["0.weight", "6.weight", "7.weight_ih_l0", "7.weight_hh_l0"]
 
 

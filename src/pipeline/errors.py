@@ -4,11 +4,19 @@ A message of this tree stands alone: it names the value, the rule and the way ou
 The command line prints it in one piece, without a traceback.
 """
 
+from pipeline.passwords import masked
+
 
 class PipelineError(Exception):
-    """Something a person can mend; the base of all errors this package raises on purpose."""
+    """The base of all errors that this package raises on purpose; a person can mend them.
+
+    A message shows no password of an address that it names.
+    """
 
     exit_code = 1
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(masked(part) if isinstance(part, str) else part for part in parts))
 
 
 class ConfigError(PipelineError):
@@ -18,15 +26,19 @@ class ConfigError(PipelineError):
 
 
 class DataError(PipelineError):
-    """Data that is missing, malformed, or not what its checksum promises."""
+    """Data that is missing, malformed, or does not match its checksum."""
 
 
 class SourceError(DataError):
-    """No source could deliver a file; the message lists what each one answered."""
+    """No source could deliver a file; the message lists the answer of each."""
 
 
 class SourceDown(SourceError):
-    """A source as a whole does not answer; asking it for further files is pointless."""
+    """A source does not answer at all, so asking it for further files is pointless."""
+
+
+class DiskError(PipelineError):
+    """The disk has too little room for what will be written, or a file may not be so large."""
 
 
 class ModelError(PipelineError):
@@ -34,7 +46,7 @@ class ModelError(PipelineError):
 
 
 class TrainingError(PipelineError):
-    """Training cannot go on: a loss that is not finite, or a checkpoint that does not fit."""
+    """Training cannot continue: a loss is not finite, or a checkpoint does not fit."""
 
 
 class TrackingError(PipelineError):
@@ -42,7 +54,11 @@ class TrackingError(PipelineError):
 
 
 class SweepError(PipelineError):
-    """A sweep that cannot begin or go on: its storage, or too many failed trials."""
+    """A sweep cannot start or continue: its storage fails, or too many trials do."""
+
+
+class NoTrialCompleted(SweepError):
+    """A sweep ended, but none of its trials did: each one failed or was pruned."""
 
 
 class SpaceError(ConfigError, SweepError):

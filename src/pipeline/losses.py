@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class MeanSquaredError(nn.Module):
     """Mean over batch and classes of ``(softmax(logits) - one_hot(label))²``, 0 … 2 / K.
 
-    What Keras calls ``mse`` on a softmax output: Brier's score divided by the number of classes.
+    Keras' ``mse`` on a softmax output: Brier's score divided by the number of classes.
     """
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ class FocalLoss(nn.Module):
     """Mean of ``-(1 - p)^gamma · log p``, where p is the probability given to the label.
 
     Lin et al. (2017), Focal Loss for Dense Object Detection, equation 4.  gamma ≥ 0; with 0 it is
-    cross entropy, larger values turn the attention to the examples that are still wrong.
+    cross entropy, and larger values give more weight to the examples that are still wrong.
     """
 
     def __init__(self, *, gamma: float) -> None:
@@ -38,7 +38,7 @@ class FocalLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the scalar loss."""
         log_p = -F.cross_entropy(_at_least_float32(logits), labels, reduction="none")
-        # Away from 0, where the slope of a power below 1 is infinite and the gradient would be NaN
+        # At 0 the slope of a power below 1 is infinite, and the gradient would be NaN
         miss = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
         return -(miss**self.gamma * log_p).mean()
 

@@ -12,7 +12,7 @@ NORMS_OF_ANY_SHAPE = (nn.LayerNorm, nn.RMSNorm)
 
 
 def weight_matrices(network: nn.Module) -> list[nn.Parameter]:
-    """List the weights with two or more dimensions, each once: no biases, no gains of normalizations."""
+    """List the weights of two or more dimensions, each once: no biases, no normalization gains."""
     weights = {
         id(parameter): parameter
         for module in network.modules()
@@ -26,9 +26,9 @@ def weight_matrices(network: nn.Module) -> list[nn.Parameter]:
 def penalty(weights: Sequence[Tensor], *, l1: float, l2: float) -> Tensor:
     """Return ``l1 · Σ|w| + l2 · Σw²`` over all elements, a scalar that can be differentiated.
 
-    Keras' convention: no ½ before the squares, so that the gradient is ``l1 · sign(w) + 2 · l2 · w``
+    Keras' convention has no ½ before the squares, so the gradient is ``l1 · sign(w) + 2 · l2 · w``
     (0 where w = 0).  Weight decay λ of torch's SGD is therefore l2 = λ / 2.
-    l1, l2 ≥ 0; what is 0 is not computed.  Without weights, or with both 0, it is 0.
+    l1, l2 ≥ 0.  Without weights, or with both 0, the penalty is 0.
     """
     total = weights[0].new_zeros(()) if weights else torch.zeros(())
     if l1 > 0:

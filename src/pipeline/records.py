@@ -1,14 +1,19 @@
 """Frozen records that cross rooms: plain values and numpy arrays, no framework.
 
-Arrays are never changed after a record is made; whoever needs other values makes a new record.
+No code changes an array after its record is made: other values need a new record.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,8 @@ class ImageSet:
 class Baseline:
     """A cheap reference model, measured on the validation part.
 
-    accuracy: share correct, 0 … 1.  cross_entropy: mean, nats.
-    num_train: how many training images it was fitted on.
+    accuracy: share of correct predictions, 0 … 1.  cross_entropy: mean, nats.
+    num_train: number of training images that it was fitted on.
     """
 
     accuracy: float
@@ -45,27 +50,38 @@ class Baseline:
 
 @dataclass(frozen=True)
 class DataCard:
-    """What is known about a prepared data set; stored as ``card.json`` beside it.
+    """The description of a prepared data set, stored as ``card.json`` beside it.
 
     image_shape: ``(C, H, W)``.  mean, std: per channel, of pixels scaled to 0 … 1, from the
     training part only.  class_prior_entropy: nats, of the training labels.
     class_counts: split name → images per class.  sha256: split name → hash of the split's content.
+    baselines: name → reference model.  settings: those that decided the content, such as the size
+    of the validation part, and of a folder of images its path; empty where they are not known.
+    Raises `ValueError` where a split has no counts or no hash.
     """
 
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # a card with an unknown field is not ours
+
     name: str
-    class_names: Sequence[str]
+    class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
-    mean: Sequence[float]
-    std: Sequence[float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     class_prior_entropy: float
-    class_counts: Mapping[str, Sequence[int]]
+    class_counts: Mapping[str, tuple[int, ...]]
     sha256: Mapping[str, str]
     split_seed: int
     baselines: Mapping[str, Baseline]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("class_counts", "sha256"):
+            if set(getattr(self, name)) != set(SPLITS):
+                raise ValueError(f"{name} must have the splits {', '.join(SPLITS)}")
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(self.class_names)
 
 
@@ -92,7 +108,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one finished epoch measured: ``metrics`` maps a name such as ``val/loss`` to a number.
+    """The numbers of one finished epoch: ``metrics`` maps a name such as ``val/loss`` to a number.
 
     epoch: 0-based.  step: optimizer steps taken since the start of the run.
     """
@@ -104,11 +120,17 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class SignalRecord:
-    """What was measured of a network before its first step and after each epoch (docs/signals.md).
+    """The signals of a network, before its first step and after each epoch (docs/signals.md).
 
-    arrays: name → array; those with one row a moment begin with ``[E, …]``, as ``epochs`` does.
-    metadata: name → JSON text: ``layers``, ``activations``, ``num_classes``, ``probe_size``, ``version``.
+    arrays: name → array; with one row a moment the shape is ``[E, …]``, as of ``epochs``.
+    metadata: name → JSON text: ``layers``, ``activations``, ``num_classes``, ``version``.
     """
 
     arrays: Mapping[str, np.ndarray]
     metadata: Mapping[str, str]
+
+
+def best_epoch(rows: Sequence[EpochRecord]) -> EpochRecord | None:
+    """Return the first epoch with the lowest finite ``val/loss``; None when no epoch has one."""
+    measured = [row for row in rows if math.isfinite(row.metrics.get("val/loss", math.nan))]
+    return min(measured, key=lambda row: row.metrics["val/loss"], default=None)

@@ -28,7 +28,7 @@ def program() -> str | None:
 
 
 class Tab:
-    """One page, and what it has told since it was opened: requests, messages of its console, exceptions."""
+    """One page, with its requests, console messages and exceptions since it was opened."""
 
     def __init__(self, browser: Chromium, session: str) -> None:
         self.browser, self.session = browser, session
@@ -56,7 +56,9 @@ class Tab:
 
     def script(self, expression: str) -> Any:
         """The value of a JavaScript expression, or what its promise gives."""
-        told = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        told = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in told:
             raise AssertionError(f"{expression}: {told['exceptionDetails']}")
         return told["result"].get("value")
@@ -77,7 +79,10 @@ class Tab:
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         area = clip or {"x": 0, "y": 0, "width": size["width"], "height": size["height"]}
         told = self.call(
-            "Page.captureScreenshot", format="png", captureBeyondViewport=True, clip={**area, "scale": 1}
+            "Page.captureScreenshot",
+            format="png",
+            captureBeyondViewport=True,
+            clip={**area, "scale": 1},
         )
         return base64.b64decode(told["data"])
 
@@ -94,7 +99,7 @@ class Tab:
 
 
 class Chromium:
-    """The process; it reads commands from its descriptor 3 and answers on 4, each ended by a zero byte."""
+    """The process: commands on descriptor 3, answers on 4, a zero byte ends each."""
 
     def __init__(self, path: str, profile: str) -> None:
         commands, self._to = os.pipe()

@@ -1,4 +1,4 @@
-"""One small project for all tests of this folder: two true runs with different verdicts, and their report."""
+"""One small project for all tests of this folder: two runs with two verdicts, and their report."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from pathlib import Path
 import pytest
 from chromium import Chromium, program, started
 
+from pipeline.diagnosis.paired_trials import Judged
+from pipeline.diagnosis.proof import Claim, Healing, Round, Verification
+from pipeline.files import write_record
+from pipeline.records import Estimate
+
 ROOT = Path(__file__).parents[2]
 SMALL = [
     "model.width=64",
     "trainer.accelerator=cpu",
     "precision=fp32",
-    "signals.probe_size=200",
+    "signals.sample_size=200",
     "model.dropout=0.0",
 ]
 RUNS = {
@@ -55,7 +60,7 @@ def pipeline(*commands: Sequence[str], folder: Path) -> str:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Trained, evaluated, diagnosed and reported; one model with a verification and a healing beside it."""
+    """Train, evaluate, diagnose and report; one model has a verification and a healing too."""
     from small_mnist import write_prepared
 
     root = tmp_path_factory.mktemp("project")
@@ -69,8 +74,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     results = root / "results" / "wide"
     results.mkdir(parents=True)
-    (results / "verification.json").write_text(json.dumps(_verification()))
-    (results / "healing.json").write_text(json.dumps(_healing()))
+    write_record(results / "verification.json", VERIFICATION)
+    write_record(results / "healing.json", HEALING)
     commands: list[list[str]] = []
     for name, options in RUNS.items():
         commands += [["train", f"name={name}", *SMALL, *options]]
@@ -79,29 +84,43 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def _verification() -> dict[str, object]:
-    def gain(value: float, reach: float) -> dict[str, float]:
-        return {"value": value, "low": value - reach, "high": value + reach, "n": 5, "level": 0.95}
-
-    def arm(name: str, verdict: str, value: float, reach: float) -> dict[str, object]:
-        judged = {"p_value": 0.01, "symptom_share": 0.2, "seeds_needed": None}
-        return {"name": name, "verdict": verdict, "improvement": gain(value, reach), **judged}
-
-    arms = [arm("more_data", "confirmed", 0.3, 0.1), arm("dropout", "not confirmed", 0.02, 0.05)]
-    return {
-        "sentence": "wide: more data lowers test loss by 30 % [20, 40] over 5 paired seeds.",
-        "arms": [*arms, arm("more_data+dropout", "harmful", -0.2, 0.1)],
-        "reseed": gain(0.0, 0.05),
-        "random": gain(0.1, 0.06),
-        "claim": {"arm": "more_data", "remedy": gain(0.3, 0.1)},
-        "experiment": "wide_verified",
-    }
+def _reduction(value: float, reach: float) -> Estimate:
+    return Estimate(value, value - reach, value + reach, n=5)
 
 
-def _healing() -> dict[str, object]:
-    step = {"verdict": "overfitting", "confidence": 1.0, "adopted": "more_data", "proof": "30 % [20, 40]"}
-    steps = [{**step, "overrides": ["data.fraction=1.0"]}]
-    return {"steps": steps, "end": "healthy", "verdict": "healthy", "experiment": "wide_healed"}
+def _arm(name: str, verdict: str, value: float, reach: float) -> Judged:
+    return Judged(name, (), verdict, _reduction(value, reach), 0.01, 0.2, (), None, (), ())
+
+
+VERIFICATION = Verification(
+    name="wide",
+    symptom="overfitting",
+    sentence="wide: more data lowers test loss by 30 % [20, 40] over 5 paired seeds.",
+    seeds=5,
+    undecided=None,
+    arms=(
+        _arm("more_data", "confirmed", 0.3, 0.1),
+        _arm("dropout", "not confirmed", 0.02, 0.05),
+        _arm("more_data+dropout", "harmful", -0.2, 0.1),
+    ),
+    reseed=_reduction(0.0, 0.05),
+    random=_reduction(0.1, 0.06),
+    claim=Claim(
+        arm="more_data",
+        remedy=_reduction(0.3, 0.1),
+        reseed=_reduction(0.0, 0.05),
+        random=_reduction(0.1, 0.06),
+    ),
+    experiment="wide_verified",
+    studies={},
+)
+HEALING = Healing(
+    name="wide",
+    steps=(Round("overfitting", 1.0, "more_data", ("data.fraction=1.0",), "30 % [20, 40]"),),
+    end="healthy",
+    verdict="healthy",
+    experiment="wide_healed",
+)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ LOW_CONTRAST = """
 (() => {
   const channels = text => (text.match(/[\\d.]+/g) || []).map(Number);
   const light = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+    const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+    const [x, y, z] = [r, g, b].map(v => linear(v / 255));
     return .2126 * x + .7152 * y + .0722 * z;
   };
   const behind = element => {
@@ -58,7 +59,9 @@ def test_the_report_is_whole_and_readable(
         assert width <= inside == WIDTHS[screen], f"{state}: scrolls sideways"
         assert tab.script(LOW_CONTRAST) == [], state
         tab.script("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    images = tab.script("[...document.images].map(i => [i.complete && i.naturalWidth, i.alt, i.clientWidth])")
+    images = tab.script(
+        "[...document.images].map(i => [i.complete && i.naturalWidth, i.alt, i.clientWidth])"
+    )
     assert len(images) > 15
     assert all(natural > 0 and alt and shown > 100 for natural, alt, shown in images)
     assert tab.complaints == []
@@ -71,7 +74,8 @@ def test_a_narrow_screen_shows_the_pictures_that_were_drawn_for_it(project: Path
     tab.look(width=390)
     tab.open((project / "results" / "report.html").as_uri())
     widths = tab.script(
-        "[...document.images].filter(i => i.alt.startsWith('Learning curves')).map(i => i.naturalWidth)"
+        "[...document.images].filter(i => i.alt.startsWith('Learning curves'))"
+        ".map(i => i.naturalWidth)"
     )
     assert widths == [576, 576]  # 4 inches at 144 dots
 
@@ -80,8 +84,9 @@ def test_one_click_selects_a_whole_command(project: Path, tab: Tab) -> None:
     tab.look(width=1280)
     tab.open((project / "results" / "report.html").as_uri())
     place = tab.script(
-        "(() => { const c = document.querySelector('.ways .command'); c.scrollIntoView({behavior: 'instant'});"
-        " const r = c.getBoundingClientRect(); return [r.x + 60, r.y + r.height / 2, c.textContent] })()"
+        "(() => { const c = document.querySelector('.ways .command');"
+        " c.scrollIntoView({behavior: 'instant'}); const r = c.getBoundingClientRect();"
+        " return [r.x + 60, r.y + r.height / 2, c.textContent] })()"
     )
     x, y, command = place
     for kind in ("mousePressed", "mouseReleased"):

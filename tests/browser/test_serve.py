@@ -1,4 +1,4 @@
-"""A tracked model behind MLflow's own server: the commands of docs/serve.md, run as they stand there."""
+"""A tracked model behind MLflow's own server, by the commands of docs/serve.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from servers import free_port, serving
 
-from conftest import ROOT, pipeline
+from browser.conftest import ROOT, pipeline
 from pipeline.data.decode import decode_grey
 from pipeline.data.digit_view import as_mnist
 from pipeline.models.inference import predict_logits
@@ -24,7 +24,7 @@ from pipeline.models.saved import load_model
 from small_mnist import load_images
 
 NAME = "short"
-# The same float32 arithmetic on both sides; the server's graph was exported and may add in another order.
+# Both sides compute in float32; the exported graph of the server may add in another order.
 TOLERANCE = 1e-4
 
 
@@ -65,7 +65,12 @@ def test_a_posted_picture_gets_the_logits_of_the_model_on_disk(
 ) -> None:
     command = documented("sh", server)[1]
     told = subprocess.run(
-        ["bash", "-ec", command], cwd=project, env=environment(), capture_output=True, text=True, check=True
+        ["bash", "-ec", command],
+        cwd=project,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     answer = np.array(json.loads(told.stdout)["predictions"])
     model = load_model(project / "models" / NAME)
@@ -81,7 +86,9 @@ def test_a_posted_picture_gets_the_logits_of_the_model_on_disk(
     assert predicted["probability"] == pytest.approx(shares.max(), abs=1e-4)
 
 
-def test_a_program_that_only_scales_gets_an_answer(project: Path, picture: Path, server: int) -> None:
+def test_a_program_that_only_scales_gets_an_answer(
+    project: Path, picture: Path, server: int
+) -> None:
     (code,) = documented("python", server)
     Image.fromarray(load_images("test").images[3, 0]).save(picture.with_name("plain.png"))
     program = code.replace("digit.png", "plain.png") + "\nprint(json.dumps(logits.tolist()))"
@@ -94,6 +101,8 @@ def test_a_program_that_only_scales_gets_an_answer(project: Path, picture: Path,
     )
     named, logits = told.stdout.splitlines()
     model = load_model(project / "models" / NAME)
-    wanted = predict_logits(model.network, load_images("test").images[3:4], mean=model.mean, std=model.std)
+    wanted = predict_logits(
+        model.network, load_images("test").images[3:4], mean=model.mean, std=model.std
+    )
     np.testing.assert_allclose(json.loads(logits), wanted, atol=TOLERANCE, rtol=0)
     assert named == str(wanted.argmax())

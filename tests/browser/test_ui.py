@@ -12,11 +12,12 @@ from chromium import Chromium, Tab
 from servers import free_port, serving
 
 VERDICT = "diagnosis.verdict"
-# AG Grid moves rows by style, so their order on the screen is in the attribute and not in the document.
+# AG Grid moves rows by style: their order on the screen is in the attribute, not in the document.
 NAMES = """
 [...document.querySelectorAll('.ag-row')]
   .map(row => [Number(row.getAttribute('row-index')), row.querySelector('a[href*="/runs/"]')])
-  .filter(([_, link]) => link).sort((a, b) => a[0] - b[0]).map(([_, link]) => link.textContent.trim())
+  .filter(([_, link]) => link).sort((a, b) => a[0] - b[0])
+  .map(([_, link]) => link.textContent.trim())
 """
 
 
@@ -52,12 +53,18 @@ def tab(browser: Chromium) -> Tab:
 def test_runs_are_sorted_by_their_verdict(
     ascending: bool, ui: str, runs: dict[str, tuple[str, str]], tab: Tab
 ) -> None:
-    assert len({verdict for _, verdict in runs.values()}) == len(runs) == 2, "the test needs two verdicts"
+    assert len({verdict for _, verdict in runs.values()}) == len(runs) == 2, (
+        "the test needs two verdicts"
+    )
     query = f"orderByKey={quote(f'tags.`{VERDICT}`')}&orderByAsc={str(ascending).lower()}"
     tab.open(f"{ui}/#/experiments/1/runs?{query}&startTime=ALL&lifecycleFilter=Active")
     tab.wait(f"{NAMES}.length === {len(runs)}", "the table of runs")
     wanted = sorted(runs, key=lambda name: runs[name][1], reverse=not ascending)
-    tab.wait(f"JSON.stringify({NAMES}) === JSON.stringify({wanted})", f"the order {wanted}", patience_s=20)
+    tab.wait(
+        f"JSON.stringify({NAMES}) === JSON.stringify({wanted})",
+        f"the order {wanted}",
+        patience_s=20,
+    )
     assert VERDICT in tab.script("document.body.innerText")
     assert [r for r in tab.requests if not r.startswith((ui, "data:", "blob:"))] == []
 

@@ -1,4 +1,4 @@
-"""The real PostgreSQL and SLURM that `cluster.sh start` has started; without them these tests skip with the reason."""
+"""The real PostgreSQL and SLURM that `cluster.sh start` started; without them these tests skip."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-FOLDER = Path(os.environ.get("PIPELINE_CLUSTER") or Path(tempfile.gettempdir()) / "pipeline-cluster")
+FOLDER = Path(
+    os.environ.get("PIPELINE_CLUSTER") or Path(tempfile.gettempdir()) / "pipeline-cluster"
+)
 
 
 @pytest.fixture(scope="session")
 def cluster() -> dict[str, str]:
-    """What a process needs in its environment to reach the cluster."""
+    """The environment variables with which a process reaches the cluster."""
     file, why = FOLDER / "env", FOLDER / "why"
     if not file.is_file():
         reason = (
-            why.read_text().strip() if why.is_file() else "run tests/cluster/cluster.sh start as root first"
+            why.read_text().strip()
+            if why.is_file()
+            else "run tests/cluster/cluster.sh start as root first"
         )
         pytest.skip(f"no cluster: {reason}")
     return dict(line.split("=", 1) for line in file.read_text().splitlines())

@@ -1,4 +1,4 @@
-"""Sweeps whose study is in a real PostgreSQL: many processes begin at once, one is killed, none is lost."""
+"""Sweeps in a real PostgreSQL: many processes begin at once, one is killed, no trial is lost."""
 
 from __future__ import annotations
 
@@ -10,28 +10,24 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import optuna
 import sqlalchemy
 from optuna.trial import TrialState
 
-from pipeline.sweep.study import ADVISORY_LOCK
-from test_sweep import ENVIRONMENT, INTERVAL, run, start, starts
+from pipeline.sweep.storage import ADVISORY_LOCK
+from sweep_process import ENVIRONMENT, run, start, starts, study_in
 
-OPEN = "import sys; from pipeline.sweep.study import open_storage; open_storage(sys.argv[1])"
-
-
-def the_study(database: str) -> optuna.Study:
-    (name,) = optuna.get_all_study_names(database)
-    return optuna.load_study(study_name=name, storage=database)
+INTERVAL = "x=interval(-10,10)"
+OPEN = "import sys; from pipeline.sweep.storage import open_storage; open_storage(sys.argv[1])"
 
 
 def test_eight_processes_make_the_schema_of_one_fresh_database(database: str) -> None:
     command = [sys.executable, "-c", OPEN, database]
     processes = [
-        subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) for _ in range(8)
+        subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+        for _ in range(8)
     ]
-    told = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, told
+    output = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, output
 
 
 def test_the_schema_waits_for_the_lock_of_another_machine(database: str) -> None:
@@ -46,10 +42,11 @@ def test_the_schema_waits_for_the_lock_of_another_machine(database: str) -> None
     assert "pipeline_tickets" in sqlalchemy.inspect(engine).get_table_names()
 
 
-def test_three_processes_on_a_fresh_database_one_killed_meet_the_total(tmp_path: Path, database: str) -> None:
-    line = (
-        INTERVAL, "hydra.sweeper.n_trials=30", "steps=3", "sleep=0.1", f"hydra.sweeper.storage='{database}'",
-    )  # fmt: skip
+def test_three_processes_on_a_fresh_database_one_killed_meet_the_total(
+    tmp_path: Path, database: str
+) -> None:
+    storage = f"hydra.sweeper.storage='{database}'"
+    line = (INTERVAL, "hydra.sweeper.n_trials=30", "steps=3", "sleep=0.1", storage)
     processes = [start(tmp_path, *line) for _ in range(3)]
     for _ in range(600):
         if (tmp_path / "starts.txt").exists() and len(starts(tmp_path)) >= 6:
@@ -57,11 +54,11 @@ def test_three_processes_on_a_fresh_database_one_killed_meet_the_total(tmp_path:
         time.sleep(0.1)
     os.killpg(processes[0].pid, signal.SIGKILL)
     for process in processes[1:]:
-        told, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, told
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
     processes[0].communicate()
     assert "30 done" in run(tmp_path, *line)
-    trials = the_study(database).trials
+    trials = study_in(database).trials
     assert Counter(t.state for t in trials) == {TrialState.COMPLETE: 30}
     assert {t.user_attrs["ticket"] for t in trials} == set(range(30))
     again = Counter(starts(tmp_path))

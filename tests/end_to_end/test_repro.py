@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from sealed_records import fields_of
+
 ROOT = Path(__file__).parents[2]
 MODELS = ("mlp", "cnn")
+PAGE = ROOT / "results" / "report_mlp_cnn.html"
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "results" / "report.html").is_file(), reason="needs the outputs of `make repro`"
-)
+pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="needs the outputs of `make repro`")
 
 
 def dvc(*arguments: str) -> str:
@@ -24,7 +25,7 @@ def dvc(*arguments: str) -> str:
 
 
 def on_disk(model: str) -> dict[str, float]:
-    return json.loads((ROOT / "results" / model / "metrics.json").read_text())
+    return fields_of(ROOT / "results" / model / "metrics.json")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -33,7 +34,9 @@ def test_one_number_has_one_value(model: str) -> None:
 
     client = mlflow.MlflowClient(f"sqlite:///{ROOT / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("mnist")
-    run = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{model}'", max_results=1)[0]
+    run = client.search_runs(
+        [experiment.experiment_id], f"attributes.run_name = '{model}'", max_results=1
+    )[0]
     shown = json.loads(dvc("metrics", "show", "--json"))
     by_dvc = shown[""]["data"][str(Path("results") / model / "metrics.json")]["data"]
     for name, value in on_disk(model).items():
@@ -65,7 +68,7 @@ def test_only_what_depends_on_a_file_is_stale() -> None:
 
 
 def test_the_report_stands_alone() -> None:
-    page = (ROOT / "results" / "report.html").read_text()
+    page = PAGE.read_text()
     assert "data:image/png;base64," in page
     assert "<script src" not in page
     assert "http://" not in page.replace("http://www.w3.org", "")

@@ -1,1 +1,1 @@
-"""Hydra's sweeper over Optuna 5. Hydra accepts plugins from here only; the logic is in `pipeline.sweep`."""
+"""Hydra's sweeper over Optuna 5. Hydra takes plugins from here; `pipeline.sweep` is the logic."""

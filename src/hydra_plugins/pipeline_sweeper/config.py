@@ -154,7 +154,7 @@ class Percentile(Median):
 class SuccessiveHalving:
     """Asynchronous successive halving: after 1, 4, 16, … epochs the best quarter goes on.
 
-    The first ``n_startup_trials`` run to their end, so that a small sweep does not stop all but its first.
+    The first ``n_startup_trials`` run to their end: a small sweep must not stop all but its first.
     """
 
     name: str = "successive_halving"
@@ -207,7 +207,9 @@ def _register() -> None:
     }
     for group, nodes in parts.items():
         for node in nodes:
-            store.store(group=f"hydra/sweeper/{group}", name=node().name, node=node, provider="pipeline")
+            store.store(
+                group=f"hydra/sweeper/{group}", name=node().name, node=node, provider="pipeline"
+            )
 
 
 _register()

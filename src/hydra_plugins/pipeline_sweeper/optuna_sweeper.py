@@ -1,4 +1,4 @@
-"""The facade that Hydra finds: run at every start of a Hydra application, so it imports nothing heavy."""
+"""The facade that Hydra finds. Every Hydra application runs it, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ class OptunaSweeper(Sweeper):
     def __init__(self, **options: Any) -> None:
         self.options = options
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
         """Keep what Hydra gives."""
         self.hydra_context = hydra_context
         self.task_function = task_function

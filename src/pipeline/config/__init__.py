@@ -2,18 +2,21 @@
 
 from pipeline.config.compose import (
     SHORT_FORMS,
+    RunConfig,
     compose,
     config_loader,
     explicit_keys,
-    find_root,
     settle,
     sweep_options,
 )
+from pipeline.config.project import find_root
 from pipeline.config.schema import Settings
-from pipeline.config.validate import nearest, validate
+from pipeline.config.validate import validate
+from pipeline.config.words import nearest
 
 __all__ = [
     "SHORT_FORMS",
+    "RunConfig",
     "Settings",
     "compose",
     "config_loader",

@@ -9,53 +9,59 @@ from pydantic import Field
 from pipeline.config.schema import Built, Count, NonNegative, Positive, PositiveShare, Share
 
 
-class Identity(Built):
+class IdentitySettings(Built):
     """No augmentation."""
 
 
-class Shift(Built):
+class ShiftSettings(Built):
     """Whole pixels in both directions."""
 
-    max_pixels: Count
+    max_pixels: Count = Field(description="pixels in both directions")
 
 
-class Affine(Built):
+class AffineSettings(Built):
     """Rotation, translation, scale and shear."""
 
-    degrees: Annotated[float, Field(ge=0, le=180, allow_inf_nan=False)]
-    translate: Share
-    scale: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-    shear_degrees: Annotated[float, Field(ge=0, lt=90, allow_inf_nan=False)]
+    degrees: Annotated[float, Field(ge=0, le=180, allow_inf_nan=False)] = Field(
+        description="rotation in both directions"
+    )
+    translate: Share = Field(description="share of the side")
+    scale: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = Field(
+        description="share of the size"
+    )
+    shear_degrees: Annotated[float, Field(ge=0, lt=90, allow_inf_nan=False)] = Field(
+        description="shear in both directions"
+    )
 
 
-class Erase(Built):
+class EraseSettings(Built):
     """A rectangle set to background."""
 
-    probability: Share
-    min_area: PositiveShare
-    max_area: PositiveShare
+    probability: Share = Field(description="share of the images")
+    min_area: PositiveShare = Field(description="smallest share of the area")
+    max_area: PositiveShare = Field(description="largest share of the area")
 
 
-class Noise(Built):
+class NoiseSettings(Built):
     """Gaussian noise on every pixel."""
 
-    std: NonNegative
+    std: NonNegative = Field(description="standard deviation, in units of the pixels 0 … 1")
 
 
-class Flip(Built):
+class FlipSettings(Built):
     """Left and right exchanged."""
 
-    probability: Share
+    probability: Share = Field(description="share of the images")
 
 
-class Elastic(Built):
+class ElasticSettings(Built):
     """A smooth random displacement."""
 
-    alpha: NonNegative
-    sigma: Positive
+    alpha: NonNegative = Field(description="size of the displacement in pixels")
+    sigma: Positive = Field(description="smoothness in pixels")
 
 
-class Compose(Built):
+class ComposeSettings(Built):
     """Several, one after the other."""
 
-    steps: list[Any]
+    steps: list[Any] = Field(description="transforms, one after the other")

@@ -1,7 +1,7 @@
-"""A configuration as a file of ``conf/experiment/``: only what differs from the defaults of ``conf/``.
+"""A configuration as a file of ``conf/experiment/``: only the values that differ from ``conf/``.
 
-The file is written by difference, so it stays true whatever the way was by which a value came about:
-a group's option, a preset of a sweep, or an override.
+The file holds differences. So it does not matter how a value came about: by a group's option, by a
+preset of a sweep, or by an override.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from pipeline.config.compose import compose, flat, sweep_options
+from pipeline.config.compose import compose, composed_values, flat, sweep_options
 from pipeline.errors import ConfigError
 from pipeline.files import write_atomically
 
-# What a sweep or a person's machine sets, and the model's training does not depend on.
+# Groups and keys that a sweep or a machine sets. The training does not depend on them.
 _GROUPS_LEFT_OUT = ("sweep", "experiment", "debug", "tracking", "evaluation")
 _KEYS_LEFT_OUT = ("objective", "name", "seed", "tracking", "evaluation")
 
@@ -25,14 +25,15 @@ _KEYS_LEFT_OUT = ("objective", "name", "seed", "tracking", "evaluation")
 def experiment_text(overrides: Sequence[str], *, name: str, comment: str, root: Path) -> str:
     """Return the file that makes ``experiment=<name>`` the same configuration as these overrides.
 
-    The seed is left out: a seed that was the best in one sweep is luck. So are the objective, where
-    and how a run is recorded. comment: the lines on top, without ``#``.
+    The seed is left out: the best seed of a sweep is luck. The objective and the tracking are left
+    out too. comment: the lines on top, without ``#``.
     Raises `ConfigError` where the overrides no longer compose.
     """
     groups = _changed_groups(overrides, root)
     _, values = compose(overrides, root=root)
-    _, plain = compose([f"{group}={option}" for group, option in groups.items()], root=root)
-    wanted, given = flat(values), flat(plain)
+    # Unchecked: an option alone may lack a value or contradict another.
+    given = composed_values([f"{group}={option}" for group, option in groups.items()], root=root)
+    wanted = flat(values)
     changed = {
         key: value
         for key, value in wanted.items()
@@ -41,7 +42,10 @@ def experiment_text(overrides: Sequence[str], *, name: str, comment: str, root: 
     body: dict[str, Any] = {"name": name, **_nested(changed)}
     lines = ["# @package _global_", *(f"# {line}".rstrip() for line in comment.splitlines())]
     if groups:
-        lines += ["defaults:", *(f"  - override /{group}: {option}" for group, option in groups.items())]
+        lines += [
+            "defaults:",
+            *(f"  - override /{group}: {option}" for group, option in groups.items()),
+        ]
     text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True, default_flow_style=False)
     return "\n".join([*lines, "", text])
 
@@ -64,14 +68,16 @@ def write_experiment(overrides: Sequence[str], *, name: str, comment: str, root:
 
 
 def check_replaceable(*, name: str, comment: str, root: Path) -> Path:
-    """Return where ``experiment=<name>`` is written, if nothing stands there that a person wrote.
+    """Return the path of ``experiment=<name>``, if no person wrote a file there.
 
-    Ours begins with the first line of the comment. Raises `ConfigError` for any other.
+    Our own files begin with the first line of the comment. Raises `ConfigError` for any other file.
     """
     path = root / "conf" / "experiment" / f"{name}.yaml"
     marker = f"# {comment.splitlines()[0]}"
     if path.is_file() and marker not in path.read_text().splitlines():
-        raise ConfigError(f"{path}: is not ours to replace. Move it, or choose another name.")
+        raise ConfigError(
+            f"{path}: was not written by this pipeline. Move it, or choose another name."
+        )
     return path
 
 
@@ -86,7 +92,9 @@ def _check_same(overrides: Sequence[str], name: str, root: Path) -> None:
     ]
     if differing:
         key = differing[0]
-        raise ConfigError(f"experiment={name}: would have {key}={has.get(key)} instead of {had.get(key)}.")
+        raise ConfigError(
+            f"experiment={name}: would have {key}={has.get(key)} instead of {had.get(key)}."
+        )
 
 
 def _changed_groups(overrides: Sequence[str], root: Path) -> dict[str, str]:
@@ -94,7 +102,9 @@ def _changed_groups(overrides: Sequence[str], root: Path) -> dict[str, str]:
     return {
         group: option
         for group, option in sorted(chosen.items())
-        if not group.startswith("hydra/") and group not in _GROUPS_LEFT_OUT and option != usual.get(group)
+        if not group.startswith("hydra/")
+        and group not in _GROUPS_LEFT_OUT
+        and option != usual.get(group)
     }
 
 
@@ -110,5 +120,5 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def safe_name(text: str) -> str:
-    """A name that may be a file and a run's name: other characters become ``_``."""
+    """Return a name that may be a file's and a run's: other characters become ``_``."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).lstrip("_-")[:90] or "study"

@@ -2,7 +2,7 @@
 
 Hydra's own ``instantiate`` calls whatever a file names, so that a configuration from elsewhere can
 write files or open connections. Here a target must be a class of an allowed package *and* of the
-kind that its section asks for; the one exception are the factory functions of ``torchvision.models``.
+kind that its section asks for. The one exception: the factory functions of ``torchvision.models``.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.config.validate import nearest
+from pipeline.config.words import nearest
 from pipeline.errors import ConfigError
 
 ALLOWED = ("torch.nn", "torch.optim", "torchvision", "pipeline")
 FACTORIES = "torchvision.models"
 
 
-def locate(target: str, *, kind: type | None, allow: Sequence[str] = (), key: str = "_target_") -> Any:
+def locate(
+    target: str, *, kind: type | None, allow: Sequence[str] = (), key: str = "_target_"
+) -> Any:
     """Return the class (or torchvision model factory) that a dotted path names.
 
     kind: the class it must derive from; None asks only for a class with ``__call__``.
-    Raises `ConfigError` for a path outside the allow-list, one that does not exist, or another kind.
+    Raises `ConfigError` for a path outside the allow-list or without an object, and for another
+    kind.
     """
     check_allowed(target, allow=allow, key=key)
     found = _import(target, key)
     home = getattr(found, "__module__", "") or ""
     factory = inspect.isfunction(found) and _inside(home, (FACTORIES,)) and kind is not None
-    fits = inspect.isclass(found) and (issubclass(found, kind) if kind else _makes_callables(found))
+    fits = inspect.isclass(found) and (issubclass(found, kind) if kind else _transforms(found))
     if not (factory or fits):
         wanted = f"a subclass of {kind.__name__}" if kind else "a class whose objects can be called"
         raise ConfigError(f"{key}={target}: must be {wanted}, and is {_described(found)}.")
@@ -74,23 +77,42 @@ def build(
             raise ConfigError(
                 f"{key}.{name}: unknown to {target}{nearest(name, parameters, prefix=f'{key}.')}"
             )
+    if inspect.isfunction(maker):
+        _refuse_foreign_weights(arguments, key)
     given = {name: _built(value, kind, allow, f"{key}.{name}") for name, value in arguments.items()}
-    # torchvision's factories hand ``**kwargs`` on to a network that takes num_classes and nothing of ours.
+    # torchvision's factories pass ``**kwargs`` to a network that takes num_classes only.
     hidden = {"num_classes"} if inspect.isfunction(maker) and takes_all else set()
     known = {n: v for n, v in (offered or {}).items() if n in parameters or n in hidden}
+    made = _made(maker, signature, {**known, **given}, f"{key}: {target}")
+    if kind is not None and not isinstance(made, kind):
+        raise ConfigError(
+            f"{key}._target_={target}: made a {type(made).__name__}, needed {kind.__name__}."
+        )
+    return made
+
+
+def _refuse_foreign_weights(arguments: Mapping[str, Any], key: str) -> None:
+    """Raise `ConfigError` where a factory would download weights: they are a pickle from afar."""
+    for name, value in arguments.items():
+        if name.startswith(("weights", "pretrained")) and value not in (None, False):
+            raise ConfigError(
+                f"{key}.{name}={value}: would download weights and unpickle them. "
+                f"Leave it out: the network begins with random weights."
+            )
+
+
+def _made(
+    maker: Any, signature: inspect.Signature, arguments: Mapping[str, Any], described: str
+) -> Any:
+    """Call the maker; raise `ConfigError` where its arguments do not fit or it refuses them."""
     try:
-        signature.bind(**{**known, **given})
-    except TypeError as error:
-        raise ConfigError(f"{key}: {target} cannot be built: {error}. Its signature: {signature}") from error
-    try:
-        made = maker(**{**known, **given})
+        signature.bind(**arguments)
+        return maker(**arguments)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"{key}: {target} cannot be built: {error}. Its signature: {signature}. Change its arguments."
+            f"{described} cannot be built: {error}. Its signature: {signature}. "
+            "Change its arguments."
         ) from error
-    if kind is not None and not isinstance(made, kind):
-        raise ConfigError(f"{key}._target_={target}: made a {type(made).__name__}, needed {kind.__name__}.")
-    return made
 
 
 def _built(value: Any, kind: type | None, allow: Sequence[str], key: str) -> Any:
@@ -117,12 +139,20 @@ def _import(target: str, key: str) -> Any:
         ) from error
     except AttributeError as error:
         known = [n for n in dir(importlib.import_module(module)) if n[0].isupper()]
-        raise ConfigError(f"{key}={target}: {module} has no {name}{nearest(name, known)}") from error
+        raise ConfigError(
+            f"{key}={target}: {module} has no {name}{nearest(name, known)}"
+        ) from error
 
 
-def _makes_callables(found: type) -> bool:
+def _transforms(found: type) -> bool:
+    """Whether the objects of a class can be called; of ours, only augmentations count."""
     # A class is always callable itself; what counts is whether its objects are.
-    return any("__call__" in vars(base) for base in found.__mro__)
+    called = any("__call__" in vars(base) for base in found.__mro__)
+    return called and (not _inside(found.__module__, ("pipeline",)) or _augments(found))
+
+
+def _augments(found: type) -> bool:
+    return _inside(found.__module__, ("pipeline.data.augment",))
 
 
 def _described(found: Any) -> str:

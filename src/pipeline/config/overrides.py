@@ -1,48 +1,96 @@
-"""Overrides of a run: from its resolved values back to them, and two lists of them made one."""
+"""Overrides of a run: from its resolved values back to overrides, and two lists merged into one."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline.config.compose import composed_values, flat
+from pipeline.config.compose import composed_values, flat, unresolved_values
+from pipeline.config.limits import read_yaml_text
 
 # Groups whose option stands in the resolved values as their name.
 _NAMED_GROUPS = ("data", "augment", "model", "activation", "init", "loss", "optimizer", "schedule")
 
 
 def overrides_of(values: Mapping[str, Any], *, root: Path) -> list[str]:
-    """Return overrides that compose to these resolved values: a group's option first, then what differs.
+    """Return overrides that compose to these resolved values.
 
-    values: as recorded with a model or a run. Keys whose default is the same value are left out.
-    Values that ``conf/`` has no key for are left out.
+    The options of groups come first, then the values that differ from theirs. Values that
+    ``conf/`` has no key for are left out.  values: as recorded with a model or a run.
     """
     standard = _defaults(root)
-    chosen = {group: values[group]["name"] for group in _NAMED_GROUPS}
+    chosen = {group: _option_of(group, values[group], root=root) for group in _NAMED_GROUPS}
     groups = [
         f"{group}={option}"
         for group, option in chosen.items()
-        if standard.get(group) != option and (root / "conf" / group / f"{option}.yaml").is_file()
+        if option and standard.get(group) != option
     ]
     # Unchecked: an option alone may lack a value or contradict another that the run has.
     given, wanted = composed_values(groups, root=root), flat(values)
-    derived = "" if given["name"] == wanted["name"] else f"name={wanted['name']}"
-    changed = [
-        f"{key}={_text(value)}"
+    named = [] if given["name"] == wanted["name"] else [f"name={wanted['name']}"]
+    changed = _changed(wanted, given, without=("name",))
+    # Values that follow from others, such as the name of the tracked experiment, come last.
+    follow = {key for key, raw in unresolved_values(groups, root).items() if "${" in str(raw)}
+    own = [o for o in changed if o.partition("=")[0] not in follow]
+    if len(own) < len(changed):
+        given = composed_values([*groups, *own], root=root)
+        own += _changed(wanted, given, without=("name",))
+    return [*named, *groups, *own]
+
+
+def _changed(
+    wanted: Mapping[str, Any], given: Mapping[str, Any], *, without: Sequence[str]
+) -> list[str]:
+    """Return overrides for the values that differ from those given, where there is such a key."""
+    return [
+        f"{key}={override_text(value)}"
         for key, value in wanted.items()
-        if key != "name" and key in given and given[key] != value
+        if key not in without and key in given and given[key] != value
     ]
-    return [*([derived] if derived else []), *groups, *changed]
+
+
+def section_overrides(group: str, node: Mapping[str, Any], *, root: Path) -> list[str]:
+    """Return overrides that give the values of one section: its option, and what differs from it.
+
+    node: the section's values; those that its option has no key for are left out.
+    """
+    option = _option_of(group, node, root=root)
+    chosen = [f"{group}={option}"] if option else []
+    given = composed_values(chosen, root=root)
+    wanted = {f"{group}.{key}": value for key, value in node.items()}
+    whole = [*chosen, *_changed(wanted, given, without=(f"{group}.name",))]
+    # The name may follow from the other values.
+    return [*whole, *_changed(wanted, composed_values(whole, root=root), without=())]
+
+
+def _option_of(group: str, node: Mapping[str, Any], *, root: Path) -> str | None:
+    """Return the option of a group that a section comes from; None where no option has its keys.
+
+    The section's name tells it in most cases. The name of a person's own data set does not.
+    """
+    folder = root / "conf" / group
+    name = str(node["name"])
+    named = folder / f"{name}.yaml"
+    if named.is_file() and (group != "data" or _keys(named) == set(node)):
+        return name
+    fitting = [path for path in sorted(folder.glob("*.yaml")) if _keys(path) == set(node)]
+    return min(fitting, key=lambda path: _num_differing(path, node)).stem if fitting else None
+
+
+def _num_differing(path: Path, node: Mapping[str, Any]) -> int:
+    given = yaml.safe_load(read_yaml_text(path))
+    return sum(given[key] != value for key, value in node.items())
 
 
 def merge(base: Sequence[str], extra: Sequence[str], *, root: Path) -> list[str]:
     """Return both lists as one: each key once, with its last value.
 
-    Another option of a group drops the values that were set for the old one, but those that the new
-    option has too (``model=lstm`` keeps ``model.width=48``).
+    Another option of a group drops the values that only the old option has (``model=lstm`` keeps
+    ``model.width=48``).
     """
     found: dict[str, str] = {}
     standard = _defaults(root)
@@ -59,26 +107,26 @@ def merge(base: Sequence[str], extra: Sequence[str], *, root: Path) -> list[str]
 
 
 def _keys(path: Path) -> set[str]:
-    return set(yaml.safe_load(path.read_text()) or {}) if path.is_file() else set()
+    return set(yaml.safe_load(read_yaml_text(path)) or {}) if path.is_file() else set()
 
 
 def _defaults(root: Path) -> dict[str, str]:
-    listed = yaml.safe_load((root / "conf" / "config.yaml").read_text())["defaults"]
+    listed = yaml.safe_load(read_yaml_text(root / "conf" / "config.yaml"))["defaults"]
     pairs = [item for item in listed if isinstance(item, dict)]
     return {k: v for item in pairs for k, v in item.items() if not k.startswith("override ") and v}
 
 
-def _text(value: Any) -> str:
-    """A value in Hydra's grammar."""
+def override_text(value: Any) -> str:
+    """Return a value as the right side of an override, in Hydra's grammar."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
-        return "[" + ",".join(_text(v) for v in value) + "]"
+        return "[" + ",".join(override_text(v) for v in value) + "]"
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{k}:{_text(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, str) and not value.replace("_", "").replace("-", "").replace(".", "").isalnum():
+        return "{" + ",".join(f"{k}:{override_text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, str) and not re.fullmatch(r"[^\W_][\w.-]*|[\w./-]*/[\w./-]*", value):
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
         return f"'{escaped}'"
     return repr(value) if isinstance(value, float) else str(value)

@@ -1,11 +1,11 @@
-"""Rules across fields: what contradicts itself, and what was set but would have no effect."""
+"""Rules across fields: values that contradict each other, and values without effect."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Set
 
 from pipeline.config import schema
-from pipeline.config.augment_schema import Compose, Erase, Identity
+from pipeline.config.augment_schema import ComposeSettings, EraseSettings, IdentitySettings
 from pipeline.config.guard import check_allowed
 from pipeline.config.schema import Settings
 from pipeline.errors import ConfigError
@@ -34,13 +34,20 @@ def _contradictions(s: Settings) -> Iterator[str]:
     warmup = getattr(s.schedule, "warmup_epochs", 0.0)
     if warmup >= s.trainer.max_epochs and warmup > 0:
         yield (
-            f"schedule.warmup_epochs={warmup:g}: must be less than trainer.max_epochs={s.trainer.max_epochs}, "
-            "or the learning rate never reaches its value. Lower the one or raise the other."
+            f"schedule.warmup_epochs={warmup:g}: must be less than "
+            f"trainer.max_epochs={s.trainer.max_epochs}, or the learning rate never reaches its "
+            "value. Lower the one or raise the other."
         )
     if s.trainer.precision == "16" and s.trainer.accelerator == "cpu":
-        yield "trainer.precision=16: float16 training needs a GPU. Use precision=bf16 or precision=fp32."
+        yield (
+            "trainer.precision=16: float16 training needs a GPU. "
+            "Use precision=bf16 or precision=fp32."
+        )
     if s.trainer.accelerator == "mps" and s.trainer.strategy == "ddp":
-        yield "trainer.strategy=ddp: Apple's mps has one device. Use strategy=auto, or another accelerator."
+        yield (
+            "trainer.strategy=ddp: Apple's mps has one device. "
+            "Use trainer.strategy=auto, or another accelerator."
+        )
     if s.schedule.name == "step" and getattr(s.schedule, "every_epochs", 0) >= s.trainer.max_epochs:
         yield (
             f"schedule.every_epochs={getattr(s.schedule, 'every_epochs', 0)}: must be less than "
@@ -55,15 +62,15 @@ def _contradictions(s: Settings) -> Iterator[str]:
     for key, low, high in _erased_areas(s):
         if low > high:
             yield f"{key}.min_area={low}: must be at most {key}.max_area={high}. Exchange them."
-    if isinstance(s.augment, Compose) and not s.augment.steps:
-        yield "augment.steps=[]: must hold at least one transform. Use augment=none for none."
+    if isinstance(s.augment, ComposeSettings) and not s.augment.steps:
+        yield "augment.steps=[]: must hold at least one transform. Use augment=none instead."
 
 
 def _erased_areas(s: Settings) -> Iterator[tuple[str, float, float]]:
     """Key, smallest and largest area of every rectangle that an augmentation erases."""
-    if isinstance(s.augment, Erase):
+    if isinstance(s.augment, EraseSettings):
         yield "augment", s.augment.min_area, s.augment.max_area
-    for index, step in enumerate(s.augment.steps if isinstance(s.augment, Compose) else []):
+    for index, step in enumerate(s.augment.steps if isinstance(s.augment, ComposeSettings) else []):
         if step["_target_"] == ERASE:
             yield f"augment.steps.{index}", step["min_area"], step["max_area"]
 
@@ -79,7 +86,7 @@ _EFFECTS: list[Effect] = [
     ),
     (
         {"model.width", "model.dropout", "model.normalization", "activation"},
-        lambda s: isinstance(s.model, schema.MLP) and s.model.depth == 0,
+        lambda s: isinstance(s.model, schema.MLPSettings) and s.model.depth == 0,
         "model.depth=0 is softmax regression, without hidden layers",
     ),
     (
@@ -98,7 +105,7 @@ _EFFECTS: list[Effect] = [
         "data.label_noise=0 shuffles no labels",
     ),
     (
-        {"signals.probe_size", "signals.seed"},
+        {"signals.sample_size", "signals.seed"},
         lambda s: not s.signals.enabled,
         "signals=none measures nothing",
     ),
@@ -114,7 +121,7 @@ _EFFECTS: list[Effect] = [
     ),
     (
         {"augment"},
-        lambda s: isinstance(s.augment, Identity) and s.augment.name != "none",
+        lambda s: isinstance(s.augment, IdentitySettings) and s.augment.name != "none",
         "it changes nothing",
     ),
     (

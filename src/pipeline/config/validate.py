@@ -1,9 +1,8 @@
-"""From a composed configuration to validated `Settings`, or one `ConfigError` with every mistake in it."""
+"""From a composed configuration to validated `Settings`, or one error with every mistake in it."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -11,19 +10,23 @@ from pydantic import ValidationError
 from pipeline.config import augment_schema as augment
 from pipeline.config import schema
 from pipeline.config.schema import Built, Section, Settings
+from pipeline.config.words import nearest, suggested_key
 from pipeline.errors import ConfigError
 
-# Which schema a section has, by its `_target_`; a target that is not listed is a person's own class.
+# The schema of a section, by its `_target_`; a target that is not listed is a person's own class.
 TARGETS: dict[str, dict[str, type[Built]]] = {
     "model": {
-        "pipeline.models.MLP": schema.MLP,
-        "pipeline.models.CNN": schema.CNN,
-        "pipeline.models.RNN": schema.RNN,
+        "pipeline.models.MLP": schema.MLPSettings,
+        "pipeline.models.CNN": schema.CNNSettings,
+        "pipeline.models.RNN": schema.RNNSettings,
         "pipeline.models.LSTM": schema.Recurrent,
         "pipeline.models.GRU": schema.Recurrent,
     },
     "activation": {
-        **{f"torch.nn.{n}": schema.Activation for n in ("ReLU", "GELU", "SiLU", "SELU", "Tanh", "Sigmoid")},
+        **{
+            f"torch.nn.{n}": schema.Activation
+            for n in ("ReLU", "GELU", "SiLU", "SELU", "Tanh", "Sigmoid")
+        },
         "torch.nn.LeakyReLU": schema.LeakyReLU,
     },
     "loss": {
@@ -31,16 +34,16 @@ TARGETS: dict[str, dict[str, type[Built]]] = {
         "pipeline.losses.FocalLoss": schema.Focal,
     },
     "augment": {
-        f"pipeline.data.augment.{c.__name__}": c
+        f"pipeline.data.augment.{c.__name__.removesuffix('Settings')}": c
         for c in (
-            augment.Identity,
-            augment.Shift,
-            augment.Affine,
-            augment.Erase,
-            augment.Noise,
-            augment.Flip,
-            augment.Elastic,
-            augment.Compose,
+            augment.IdentitySettings,
+            augment.ShiftSettings,
+            augment.AffineSettings,
+            augment.EraseSettings,
+            augment.NoiseSettings,
+            augment.FlipSettings,
+            augment.ElasticSettings,
+            augment.ComposeSettings,
         )
     },
 }
@@ -68,39 +71,27 @@ def validate(values: Mapping[str, Any]) -> Settings:
     Raises `ConfigError` that lists every mistake: key, value, rule, and the nearest known key.
     """
     sections: dict[str, Any] = dict(values)
-    mistakes: list[str] = []
+    mistakes = _Mistakes(_dotted(values))
     for name in ("augment", "model", "activation", "loss", "optimizer", "data"):
         node = values.get(name)
         if isinstance(node, Mapping):
             sections[name] = _section(name, node, mistakes)
-    augmentation = sections.get("augment")
-    if isinstance(augmentation, augment.Compose):
-        for index, step in enumerate(augmentation.steps):
-            if isinstance(step, Mapping):
-                _section("augment", {"name": "step", **step}, mistakes, at=f"augment.steps.{index}")
-            else:
-                mistakes.append(f"augment.steps.{index}={step}: must be a transform with a _target_")
+    told = {name for name, value in sections.items() if value is None and values[name] is not None}
+    if isinstance(sections.get("augment"), augment.ComposeSettings):
+        _check_steps(sections["augment"].steps, mistakes)
+
     settings = None
     try:
         settings = Settings.model_validate(sections)
     except ValidationError as error:
-        broken = {name for name, value in sections.items() if value is None}
-        mistakes += [m for m, key in _messages(error, "", Settings) if key not in broken]
-    if mistakes or settings is None:
-        raise ConfigError("\n".join(dict.fromkeys(mistakes)))
+        mistakes.add(error, "", Settings, told_already=told)
+    if mistakes.lines or settings is None:
+        raise ConfigError("\n".join(dict.fromkeys(mistakes.lines)))
     return settings
 
 
-def _section(name: str, node: Mapping[str, Any], mistakes: list[str], *, at: str = "") -> Section | None:
-    kind = _schema_of(name, node)
-    try:
-        return kind.model_validate(dict(node))
-    except ValidationError as error:
-        mistakes += [message for message, _ in _messages(error, f"{at or name}.", kind)]
-        return None
-
-
-def _schema_of(section: str, node: Mapping[str, Any]) -> type[Section]:
+def schema_of(section: str, node: Mapping[str, Any]) -> type[Section]:
+    """Return the schema of a section of the configuration, by its name and its ``_target_``."""
     if section == "data":
         folder = node.get("name") == "image_folder" or ("path" in node and "mirror" not in node)
         return schema.ImageFolder if folder else schema.Idx
@@ -113,37 +104,97 @@ def _schema_of(section: str, node: Mapping[str, Any]) -> type[Section]:
     return schema.OwnOptimizer if section == "optimizer" else schema.Own
 
 
-def _messages(error: ValidationError, prefix: str, kind: type[Section]) -> Iterable[tuple[str, str]]:
-    """One line a mistake, with the top-level key it belongs to; branches of a union make one line."""
-    rules: dict[str, list[str]] = {}
-    tops: dict[str, str] = {}
-    for item in error.errors():
-        path = [str(part) for part in item["loc"]]
-        # A tagged union puts its tag into the path, and any union the name of the branch it tried.
-        path = [part for i, part in enumerate(path) if i == 0 or not _is_branch(part, path, i)]
-        key = prefix + ".".join(path)
-        if item["type"] == "extra_forbidden":
-            holder = _holder(kind, [str(part) for part in item["loc"]])
-            known = [f.alias or n for n, f in holder.model_fields.items()]
-            at = key.removesuffix(path[-1])
-            head, rule = f"{key}: ", f"unknown key{nearest(path[-1], known, prefix=at)}"
-        elif item["type"] == "union_tag_invalid":
-            head = f"{key}.name={_shown(item['ctx']['tag'])}: "
-            rule = f"must be {item['ctx']['expected_tags']}"
-        elif item["type"] == "union_tag_not_found":
-            head, rule = f"{key}.name: ", f"missing. Set {key}.name=<value>"
-        elif item["type"] == "missing":
-            head, rule = f"{key}: ", f"missing. Set {key}=<value>"
+def _dotted(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return the dotted keys of nested values."""
+    keys: list[str] = []
+    for key, value in values.items():
+        keys.append(f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            keys += _dotted(value, f"{prefix}{key}.")
+    return keys
+
+
+def _section(
+    name: str, node: Mapping[str, Any], mistakes: _Mistakes, *, at: str = ""
+) -> Section | None:
+    kind = schema_of(name, node)
+    try:
+        return kind.model_validate(dict(node))
+    except ValidationError as error:
+        mistakes.add(error, f"{at or name}.", kind)
+        return None
+
+
+def _check_steps(steps: Sequence[Any], mistakes: _Mistakes) -> None:
+    """Check the transforms of an augmentation that is composed of several."""
+    for index, step in enumerate(steps):
+        place = f"augment.steps.{index}"
+        if isinstance(step, Mapping):
+            _section("augment", {"name": "step", **step}, mistakes, at=place)
         else:
-            head, rule = f"{key}={_shown(item['input'])}: ", _rule(item)
-        rules.setdefault(head, []).append(rule)
-        tops[head] = path[0]
-    for head, told in rules.items():
-        yield head + ", or ".join(dict.fromkeys(told)), tops[head]
+            mistakes.lines.append(f"{place}={step}: must be a transform with a _target_")
+
+
+class _Mistakes:
+    """The lines of the message to come. keys: every dotted key of the configuration."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = keys
+        self.lines: list[str] = []
+
+    def add(
+        self,
+        error: ValidationError,
+        prefix: str,
+        kind: type[Section],
+        *,
+        told_already: Set[str] = frozenset(),
+    ) -> None:
+        """Add one line a mistake; the branches of a union make one line.
+
+        told_already: top-level keys whose mistakes stand in the message.
+        """
+        rules: dict[str, list[str]] = {}
+        for item in error.errors():
+            place = [str(part) for part in item["loc"]]
+            path = [
+                part for i, part in enumerate(place) if i == 0 or not _is_branch(part, place, i)
+            ]
+            if path[0] not in told_already:
+                head, rule = self._line(item, prefix + ".".join(path), _holder(kind, place), path)
+                rules.setdefault(head, []).append(rule)
+        self.lines += [head + ", or ".join(dict.fromkeys(found)) for head, found in rules.items()]
+
+    def _line(
+        self, item: Any, key: str, holder: type[Section], path: Sequence[str]
+    ) -> tuple[str, str]:
+        """Return a mistake's key with its value, and the rule with the way out."""
+        if item["type"] == "extra_forbidden":
+            return f"{key}: ", self._unknown(key, path[-1], holder)
+        if item["type"] == "union_tag_invalid":
+            tag, allowed = item["ctx"]["tag"], item["ctx"]["expected_tags"]
+            return f"{key}.name={_shown(tag)}: ", f"must be {allowed}"
+        if item["type"] == "union_tag_not_found":
+            return f"{key}.name: ", f"missing. Set {key}.name=<value>"
+        if item["type"] == "missing":
+            return f"{key}: ", f"missing. Set {key}=<value>"
+        return f"{key}={_shown(item['input'])}: ", _rule(item)
+
+    def _unknown(self, key: str, last: str, holder: type[Section]) -> str:
+        section = key.removesuffix(last)
+        beside = [field.alias or name for name, field in holder.model_fields.items()]
+        suggestion = suggested_key(key, [*(section + name for name in beside), *self.keys])
+        if suggestion is None or suggestion.removeprefix(section) in beside:
+            word = (suggestion or last).rpartition(".")[2]
+            return f"unknown key{nearest(word, beside, prefix=section)}"
+        return f"unknown key. Did you mean {suggestion}?"
 
 
 def _holder(kind: type[Section], place: list[str]) -> type[Section]:
-    """The schema of the section that a place in `kind` lies in; a tag in the place chooses from a union."""
+    """Return the schema of the section that a place in `kind` lies in.
+
+    A tag in the place chooses from a union.
+    """
     options: list[type[Section]] = []
     for part in place[:-1]:
         if part in kind.model_fields:
@@ -156,7 +207,15 @@ def _holder(kind: type[Section], place: list[str]) -> type[Section]:
 
 
 def _is_branch(part: str, path: list[str], index: int) -> bool:
-    tags = {"constrained-int", "constrained-float", "int", "float", "bool", "str", "function-before"}
+    tags = {
+        "constrained-int",
+        "constrained-float",
+        "int",
+        "float",
+        "bool",
+        "str",
+        "function-before",
+    }
     literal = part.startswith(("literal[", "list[", "constrained-", "function-"))
     tagged = index == 1 and path[0] in ("init", "schedule")
     return part in tags or literal or tagged
@@ -170,17 +229,8 @@ def _shown(value: Any) -> str:
 def _rule(item: Any) -> str:
     if item["type"] == "string_pattern_mismatch":
         return (
-            "must be letters, digits, '.', '_' or '-', beginning with a letter or digit (it becomes a folder)"
+            "must be letters, digits, '.', '_' or '-', beginning with a letter or digit "
+            "(it becomes a folder)"
         )
     message = str(item["msg"]).replace("Input should be", "must be")
     return message[0].lower() + message[1:]
-
-
-def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """Return a sentence that suggests the nearest of the known names, and lists them, or the like of many."""
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    hint = f". Did you mean {prefix}{close[0]}?" if close else "."
-    if len(names) > 40:
-        return f"{hint} Alike: {', '.join(difflib.get_close_matches(word, names, n=8, cutoff=0.0))}, …"
-    return f"{hint} Known: {', '.join(names)}" if names else hint

@@ -1,1 +1,1 @@
-"""From raw bytes to prepared splits. Nothing heavy is imported here: `download` starts light."""
+"""From raw bytes to prepared splits. No heavy imports here, so that `download` starts fast."""

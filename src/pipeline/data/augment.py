@@ -1,11 +1,11 @@
-"""Random changes of a whole batch of images at once, with parameters of its own for every image.
+"""Random changes of a whole batch of images at once, with separate parameters for every image.
 
-Every augmentation takes images ``[B, C, H, W]`` float of 0 (background) … 1 on any device and returns
-new ones of the same shape, type, range and memory format, never changing its input.  Randomness comes
-from the given generator only; where that lives on another device than the images, the drawn numbers
-travel, so that a CPU generator gives the same augmentation on every accelerator.
+Every augmentation takes images ``[B, C, H, W]`` float, 0 (background) … 1, on any device.  It
+returns new images of the same shape, type, range and memory format, and never changes its input.
+Random numbers come from the given generator only.  They are drawn on its device and then copied to
+the images' device, so that a CPU generator gives the same augmentation on every accelerator.
 
-What enters from outside the image is background.
+Pixels that enter from outside the image are background.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.data.warp import affine, displace, gaussian_blur, shift
 
 
 class Augmentation(Protocol):
-    """What all of this module can do."""
+    """The interface of all augmentations."""
 
     def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
         """Return changed images ``[B, C, H, W]``."""
@@ -39,7 +39,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Shift:
-    """Move by whole pixels, −max_pixels … max_pixels in each direction, exactly: nothing is blurred."""
+    """Move by whole pixels, −max_pixels … max_pixels in each direction, without any blur."""
 
     max_pixels: int
 
@@ -54,10 +54,12 @@ class Shift:
 
 @dataclass(frozen=True)
 class Affine:
-    """Rotate, shear, scale and move, interpolating linearly; each parameter is uniform around none.
+    """Rotate, shear, scale and move with linear interpolation; parameters are uniform.
 
-    degrees: −degrees … degrees.  translate: share of the image's size, −translate … translate in each
-    direction.  scale: 1 − scale … 1 + scale, 0 ≤ scale < 1.  shear_degrees: as degrees, below 90.
+    degrees: −degrees … degrees.
+    translate: share of the image's size, −translate … translate in each direction.
+    scale: 1 − scale … 1 + scale, 0 ≤ scale < 1.
+    shear_degrees: −shear_degrees … shear_degrees, below 90.
     """
 
     degrees: float
@@ -67,7 +69,8 @@ class Affine:
 
     def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
         """Return the transformed images."""
-        draws = _uniform(len(images), 5, like=images, generator=generator).mul_(2).sub_(1).unbind(dim=1)
+        uniform = _uniform(len(images), 5, like=images, generator=generator)
+        draws = uniform.mul_(2).sub_(1).unbind(dim=1)
         return affine(
             images,
             degrees=draws[0] * self.degrees,
@@ -79,7 +82,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Elastic:
-    """Bend as a trembling hand would: a smooth random field tells each pixel where to look.
+    """Bend as a trembling hand would: a smooth random field gives each pixel its source.
 
     Simard, Steinkraus and Platt (2003): noise in −1 … 1, blurred with ``sigma`` pixels (> 0), times
     ``alpha`` (≥ 0, pixels).  They used sigma 4 and alpha 34 for handwritten digits of 29×29.
@@ -92,16 +95,17 @@ class Elastic:
         """Return the bent images."""
         batch, _, height, width = images.shape
         noise = _uniform(batch, 2, height, width, like=images, generator=generator).mul_(2).sub_(1)
-        return displace(images, displacement=gaussian_blur(noise, sigma=self.sigma).mul_(self.alpha))
+        displacement = gaussian_blur(noise, sigma=self.sigma).mul_(self.alpha)
+        return displace(images, displacement=displacement)
 
 
 @dataclass(frozen=True)
 class Erase:
     """Set a rectangle to background, with ``probability`` for each image.
 
-    Zhong et al. (2020), Random Erasing: its area is a share of the image, uniform in
-    ``min_area … max_area`` (within 0 … 1; rounded to whole pixels), its height to width 0.3 … 3.3
-    times the image's, uniform in the logarithm, as far as it fits.
+    Zhong et al. (2020), Random Erasing.  The area is a share of the image, uniform in
+    ``min_area … max_area`` (within 0 … 1; rounded to whole pixels).  The ratio of height to width
+    is 0.3 … 3.3 times the image's, uniform in the logarithm, as far as the rectangle fits.
     """
 
     probability: float
@@ -124,7 +128,7 @@ class Erase:
 
 @dataclass(frozen=True)
 class Noise:
-    """Add normal noise of standard deviation ``std`` to every pixel, and keep to 0 … 1."""
+    """Add normal noise of standard deviation ``std`` to every pixel, and clip to 0 … 1."""
 
     std: float
 
@@ -136,7 +140,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Flip:
-    """Mirror left and right, with ``probability`` for each image.  Digits and letters do not bear it."""
+    """Mirror left and right, with ``probability`` for each image.  Not for digits and letters."""
 
     probability: float
 
@@ -165,7 +169,7 @@ def _uniform(*shape: int, like: Tensor, generator: Generator) -> Tensor:
 
 
 def _covered(size: int, *, length: Tensor, position: Tensor) -> Tensor:
-    """Tell which of ``size`` pixels ``[B, size]`` a span covers; length, position: ``[B]``, 0 … 1."""
+    """Return which pixels ``[B, size]`` a span covers; length, position: ``[B]``, 0 … 1."""
     num_pixels = (length * size).round().clamp(max=size)
     start = (position * (size - num_pixels + 1)).floor()
     pixels = torch.arange(size, device=length.device)

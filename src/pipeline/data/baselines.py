@@ -1,9 +1,10 @@
-"""Two cheap reference models: what a network has to beat to have earned its cost.
+"""Two cheap reference models: a network that does not beat them is not worth its cost.
 
-Both are fitted on a stratified sample of the training images and measured on validation. Their
-scores become probabilities through a temperature that is fitted on training images which the model
-has not seen (Guo et al. 2017, https://arxiv.org/abs/1706.04599), never on validation; a share of the
-class prior is mixed in, so that one confident mistake costs a finite amount.
+Both are fitted on a stratified sample of the training images and measured on validation. A
+temperature turns their scores into probabilities (Guo et al. 2017,
+https://arxiv.org/abs/1706.04599). It is fitted on training images that the model has not seen,
+never on validation. A share of the class prior is mixed in, so that one confident mistake costs a
+finite amount.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ MAX_TRAIN_IMAGES = 10_000
 _HELD_OUT_SHARE = 0.15
 _NUM_FEATURES = 4096
 _RIDGE = 0.1
-_INVERSE_PENALTY = 0.05  # scikit-learn's C, for centred pixels divided by their overall deviation / 10
+# scikit-learn's C, for centred pixels divided by their overall deviation
+_INVERSE_PENALTY = 0.05
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
 
-def fit_baselines(train: ImageSet, val: ImageSet, *, num_classes: int, seed: int) -> Mapping[str, Baseline]:
+def fit_baselines(
+    train: ImageSet, val: ImageSet, *, num_classes: int, seed: int
+) -> Mapping[str, Baseline]:
     """Fit and measure both models: ``logistic_regression`` and ``random_features``.
 
-    Deterministic for one seed. Empty where no class has two training images, since then nothing
-    can be held out for calibration.
+    Deterministic for one seed. Empty where no class has two training images: then no image can be
+    held out for calibration.
     """
     fit, held_out = _choose_parts(train.labels, seed=seed)
     if len(held_out) == 0:
@@ -60,7 +64,7 @@ def fit_baselines(train: ImageSet, val: ImageSet, *, num_classes: int, seed: int
 
 
 def _choose_parts(labels: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to fit on (every class) and to hold out (for the temperature)."""
+    """Return indices to fit on (every class) and indices to hold out (for the temperature)."""
     chosen = np.arange(len(labels))
     if len(labels) > MAX_TRAIN_IMAGES:
         chosen = stratified_fraction(labels, fraction=MAX_TRAIN_IMAGES / len(labels), seed=seed)
@@ -87,10 +91,12 @@ def fit_logistic_regression(pixels: np.ndarray, labels: np.ndarray, *, num_class
     center, scale = pixels.mean(axis=0), np.float32(pixels.std() or 1.0)
     present = np.unique(labels)
     if len(present) == 1:
-        return lambda new: _spread(np.zeros((len(new), 1)), present=present, num_classes=num_classes)
+        return lambda new: _spread(
+            np.zeros((len(new), 1)), present=present, num_classes=num_classes
+        )
     model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=60, tol=1e-3)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a reference, not an optimum
+        warnings.simplefilter("ignore", ConvergenceWarning)  # good enough for a reference
         model.fit((pixels - center) / scale, labels)
 
     def score(new: np.ndarray) -> np.ndarray:
@@ -103,13 +109,15 @@ def fit_logistic_regression(pixels: np.ndarray, labels: np.ndarray, *, num_class
 
 
 def _spread(scores: np.ndarray, *, present: np.ndarray, num_classes: int) -> np.ndarray:
-    """Put the columns of the classes that were seen where they belong among all classes."""
+    """Put the columns of the seen classes in their places among all classes."""
     result = np.full((len(scores), num_classes), scores.min(initial=0.0) - 10.0)
     result[:, present] = scores
     return result
 
 
-def fit_random_features(pixels: np.ndarray, labels: np.ndarray, *, num_classes: int, seed: int) -> Scorer:
+def fit_random_features(
+    pixels: np.ndarray, labels: np.ndarray, *, num_classes: int, seed: int
+) -> Scorer:
     """Fit ridge regression on one-hot labels over random Fourier features of a Gaussian kernel.
 
     The features are ``cos(x·w + b)`` with ``w`` normal, its width from the median distance of
@@ -137,8 +145,8 @@ def fit_random_features(pixels: np.ndarray, labels: np.ndarray, *, num_classes: 
 def solve_ridge(features: np.ndarray, targets: np.ndarray, *, ridge: float) -> np.ndarray:
     """Minimise ``|features @ x - targets|² + penalty |x|²``; returns ``x`` ``[P, C]`` float32.
 
-    features: ``[N, P]``.  targets: ``[N, C]``.  The penalty is ``ridge`` times the mean square length
-    of a feature column. Solved in the smaller of N and P dimensions, which gives the same ``x``.
+    features: ``[N, P]``.  targets: ``[N, C]``.  The penalty is ``ridge`` times the mean square
+    length of a feature column.  The smaller of N and P dimensions is solved; ``x`` is the same.
     """
     import scipy.linalg
 
@@ -152,7 +160,7 @@ def solve_ridge(features: np.ndarray, targets: np.ndarray, *, ridge: float) -> n
 
 
 def _median_distance(pixels: np.ndarray, generator: np.random.Generator) -> np.float32:
-    """Median Euclidean distance of 1,000 random pairs; 1 where all images are equal."""
+    """Return the median Euclidean distance of 1,000 random pairs; 1 where all images are equal."""
     left, right = generator.integers(len(pixels), size=(2, 1000))
     distances = np.linalg.norm(pixels[left] - pixels[right], axis=1)
     return np.float32(np.median(distances[distances > 0]) if (distances > 0).any() else 1.0)
@@ -161,8 +169,8 @@ def _median_distance(pixels: np.ndarray, generator: np.random.Generator) -> np.f
 def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     """Find the temperature whose ``softmax(scores / temperature)`` has the least cross-entropy.
 
-    scores: ``[N, C]``.  labels: ``[N]``.  Searched from 1e-3 to 1e3; the problem is convex in
-    1 / temperature, so the one minimum is found.
+    scores: ``[N, C]``.  labels: ``[N]``.  The search covers 1e-3 … 1e3; the problem is convex in
+    1 / temperature, so there is one minimum.
     """
     from scipy.optimize import minimize_scalar
 
@@ -170,8 +178,8 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
         log_shares = _log_softmax(scores / np.exp(log_temperature))
         return float(-log_shares[np.arange(len(labels)), labels].mean())
 
-    found = minimize_scalar(cross_entropy, bounds=(np.log(1e-3), np.log(1e3)), method="bounded")
-    return float(np.exp(found.x))
+    best = minimize_scalar(cross_entropy, bounds=(np.log(1e-3), np.log(1e3)), method="bounded")
+    return float(np.exp(best.x))
 
 
 def _log_softmax(scores: np.ndarray) -> np.ndarray:
@@ -188,7 +196,7 @@ def _measure(
     num_held_out: int,
     num_train: int,
 ) -> Baseline:
-    """Measure on validation; the prior's share is what ``num_held_out`` samples cannot rule out."""
+    """Measure on validation; mix in a share of the prior, ``1 / (num_held_out + 2)``."""
     prior_share = 1.0 / (num_held_out + 2)
     smoothed = (1 - prior_share) * np.exp(_log_softmax(scores / temperature)) + prior_share * prior
     return Baseline(

@@ -1,8 +1,8 @@
-"""Batches by index: the images live as one uint8 tensor where the model lives.
+"""Batches by index: the images are one uint8 tensor on the model's device.
 
 No worker process and no Python per image: a batch is one ``index_select``, one scaling, one
-augmentation of the whole batch. What an epoch shows depends on (seed, epoch) alone, so that a
-resumed run sees exactly what the killed one would have seen.
+augmentation of the whole batch. The images of an epoch depend on (seed, epoch) alone, so that a
+resumed run sees exactly the images that the killed run would have seen.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class DeviceStore:
 
 
 class StreamStore:
-    """Images that stay in a memory-mapped file; each batch is copied to the device when it is due."""
+    """Images that stay in a memory-mapped file; each batch is copied to the device when needed."""
 
     def __init__(self, images: ImageSet, *, device: torch.device) -> None:
         self.images = images.images
@@ -57,7 +57,7 @@ class StreamStore:
 
     def gather(self, index: Tensor) -> Tensor:
         """See `Store.gather`."""
-        # Read in the order of the file, then put into the order asked for: fewer jumps on the disk.
+        # Reading in the order of the file means fewer jumps on the disk
         order = np.argsort(index.numpy(), kind="stable")
         rows = np.empty((len(index), *self.images.shape[1:]), dtype=np.uint8)
         rows[order] = self.images[index.numpy()[order]]
@@ -68,11 +68,11 @@ class StreamStore:
 
 
 class EpochOrder:
-    """Which indices each batch of an epoch holds, from (seed, epoch), sharded over processes.
+    """The indices of each batch of an epoch, from (seed, epoch), sharded over processes.
 
-    shuffle=False gives the stored order. While shuffling every process gets equally many indices
-    (a few are shown twice, as torch's DistributedSampler does), so that gradients meet in step;
-    in stored order each index comes exactly once over all processes, so that sums are exact.
+    shuffle=True gives every process the same number of indices, so that gradients meet in step; a
+    few indices then come twice, as in torch's DistributedSampler.  shuffle=False gives the stored
+    order, in which each index comes exactly once over all processes, so that sums are exact.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class EpochOrder:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the training loop before each epoch."""
+        """Choose the epoch; the training loop calls this before each one."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -111,8 +111,10 @@ class EpochOrder:
             shared = -(-len(order) // self.world_size) * self.world_size
             order = order[torch.arange(shared) % len(order)]
         mine = order[self.rank :: self.world_size]
-        batches = list(mine.split(self.batch_size)) if len(mine) else []  # torch splits nothing into one part
-        if len(batches) > len(self):  # a lone last image joins its neighbours: batch norm needs two
+        # torch splits an empty tensor into one empty part
+        batches = list(mine.split(self.batch_size)) if len(mine) else []
+        # A lone last image joins the batch before it: batch norm needs two
+        if len(batches) > len(self):
             batches[-2:] = [torch.cat(batches[-2:])]
         return iter(batches)
 
@@ -121,7 +123,7 @@ class Batches:
     """An iterable of ``(images [B, C, H, W] float32, labels [B] int64)`` on the device.
 
     Images are scaled to 0 … 1, augmented, then standardised by ``mean`` and ``std`` per channel.
-    ``sampler`` and ``batch_sampler`` are the two places where Lightning looks for `EpochOrder.set_epoch`.
+    Lightning looks for `EpochOrder.set_epoch` in ``sampler`` and in ``batch_sampler``.
     """
 
     batch_sampler = None
@@ -152,7 +154,9 @@ class Batches:
     def fixed(self, indices: Tensor, *, batch_size: int) -> Batches:
         """Return chosen images of the same store, in the order given, without augmentation."""
         other = copy.copy(self)
-        other.sampler = EpochOrder(indices, batch_size=batch_size, seed=self.sampler.seed, shuffle=False)
+        other.sampler = EpochOrder(
+            indices, batch_size=batch_size, seed=self.sampler.seed, shuffle=False
+        )
         other.augmentation = None
         return other
 
@@ -172,7 +176,10 @@ class Batches:
 
 
 def standardisation(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Return ``shift, scale``, each ``[1, C, 1, 1]``: standardised = shift + scale * pixel (0 … 255)."""
+    """Return ``shift, scale``, each ``[1, C, 1, 1]``: standardised = shift + scale * pixel.
+
+    Pixels are 0 … 255; mean and std are of pixels scaled to 0 … 1.
+    """
     centre = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
     spread = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1).clamp_min(1e-6)
     return -centre / spread, 1.0 / (255.0 * spread)
@@ -180,21 +187,23 @@ def standardisation(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor
 
 def epoch_seed(seed: int, epoch: int, stream: int = 0) -> int:
     """Return a 63-bit seed for one epoch of one stream of random numbers (SplitMix64's mixing)."""
-    value = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB) % 2**64
+    value = (
+        seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB
+    ) % 2**64
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) % 2**64
     return (value ^ (value >> 31)) >> 1
 
 
 def fits(images: ImageSet, *, device: torch.device, share: float = 0.5) -> bool:
-    """Whether the images take at most ``share`` of the device's free memory."""
+    """Return whether the images take at most ``share`` of the device's free memory."""
     if device.type == "cuda":
         return images.images.nbytes <= share * torch.cuda.mem_get_info(device)[0]
     return images.images.nbytes <= share * _free_memory()
 
 
 def _free_memory() -> int:
-    """Free main memory in bytes, from the operating system; everything where it does not tell."""
+    """Return the free main memory in bytes; 2**63 where the system does not report it."""
     try:
         with open("/proc/meminfo") as lines:  # noqa: PTH123 - a file of the kernel, not of a person
             values = dict(line.split(":", 1) for line in lines)

@@ -1,4 +1,4 @@
-"""Images made worse on purpose: how far a model's accuracy carries beyond clean test images.
+"""Corrupted images, to measure how a model's accuracy holds up beyond clean test images.
 
 The kinds follow MNIST-C (Mu and Gilmer, 2019) and ImageNet-C (Hendrycks and Dietterich, 2019), with
 the strengths of ``STRENGTHS``, made for small images with dark backgrounds.
@@ -20,7 +20,7 @@ STRENGTHS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
         "shift": (1, 2, 3, 4, 6),  # pixels, up, down, left or right
         "rotation": (10, 20, 30, 40, 50),  # degrees, either way
-        "noise": (0.08, 0.16, 0.24, 0.32, 0.40),  # standard deviation, as a share of the range 0 … 255
+        "noise": (0.08, 0.16, 0.24, 0.32, 0.40),  # standard deviation as a share of 0 … 255
         "blur": (0.5, 0.75, 1.0, 1.5, 2.0),  # standard deviation of the Gaussian, pixels
         "contrast": (0.75, 0.5, 0.35, 0.2, 0.1),  # factor on the distance from the image's mean
     }
@@ -31,10 +31,10 @@ SEVERITIES = (1, 2, 3, 4, 5)
 def corrupt(images: np.ndarray, *, name: str, severity: int, seed: int) -> np.ndarray:
     """Return a corrupted copy of ``images [N, C, H, W]`` uint8, same shape and dtype.
 
-    Each image has its own direction of shift and rotation and its own noise, drawn from ``seed`` alone:
-    they are the same at every severity, so severities differ by strength only. Values are rounded and
-    cut to 0 … 255; what comes in from outside an image is background, 0. The unit and the values of a
-    strength stand in ``STRENGTHS``. No images in, none out.
+    Each image has its own direction of shift and rotation and its own noise, drawn from ``seed``
+    alone. They are the same at every severity, so severities differ by strength only. Values are
+    rounded and clipped to 0 … 255; pixels from outside an image are background, 0. ``STRENGTHS``
+    has the strengths and their units. No images give no images.
 
     Raises:
         ConfigError: on an unknown name or a severity that is not 1 … 5.
@@ -68,11 +68,14 @@ def _rotation(images: np.ndarray, degrees: float, generator: np.random.Generator
 
 
 def _noise(images: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
-    return images + np.float32(share * 255) * generator.standard_normal(images.shape, dtype=np.float32)
+    noise = generator.standard_normal(images.shape, dtype=np.float32)
+    return images + np.float32(share * 255) * noise
 
 
 def _blur(images: np.ndarray, pixels: float, generator: np.random.Generator) -> np.ndarray:
-    return ndimage.gaussian_filter(images.astype(np.float32), (0, 0, pixels, pixels), mode="constant")
+    return ndimage.gaussian_filter(
+        images.astype(np.float32), (0, 0, pixels, pixels), mode="constant"
+    )
 
 
 def _contrast(images: np.ndarray, factor: float, generator: np.random.Generator) -> np.ndarray:
@@ -92,7 +95,7 @@ _CORRUPTIONS: Mapping[str, Callable[[np.ndarray, float, np.random.Generator], np
 def _check(images: np.ndarray, name: str, severity: int) -> None:
     if name not in STRENGTHS:
         near = difflib.get_close_matches(name, STRENGTHS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else " Take one of these."
+        hint = f" Did you mean {near[0]}?" if near else " Choose one of these."
         raise ConfigError(f"There is no corruption {name!r}, only {', '.join(STRENGTHS)}.{hint}")
     if severity not in SEVERITIES:
         raise ConfigError(
@@ -101,6 +104,6 @@ def _check(images: np.ndarray, name: str, severity: int) -> None:
         )
     if images.ndim != 4 or images.dtype != np.uint8:
         raise DataError(
-            f"Images to corrupt have shape {list(images.shape)} and dtype {images.dtype}, but they must be "
-            "[N, C, H, W] uint8. Corrupt them before they are scaled."
+            f"Images to corrupt have shape {list(images.shape)} and dtype {images.dtype}, "
+            "but they must be [N, C, H, W] uint8. Corrupt them before they are scaled."
         )

@@ -1,7 +1,8 @@
-"""One image file → one array: few formats, a limit on pixels, every colour mode made grey or RGB."""
+"""One image file → one array: few formats, a limit on pixels, grey or RGB."""
 
 from __future__ import annotations
 
+import stat
 import struct
 import warnings
 from pathlib import Path
@@ -17,32 +18,39 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 50_000_000  # a file of 76 KiB can promise 80 million
+MAX_FILE_BYTES = 200_000_000  # 50 million pixels of four bytes, not compressed
 
 
 def decode_image(path: Path, *, size: int, channels: int, background: int) -> np.ndarray:
     """Decode to ``[channels, size, size]`` uint8: upright, aspect kept, centred on ``background``.
 
-    channels: 1 or 3.  Of an animation the first frame is taken. 16-bit grey becomes 8-bit.
+    channels: 1 or 3.  An animation gives its first frame.  16-bit grey becomes 8-bit.
 
     Raises:
         DataError: not one of ``FORMATS``, damaged, more than ``MAX_PIXELS``, or numbers without a
             fixed range (floating point, 32-bit integers).
     """
-    fitted = _fit(
-        _open(path, size=size, channels=channels, background=background), size=size, background=background
-    )
+    image = _open(path, size=size, channels=channels, background=background)
+    fitted = _fit(image, size=size, background=background)
     return np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
 
 
 def decode_grey(path: Path) -> np.ndarray:
-    """Decode to ``[H, W]`` uint8 in its own size: upright, transparent parts white. Raises as `decode_image`."""
+    """Decode to ``[H, W]`` uint8 in its own size: upright, transparent parts white.
+
+    Raises as `decode_image`.
+    """
     return np.asarray(_open(path, size=None, channels=1, background=255))
 
 
 def _open(path: Path, *, size: int | None, channels: int, background: int) -> Image.Image:
-    """The first frame, upright, in grey or RGB. size: hint for JPEG, which can decode at a lower scale."""
+    """Return the first frame, upright, in grey or RGB.
+
+    size: a hint for JPEG, which can decode at a lower scale.
+    """
     from PIL import Image, ImageOps
 
+    _check_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -54,9 +62,31 @@ def _open(path: Path, *, size: int | None, channels: int, background: int) -> Im
                 upright = ImageOps.exif_transpose(image)
                 return _to_mode(upright, path=path, mode=mode, background=background)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: too large ({error}); at most {MAX_PIXELS} pixels are decoded") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError) as error:
+        raise DataError(
+            f"{path}: too large ({error}); at most {MAX_PIXELS} pixels are decoded"
+        ) from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        IndexError,
+        KeyError,
+    ) as error:
         raise DataError(f"{path}: not a sound {'/'.join(FORMATS)} file ({error})") from error
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what would never end, and what is too large, before it is opened."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(f"{path}: is no regular file")
+    if found.st_size > MAX_FILE_BYTES:
+        raise DataError(f"{path}: {found.st_size} bytes; at most {MAX_FILE_BYTES} are read")
 
 
 def _check_size(image: Image.Image, path: Path) -> None:
@@ -69,11 +99,12 @@ def _to_mode(image: Image.Image, *, path: Path, mode: str, background: int) -> I
     from PIL import Image
 
     if image.mode in ("I", "F"):
-        raise DataError(f"{path}: its pixels ({image.mode}, 32 bit) have no fixed range; save as 8 or 16 bit")
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)).convert(
-            mode
+        raise DataError(
+            f"{path}: its pixels ({image.mode}, 32 bit) have no fixed range; save as 8 or 16 bit"
         )
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return Image.fromarray(grey.astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
         solid = Image.new("RGBA", image.size, (background, background, background, 255))
         return Image.alpha_composite(solid, image.convert("RGBA")).convert(mode)
@@ -87,6 +118,8 @@ def _fit(image: Image.Image, *, size: int, background: int) -> Image.Image:
     longest = max(image.size)
     width, height = (max(1, round(side * size / longest)) for side in image.size)
     scaled = image.resize((width, height), Image.Resampling.BILINEAR)
-    square = Image.new(image.mode, (size, size), background if image.mode == "L" else (background,) * 3)
+    square = Image.new(
+        image.mode, (size, size), background if image.mode == "L" else (background,) * 3
+    )
     square.paste(scaled, ((size - width) // 2, (size - height) // 2))
     return square

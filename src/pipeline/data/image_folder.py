@@ -1,6 +1,6 @@
-"""A person's own images: one folder per class, any size and colour mode, made alike.
+"""A person's own images: one folder per class, any size and colour mode, brought to one form.
 
-Either ``<path>/<class>/*.png`` or ``<path>/train/<class>/…`` with ``<path>/test/<class>/…``.
+`pipeline.data.folder_layout` says which folders are classes and which are parts.
 """
 
 from __future__ import annotations
@@ -13,22 +13,31 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.decode import SUFFIXES, decode_image
+from pipeline.data.folder_layout import is_visible, recognise
 from pipeline.data.prepare import take
 from pipeline.data.split import stratified_split
 from pipeline.errors import DataError
-from pipeline.records import ImageSet
+from pipeline.records import ImageSet, Split
 
 _MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
 class FolderImages:
-    """What a folder held.  skipped: files that are no images, relative to the folder."""
+    """The images of a folder.
+
+    val: None where the folder has no validation part of its own.  places: part → the folder that
+    its images came from; a part that was split off has none.  skipped: files that are not images,
+    relative to the folder.  notes: sentences on folders that were left out.
+    """
 
     train: ImageSet
+    val: ImageSet | None
     test: ImageSet
     class_names: Sequence[str]
+    places: Mapping[Split, Path]
     skipped: Sequence[str]
+    notes: Sequence[str]
 
 
 def read_image_folder(
@@ -36,54 +45,54 @@ def read_image_folder(
 ) -> FolderImages:
     """Read all images, scaled to fit ``image_size`` × ``image_size`` with their aspect kept.
 
-    channels: 1 (grey) or 3 (RGB).  background: 0 … 255, the grey of the padding and of what is
-    transparent.  test_fraction: 0 < share < 1 of each class that becomes the test set where there
-    is no ``test`` folder (stratified, seeded).
-    Classes are numbered in the order of their names. Hidden files are passed over.
+    channels: 1 (grey) or 3 (RGB).  background: 0 … 255, the grey of padding and of transparent
+    pixels.  test_fraction: the share (0 < share < 1) of each class that becomes the test set where
+    there is no test folder; stratified and seeded.
+    Classes are numbered in the order of their names. Hidden files and ``__MACOSX`` are ignored.
 
     Raises:
-        DataError: no folder, fewer than two classes, an empty class, a link that leads out of the
-            folder, a test class that train does not know, or images that cannot be decoded (named).
+        DataError: no folder, a layout that is not known, fewer than two classes, an empty class, a
+            link that leads out of the folder, a class that the training part does not have, or
+            images that cannot be decoded.
     """
-    if not path.is_dir():
-        raise DataError(f"data.path={path} is not a folder. Name a folder with one sub-folder per class.")
-    has_test = all((path / part).is_dir() and _folders(path / part) for part in ("train", "test"))
+    layout = recognise(path)
     skipped: list[str] = []
-    train_files = _list_files(path / "train" if has_test else path, root=path, skipped=skipped)
-    _check_classes(path, train_files)
-    class_names = tuple(train_files)
-    test_files = _list_files(path / "test", root=path, skipped=skipped) if has_test else {}
-    unknown = sorted(set(test_files) - set(class_names))
-    if unknown:
-        raise DataError(
-            f"{path / 'test' / unknown[0]} is a class that {path / 'train'} does not have; it has "
-            f"{', '.join(class_names)}. Add training images of it, or remove the folder."
+    files = {
+        split: _list_files(part, root=path, skipped=skipped) for split, part in layout.parts.items()
+    }
+    class_names = _class_names(layout.parts, files)
+    sets = {
+        split: _decode_all(
+            listed, class_names, size=image_size, channels=channels, background=background
         )
-    train = _decode_all(train_files, class_names, size=image_size, channels=channels, background=background)
-    if has_test:
-        test = _decode_all(test_files, class_names, size=image_size, channels=channels, background=background)
-    else:
+        for split, listed in files.items()
+    }
+    train, test = sets["train"], sets.get("test")
+    if test is None:
         train, test = _split_test(train, fraction=test_fraction, seed=seed)
-    return FolderImages(train=train, test=test, class_names=class_names, skipped=tuple(skipped))
-
-
-def _folders(path: Path) -> list[Path]:
-    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return FolderImages(
+        train=train,
+        val=sets.get("val"),
+        test=test,
+        class_names=class_names,
+        places=layout.parts,
+        skipped=tuple(skipped),
+        notes=layout.notes,
+    )
 
 
 def _list_files(part: Path, *, root: Path, skipped: list[str]) -> Mapping[str, Sequence[Path]]:
-    """Map class name → image files, both in the order of names; notes other files in ``skipped``."""
+    """Map class name → image files, both in the order of names; add others to ``skipped``."""
     files: dict[str, Sequence[Path]] = {}
-    for entry in sorted(part.iterdir()):
-        if entry.name.startswith("."):
-            continue
+    _check_inside(part, root=root)
+    for entry in filter(is_visible, sorted(part.iterdir())):
         _check_inside(entry, root=root)
         if entry.is_dir():
             files[entry.name] = list(_walk(entry, root=root, skipped=skipped))
         else:
             skipped.append(str(entry.relative_to(root)))
-    for name, found in files.items():
-        if not found:
+    for name, images in files.items():
+        if not images:
             raise DataError(
                 f"The class folder {part / name} has no images ({', '.join(SUFFIXES)}). "
                 "Add images, or remove the folder."
@@ -96,8 +105,8 @@ def _walk(folder: Path, *, root: Path, skipped: list[str]) -> Iterator[Path]:
         folders.sort()
         for linked in (Path(place) / name for name in folders):
             _check_inside(linked, root=root)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(place) / name for name in sorted(names) if not name.startswith(".")):
+        folders[:] = [name for name in folders if is_visible(Path(name))]
+        for path in (Path(place) / name for name in sorted(names) if is_visible(Path(name))):
             _check_inside(path, root=root)
             if path.suffix.lower() in SUFFIXES:
                 yield path
@@ -106,7 +115,7 @@ def _walk(folder: Path, *, root: Path, skipped: list[str]) -> Iterator[Path]:
 
 
 def _check_inside(path: Path, *, root: Path) -> None:
-    """Refuse a link that leads out of the root: data would hang on what is not in the folder."""
+    """Refuse a link that leads out of the root: the data would depend on files elsewhere."""
     target = path.resolve()
     if not target.is_relative_to(root.resolve()):
         raise DataError(
@@ -115,13 +124,25 @@ def _check_inside(path: Path, *, root: Path) -> None:
         )
 
 
-def _check_classes(path: Path, files: Mapping[str, Sequence[Path]]) -> None:
-    if len(files) < 2:
-        found = f"only the class folder {next(iter(files))}" if files else "no class folder"
+def _class_names(
+    parts: Mapping[Split, Path], files: Mapping[Split, Mapping[str, Sequence[Path]]]
+) -> tuple[str, ...]:
+    """Return the classes of the training part; the other parts may have no further ones."""
+    path, known = parts["train"], files["train"]
+    if len(known) < 2:
+        present = f"only the class folder {next(iter(known))}" if known else "no class folder"
         raise DataError(
-            f"{path} has {found}; at least two are needed, each with the images of one class: "
+            f"{path} has {present}; at least two are needed, each with the images of one class: "
             f"{path}/<class name>/<image>."
         )
+    for split, classes in files.items():
+        unknown = sorted(set(classes) - set(known))
+        if unknown:
+            raise DataError(
+                f"{parts[split] / unknown[0]} is a class that {path} does not have; it has "
+                f"{', '.join(known)}. Add training images of it, or remove the folder."
+            )
+    return tuple(known)
 
 
 def _decode_all(
@@ -144,16 +165,21 @@ def _decode_all(
         more = f"\n  … and {len(broken) - _MAX_NAMED} more" if len(broken) > _MAX_NAMED else ""
         listed = "\n  ".join(broken[:_MAX_NAMED])
         raise DataError(
-            f"{len(broken)} of {len(pairs)} images cannot be used:\n  {listed}{more}\nRepair or remove them."
+            f"{len(broken)} of {len(pairs)} images cannot be used:\n  {listed}{more}\n"
+            "Repair or remove them."
         )
     return ImageSet(images=images, labels=np.array([label for _, label in pairs], dtype=np.int64))
 
 
 def _split_test(images: ImageSet, *, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
     if not 0 < fraction < 1:
-        raise DataError(f"data.test_fraction={fraction} is out of range: choose 0 < data.test_fraction < 1.")
+        raise DataError(
+            f"data.test_fraction={fraction} is out of range: choose 0 < data.test_fraction < 1."
+        )
     try:
-        rest, sample = stratified_split(images.labels, size=round(fraction * len(images)), seed=seed)
+        rest, sample = stratified_split(
+            images.labels, size=round(fraction * len(images)), seed=seed
+        )
     except DataError as error:
         raise DataError(f"data.test_fraction={fraction} is impossible. {error}") from error
     return take(images, rest), take(images, sample)

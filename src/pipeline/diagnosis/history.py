@@ -1,11 +1,11 @@
-"""What is known of one training: curves, signals of the network, and where it comes from."""
+"""One training as the diagnosis reads it: curves, signals of the network, and its context."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,33 +23,46 @@ CURVES = (
     "learning_rate",
 )
 
+# How the training curve was measured: in evaluation mode at the end of an epoch, as validation is;
+# or as a mean over the epoch's own steps, in training mode, while the weights still change.
+TrainCurve = Literal["evaluation", "running_mean", "unknown"]
+
 
 @dataclass(frozen=True)
 class Context:
-    """What a training is compared with. None means not known.
+    """Numbers to compare a training with. None means not known.
 
-    num_classes: ≥ 2.  prior_entropy: nats, of the training labels.  baselines: cheap models, measured on
-    the same validation part.  num_val: images behind each validation number.  kept_epoch: 0-based, whose
-    weights are kept; None means the last one's.  settings: the resolved configuration.
+    num_classes: ≥ 2.  prior_entropy: nats, of the training labels.
+    baselines: cheap models, measured on the same validation part.
+    num_val: images behind each validation number.  num_train: images of the training part.
+    kept_epoch: 0-based, whose weights are kept; None means the last one's.
+    settings: the resolved configuration; empty where it is not known.
+    train_curve: how the training curve was measured.
+    train_by_step: whether its points are means of losses that were logged by step.
     """
 
     num_classes: int | None = None
     prior_entropy: float | None = None
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     num_val: int | None = None
+    num_train: int | None = None
     kept_epoch: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    train_curve: TrainCurve = "unknown"
+    train_by_step: bool = False
 
     @classmethod
     def of(cls, card: DataCard, settings: Mapping[str, Any], *, kept_epoch: int | None) -> Context:
-        """What is known of a run of our own: its data's card, its resolved settings."""
+        """Return the context of a run of our own, from its data's card and its settings."""
         return cls(
             num_classes=card.num_classes,
             prior_entropy=card.class_prior_entropy,
             baselines=card.baselines,
             num_val=sum(card.class_counts["val"]),
+            num_train=sum(card.class_counts["train"]),
             kept_epoch=kept_epoch,
             settings=settings,
+            train_curve="evaluation",
         )
 
 
@@ -57,8 +70,9 @@ class Context:
 class History:
     """Curves by epoch, and the signals that were measured beside them.
 
-    epochs: ``[E]`` int64, increasing, 0-based.  curves: name of `CURVES` → ``[E]`` float64, NaN where an
-    epoch has no number.  signals: as docs/signals.md says; None without.  name: for messages.
+    epochs: ``[E]`` int64, increasing, 0-based.
+    curves: name of `CURVES` → ``[E]`` float64, NaN where an epoch has no number.
+    signals: as docs/signals.md says; None without.  name: for messages.
     Raises `DataError` for no epoch, curves of another length, or epochs that do not increase.
     """
 
@@ -72,17 +86,19 @@ class History:
         if len(self.epochs) == 0:
             raise DataError(f"{self.name}: the history has no epoch. Train for one epoch at least.")
         if np.any(np.diff(self.epochs) <= 0):
-            raise DataError(f"{self.name}: epochs must increase. Two histories may be mixed in one file.")
+            raise DataError(
+                f"{self.name}: epochs must increase. Two histories may be mixed in one file."
+            )
         for name, values in self.curves.items():
             if len(values) != len(self.epochs):
                 raise DataError(
-                    f"{self.name}: {name} has {len(values)} values for {len(self.epochs)} epochs. Give every "
-                    "epoch one, or leave the cell empty."
+                    f"{self.name}: {name} has {len(values)} values for {len(self.epochs)} epochs. "
+                    "Give every epoch one value, or leave the cell empty."
                 )
         if not any(name.endswith(("loss", "accuracy")) for name in self.curves):
             raise DataError(
                 f"{self.name}: no known curve among {', '.join(self.curves) or 'nothing'}. "
-                f"Needed is one at least of {', '.join(CURVES[:6])} (or train_loss, val_loss, loss, …)."
+                f"Give at least one of {', '.join(CURVES[:6])} (or train_loss, val_loss, loss, …)."
             )
 
     @classmethod
@@ -94,13 +110,16 @@ class History:
         *,
         name: str,
     ) -> History:
-        """The history of a run of our own; signals without a moment count as none."""
+        """Return the history of a run of our own; signals without a moment count as none."""
         names = sorted({n for row in rows for n in row.metrics if n in CURVES})
         nan = float("nan")
         measured = signals is not None and len(signals.arrays["epochs"]) > 0
         return cls(
             epochs=np.array([row.epoch for row in rows], dtype=np.int64),
-            curves={n: np.array([row.metrics.get(n, nan) for row in rows], dtype=np.float64) for n in names},
+            curves={
+                n: np.array([row.metrics.get(n, nan) for row in rows], dtype=np.float64)
+                for n in names
+            },
             signals=signals if measured else None,
             context=context,
             name=name,
@@ -108,7 +127,7 @@ class History:
 
     @property
     def prior_entropy(self) -> float | None:
-        """Loss in nats of always guessing the classes' shares, from the card or as ln of the classes."""
+        """Loss in nats of guessing the classes' shares: the card's, or ln K for K classes."""
         known = self.context
         if known.prior_entropy is not None:
             return known.prior_entropy

@@ -1,143 +1,191 @@
-"""From the findings of all rules to one verdict."""
+"""From the findings of all faults to one verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 
-from pipeline.diagnosis.finding import Finding, Missing
+from pipeline.diagnosis.calibration import widened
+from pipeline.diagnosis.curve_measures import loss_to_baseline_ratio
+from pipeline.diagnosis.fault import Fault
+from pipeline.diagnosis.faults import FAULTS
 from pipeline.diagnosis.history import History
-from pipeline.diagnosis.measures import Measures
-from pipeline.diagnosis.rules import RULES, Rule
+from pipeline.diagnosis.learned.verdict import by_shape
+from pipeline.diagnosis.measured import Unmeasured
+from pipeline.diagnosis.measured_run import MeasuredRun
+from pipeline.diagnosis.record import (
+    FALLS,
+    FAMILIES,
+    HEALTHY,
+    STANDS,
+    UNDETERMINED,
+    Diagnosis,
+    Finding,
+    NotRun,
+)
+from pipeline.diagnosis.remedies import Settings
 
-HEALTHY, UNDETERMINED = "healthy", "undetermined"
-# Between these a finding neither stands nor falls.
-STANDS, FALLS = 0.6, 0.4
-# A history on which fewer of these could be judged says too little to be called healthy.
+# A run can be called healthy only where these faults could be judged.
 NEEDED_FOR_HEALTHY = ("overfitting", "undertrained", "underfitting")
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """What is wrong with a run, or that nothing is.
+def diagnose(history: History) -> Diagnosis:
+    """Judge a history: by the rules of all faults, or by the shape of its curves.
 
-    verdict: a rule's, `HEALTHY` or `UNDETERMINED`.  confidence: 0 … 1.  findings: those that stand, causes
-    first; the first one gives the verdict.  follow: findings that a standing one explains.
-    open: findings that neither stand nor fall.  not_run: verdict → what its rule lacked.
-    ranked: verdicts from the most to the least likely, see `_ranked`.
-    reason: why nothing could be determined; empty otherwise.
+    The rules need what a run of our own has: signals, or the baselines of its data card. Curves
+    alone are judged by their shape (`pipeline.diagnosis.learned`).
     """
-
-    name: str
-    verdict: str
-    confidence: float
-    findings: tuple[Finding, ...]
-    follow: tuple[Finding, ...]
-    open: tuple[Finding, ...]
-    ruled_out: tuple[Finding, ...]
-    not_run: tuple[tuple[str, str], ...]
-    ranked: tuple[str, ...]
-    reason: str = ""
+    if history.signals is None and not history.context.baselines:
+        return by_shape(history)
+    return by_rules(history)
 
 
-def diagnose(history: History, *, rules: Sequence[Rule] = RULES) -> Diagnosis:
-    """Judge a history by all rules that its numbers allow.
+def by_rules(history: History) -> Diagnosis:
+    """Judge a history by all faults that its numbers allow; see `conclude`."""
+    run = MeasuredRun(history)
+    judged: dict[str, Finding] = {}
+    not_run: list[NotRun] = []
+    for fault in FAULTS:
+        finding = fault.judged(run)
+        if isinstance(finding, Unmeasured):
+            not_run.append(NotRun(fault.verdict, finding.needs))
+        else:
+            judged[fault.verdict] = finding
+    found = conclude(judged, not_run, name=history.name, settings=history.context.settings)
+    return told(not_healthy_if_poor(found, run), history)
 
-    A finding stands from a probability of 0.6 on. Of those that stand, one that another one explains
-    is a consequence. Without any, the run is healthy if no rule is undecided and those that tell over-
-    from underfitting could run; else undetermined, with the reason.
-    """
-    measures = Measures(history)
-    found: dict[str, Finding] = {}
-    not_run: list[tuple[str, str]] = []
-    for rule in rules:
-        try:
-            found[rule.verdict] = rule.judge(measures)
-        except Missing as error:
-            not_run.append((rule.verdict, str(error)))
-    return conclude(found, not_run, name=history.name, rules=rules)
+
+def told(found: Diagnosis, history: History) -> Diagnosis:
+    """Return a diagnosis with the confidence that it deserves on a run like this one."""
+    confidence, notes = widened(found.confidence, history)
+    family_confidence = confidence if found.family else 0.0
+    return replace(found, confidence=confidence, family_confidence=family_confidence, notes=notes)
+
+
+def not_healthy_if_poor(found: Diagnosis, run: MeasuredRun) -> Diagnosis:
+    """A run that is no better than the cheap baselines is not healthy, though no rule says why."""
+    ratio = loss_to_baseline_ratio(run, "val")
+    if found.verdict != HEALTHY or isinstance(ratio, Unmeasured) or ratio.value < 1:
+        return found
+    reason = (
+        f"no rule finds a fault, but the validation loss is {ratio.value:.2f} times that of a "
+        "cheap baseline (logistic regression, random features)"
+    )
+    return replace(
+        found, verdict=UNDETERMINED, confidence=0.0, reason=reason, family="",
+        ranked=tuple(v for v in found.ranked if v != HEALTHY),
+        settle="A larger network or a longer training tells whether the data allows more.",
+    )  # fmt: skip
 
 
 def conclude(
-    found: Mapping[str, Finding],
-    not_run: Sequence[tuple[str, str]],
+    judged: Mapping[str, Finding],
+    not_run: Sequence[NotRun],
     *,
     name: str,
-    rules: Sequence[Rule] = RULES,
+    settings: Settings,
 ) -> Diagnosis:
-    """Make one verdict of what every rule found, see `diagnose`. found: verdict → finding, of whatever probability."""
-    standing = _standing(found, rules)
-    explained = {e for r in rules if any(f.verdict == r.verdict for f in standing) for e in r.explains}
-    causes = _without_circles(standing, rules)
-    follow = [f for f in standing if f not in causes]
-    undecided = sorted(
-        (f for f in found.values() if FALLS < f.probability < STANDS and f.verdict not in explained),
-        key=lambda f: -f.probability,
-    )
-    ruled_out = tuple(f for f in found.values() if f not in (*causes, *follow, *undecided))
-    made = partial(
-        Diagnosis,
+    """Make one verdict of the findings of all faults.
+
+    A finding stands from a probability of 0.6 on. A standing finding is a consequence where another
+    standing one brings it about, else a cause. The first cause gives the verdict. Without a cause
+    the run is healthy if no fault is undecided and `NEEDED_FOR_HEALTHY` could be judged; else it is
+    undetermined.
+
+    judged: verdict → finding, of any probability.
+    settings: of the run, for the remedies; empty where they are not known: then there are none.
+    """
+    standing = _standing(judged)
+    causes = _causes(standing)
+    undecided = _undecided(judged, standing)
+    ruled_out = [f for f in FAULTS if f.verdict in judged and f not in (*standing, *undecided)]
+    verdict, confidence, reason = _verdict(judged, causes, undecided, not_run)
+    return Diagnosis(
         name=name,
-        findings=tuple(causes),
-        follow=tuple(follow),
-        open=tuple(undecided),
-        ruled_out=ruled_out,
+        verdict=verdict,
+        confidence=confidence,
+        ranked=_ranked(verdict, judged),
+        reason=reason,
+        findings=tuple(_with_remedies(cause, judged, settings) for cause in causes),
+        follow=tuple(judged[f.verdict] for f in standing if f not in causes),
+        undecided=tuple(judged[f.verdict] for f in undecided),
+        ruled_out=tuple(judged[f.verdict] for f in ruled_out),
         not_run=tuple(not_run),
+        family=FAMILIES.get(verdict, ""),
+        family_confidence=confidence if verdict in FAMILIES else 0.0,
     )
+
+
+def _with_remedies(cause: Fault, judged: Mapping[str, Finding], settings: Settings) -> Finding:
+    finding = judged[cause.verdict]
+    offered = tuple(cause.remedies(settings, finding)) if settings else ()
+    return replace(finding, remedies=offered)
+
+
+def _verdict(
+    judged: Mapping[str, Finding],
+    causes: Sequence[Fault],
+    undecided: Sequence[Fault],
+    not_run: Sequence[NotRun],
+) -> tuple[str, float, str]:
+    """The verdict, its confidence, and the reason where it is undetermined."""
     if causes:
-        first = causes[0]
-        return made(
-            verdict=first.verdict,
-            confidence=first.probability,
-            ranked=_ranked(first.verdict, found, rules),
-        )
-    lacking = [verdict for verdict in NEEDED_FOR_HEALTHY if verdict not in found]
-    worst = max((f.probability for f in found.values()), default=0.0)
-    if undecided or lacking:
-        reason = (
-            f"{', '.join(f.verdict for f in undecided)}: the evidence straddles its limit"
-            if undecided
-            else f"{', '.join(lacking)} could not be judged: {dict(not_run)[lacking[0]]} is missing"
-        )
-        return made(
-            verdict=UNDETERMINED,
-            confidence=1 - worst,
-            reason=reason,
-            ranked=_ranked(UNDETERMINED, found, rules),
-        )
-    return made(verdict=HEALTHY, confidence=1 - worst, ranked=_ranked(HEALTHY, found, rules))
+        first = judged[causes[0].verdict]
+        return first.verdict, first.probability, ""
+    confidence = 1 - max((f.probability for f in judged.values()), default=0.0)
+    if undecided:
+        names = ", ".join(fault.verdict for fault in undecided)
+        return UNDETERMINED, confidence, f"{names}: the evidence lies too near its limit"
+    lacking = [verdict for verdict in NEEDED_FOR_HEALTHY if verdict not in judged]
+    if lacking:
+        missing = next(n.missing for n in not_run if n.verdict == lacking[0])
+        reason = f"{', '.join(lacking)} could not be judged: {missing} is missing"
+        return UNDETERMINED, confidence, reason
+    return HEALTHY, confidence, ""
 
 
-def _standing(found: Mapping[str, Finding], rules: Sequence[Rule]) -> list[Finding]:
-    """Findings that stand, in the rules' order."""
-    there = [found[r.verdict] for r in rules if r.verdict in found]
-    return [f for f in there if f.probability >= STANDS]
+def _standing(judged: Mapping[str, Finding]) -> list[Fault]:
+    """Faults whose finding stands, causes before consequences."""
+    there = [fault for fault in FAULTS if fault.verdict in judged]
+    return [fault for fault in there if judged[fault.verdict].probability >= STANDS]
 
 
-def _ranked(first: str, found: Mapping[str, Finding], rules: Sequence[Rule]) -> tuple[str, ...]:
+def _causes(standing: Sequence[Fault]) -> list[Fault]:
+    """Standing faults that no earlier cause brings about: of two that do so mutually, the first."""
+    causes: list[Fault] = []
+    for fault in standing:
+        if not any(cause.brings_about(fault) for cause in causes):
+            causes.append(fault)
+    return causes
+
+
+def _undecided(judged: Mapping[str, Finding], standing: Sequence[Fault]) -> list[Fault]:
+    """Faults that neither stand nor fall and that no standing one brings about, likeliest first."""
+    between = [
+        fault
+        for fault in FAULTS
+        if fault.verdict in judged and FALLS < judged[fault.verdict].probability < STANDS
+    ]
+    unexplained = [f for f in between if not any(s.brings_about(f) for s in standing)]
+    return sorted(unexplained, key=lambda fault: -judged[fault.verdict].probability)
+
+
+def _ranked(first: str, judged: Mapping[str, Finding]) -> tuple[str, ...]:
     """Verdicts in the order in which they would be given if each one before were ruled out.
 
-    So a consequence comes right after its cause, and where nothing stands any more, the likeliest rule
-    and `HEALTHY`, with the probability that this rule does not hold, are weighed against each other.
+    So a consequence comes right after its cause. Once nothing stands any more, `HEALTHY` comes
+    before the first fault whose probability is below one half.
     """
     ranked = [first]
-    left = {verdict: f for verdict, f in found.items() if verdict != first}
+    left = {verdict: f for verdict, f in judged.items() if verdict != first}
     while left:
-        standing = _standing(left, rules)
-        likeliest = standing[0] if standing else max(left.values(), key=lambda f: f.probability)
+        standing = _standing(left)
+        if standing:
+            likeliest = left[standing[0].verdict]
+        else:
+            likeliest = max(left.values(), key=lambda finding: finding.probability)
         if likeliest.probability < 0.5 and HEALTHY not in ranked:
             ranked.append(HEALTHY)
         ranked.append(likeliest.verdict)
         del left[likeliest.verdict]
     return tuple(dict.fromkeys([*ranked, HEALTHY]))
-
-
-def _without_circles(standing: Sequence[Finding], rules: Sequence[Rule]) -> list[Finding]:
-    """Findings that no earlier cause among the standing ones explains, in the rules' order."""
-    by_verdict = {rule.verdict: rule for rule in rules}
-    causes: list[Finding] = []
-    for finding in standing:
-        if not any(finding.verdict in by_verdict[c.verdict].explains for c in causes):
-            causes.append(finding)
-    return causes

@@ -1,4 +1,4 @@
-"""What logits and labels must look like before anything is measured on them."""
+"""The form that logits and labels must have before anything is measured on them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def checked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
     outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(outside):
         raise DataError(
-            f"The label of example {outside[0]} is {labels[outside[0]]}, but logits with {num_classes} "
-            f"columns allow 0 … {num_classes - 1}. Evaluate on the data set the model was trained for."
+            f"The label of example {outside[0]} is {labels[outside[0]]}, but logits with "
+            f"{num_classes} columns allow 0 … {num_classes - 1}. "
+            "Evaluate on the data set the model was trained for."
         )
     return logits, labels.astype(np.int64)
 
@@ -39,21 +40,24 @@ def check_class_names(class_names: Sequence[str], *, num_classes: int) -> None:
     """Raise DataError unless there is one distinct name for each of the ``num_classes`` classes."""
     if len(class_names) != num_classes:
         raise DataError(
-            f"There are {len(class_names)} class names for logits with {num_classes} columns; each column "
-            "needs one name. Take the names from the card of the data set the model was trained for."
+            f"There are {len(class_names)} class names for logits with {num_classes} columns; each "
+            "column needs one name. "
+            "Take the names from the card of the data set the model was trained for."
         )
     twice = sorted({name for name in class_names if list(class_names).count(name) > 1})
     if twice:
         raise DataError(
-            f"The class name {twice[0]!r} stands for more than one class, but names must differ. Rename one."
+            f"The class name {twice[0]!r} names more than one class, but names must differ. "
+            "Rename one."
         )
 
 
 def _check_shapes(logits: np.ndarray, labels: np.ndarray) -> None:
     if logits.ndim != 2 or logits.shape[1] < 2 or labels.ndim != 1 or len(logits) != len(labels):
         raise DataError(
-            f"Logits of shape {list(logits.shape)} do not go with labels of shape {list(labels.shape)}: they "
-            "must be [N, K] and [N] with K at least 2. Pass one row of logits for each label."
+            f"Logits of shape {list(logits.shape)} do not fit labels of shape "
+            f"{list(labels.shape)}: they must be [N, K] and [N] with K at least 2. "
+            "Pass one row of logits for each label."
         )
     if len(labels) == 0:
         raise DataError(
@@ -67,7 +71,7 @@ def _check_finite(logits: np.ndarray) -> None:
     if len(bad):
         row, column = bad[0]
         raise DataError(
-            f"The logit of example {row}, class {column}, is {logits[row, column]}, but logits must be "
-            f"finite ({len(bad)} of {logits.size} are not). The training diverged: lower "
+            f"The logit of example {row}, class {column}, is {logits[row, column]}, but logits "
+            f"must be finite ({len(bad)} of {logits.size} are not). The training diverged: lower "
             "optimizer.learning_rate and train again."
         )

@@ -30,20 +30,21 @@ def evaluate(
     labels: np.ndarray,
     *,
     class_names: Sequence[str],
+    num_resamples: int,
     seed: int = 0,
-    num_resamples: int = 1000,
 ) -> Evaluation:
     """Measure a classifier on ``logits [N, K]`` (float) and ``labels [N]`` (int, ``0 … K - 1``).
 
-    The intervals are at 95 %: Wilson for accuracy and for each class, the bootstrap (``num_resamples``
-    seeded resamples of the examples) for the rest. They speak of other examples of the same kind, not
-    of other training runs. A macro score is the plain mean over all K classes; a class without any
-    prediction or example counts as 0 in it. On a tie of logits the lower index is predicted.
-    A bootstrap interval of a faultless prediction has no width; read the one of accuracy there.
+    The intervals are at 95 %: Wilson for accuracy and for each class, the bootstrap
+    (``num_resamples`` seeded resamples of the examples) for the rest. They hold for other examples
+    of the same kind, not for other training runs. A macro score is the plain mean over all K
+    classes; a class without any prediction or example counts as 0 in it. On a tie of logits the
+    lower index is predicted. A bootstrap interval has no width where every prediction is right;
+    then use the interval of accuracy.
 
     Raises:
-        DataError: on shapes that do not fit, no examples, logits that are not finite, a label that is
-            no column, or class names that are not one distinct name per column.
+        DataError: on shapes that do not fit, no examples, logits that are not finite, a label
+            without a column, or class names that are not one distinct name per column.
         ConfigError: on fewer than 40 resamples.
     """
     logits, labels = checked(logits, labels)
@@ -51,7 +52,7 @@ def evaluate(
     if num_resamples < _FEWEST_RESAMPLES:
         raise ConfigError(
             f"evaluation.num_resamples is {num_resamples}, but a 95 % interval needs at least "
-            f"{_FEWEST_RESAMPLES} resamples. Use the default of 1000."
+            f"{_FEWEST_RESAMPLES} resamples. Set evaluation.num_resamples=1000."
         )
     examples = _Examples(logits, labels)
     macro, losses, calibration_error = examples.bootstrapped(num_resamples=num_resamples, seed=seed)
@@ -72,7 +73,7 @@ def evaluate(
 
 
 class _Examples:
-    """What each example contributes, and what their sums make of it."""
+    """The contribution of each example to every metric, and the metrics from their sums."""
 
     def __init__(self, logits: np.ndarray, labels: np.ndarray) -> None:
         self.num_classes = logits.shape[1]
@@ -84,11 +85,15 @@ class _Examples:
         one_hot = np.eye(self.num_classes)[labels]
         self.cross_entropies = -log_probabilities[np.arange(len(labels)), labels]
         self.briers = ((np.exp(log_probabilities) - one_hot) ** 2).sum(axis=1)
-        self.confusion = scores.confusion_matrix(labels, self.predictions, num_classes=self.num_classes)
+        self.confusion = scores.confusion_matrix(
+            labels, self.predictions, num_classes=self.num_classes
+        )
         self.confusion.setflags(write=False)
         bin_of = scores.calibration_bin_of(self.confidences, num_bins=NUM_CALIBRATION_BINS)
         self.in_bin = np.eye(NUM_CALIBRATION_BINS)[bin_of]
-        self.bins = scores.calibration_bins(self.confidences, self.correct, num_bins=NUM_CALIBRATION_BINS)
+        self.bins = scores.calibration_bins(
+            self.confidences, self.correct, num_bins=NUM_CALIBRATION_BINS
+        )
 
     def bootstrapped(
         self, *, num_resamples: int, seed: int
@@ -96,7 +101,9 @@ class _Examples:
         """Macro precision, recall and F1; cross-entropy and Brier score; calibration error."""
         n, k = len(self.labels), self.num_classes
         sums = resampled_sums(self._columns(), num_resamples=num_resamples, seed=seed)
-        hits, predicted, support, losses, gaps = np.split(sums, [k, 2 * k, 3 * k, 3 * k + 2], axis=1)
+        hits, predicted, support, losses, gaps = np.split(
+            sums, [k, 2 * k, 3 * k, 3 * k + 2], axis=1
+        )
         resampled = scores.precision_recall_f1(hits, predicted=predicted, support=support)
         measured = scores.precision_recall_f1(
             self.confusion.diagonal(),
@@ -122,7 +129,7 @@ class _Examples:
         return macro, means, error
 
     def _columns(self) -> np.ndarray:
-        """``[N, 3 K + 2 + bins]``: indicators of hit, predicted, true class; losses; gap in its bin."""
+        """Return ``[N, 3 K + 2 + bins]``: hit, predicted and true class; losses; gap in its bin."""
         classes = np.eye(self.num_classes)
         predicted, support = classes[self.predictions], classes[self.labels]
         gaps = self.in_bin * (self.correct - self.confidences)[:, None]
@@ -151,11 +158,11 @@ def _per_class(confusion: np.ndarray, class_names: Sequence[str]) -> tuple[Class
 
 
 def flatten(evaluation: Evaluation, *, prefix: str = "test/") -> dict[str, float]:
-    """Name every number for a tracker: ``test/accuracy``, ``test/accuracy_low``, ``test/accuracy_high``, ….
+    """Name every number for a tracker: ``test/accuracy``, ``test/accuracy_low``, ….
 
-    Class scores are ``test/f1/<class>`` and so on, with every character of the class name that is not
-    an ASCII letter, digit, ``_``, ``-`` or ``.`` replaced by ``_``; where that makes two names equal or
-    leaves nothing, all are led by their index, as in ``test/f1/3_dress``.
+    Class scores are ``test/f1/<class>`` and so on. Every character of the class name that is not an
+    ASCII letter, digit, ``_``, ``-`` or ``.`` becomes ``_``. Where two names are then equal or one
+    is empty, all begin with their index, as in ``test/f1/3_dress``.
     """
     numbers: dict[str, float] = {f"{prefix}num_examples": float(evaluation.num_examples)}
     for name in (

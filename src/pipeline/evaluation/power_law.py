@@ -1,9 +1,9 @@
-"""What more data would buy: loss = a + b · n^-c over the number of training images.
+"""The gain from more data: loss = a + b · n^-c over the number of training images n.
 
-The form is that of learning curves measured over many tasks (Hestness et al., 2017, arXiv:1712.00409;
-with the floor a: Rosenfeld et al., 2020, arXiv:1909.12673). For a given c the law is linear in a and b,
-so these are found by non-negative least squares on relative errors, and c by a bounded search: there is
-no start value that could be unlucky.
+The form is that of learning curves measured over many tasks (Hestness et al., 2017,
+arXiv:1712.00409; with the floor a: Rosenfeld et al., 2020, arXiv:1909.12673). For a given c the law
+is linear in a and b, which non-negative least squares on relative errors gives. A bounded search
+gives c, so no start value can be unlucky.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ LEAST_SIZES = 4
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """A fitted law. a: the floor, in the loss's unit.  c: how fast it falls.  bootstrap: rows of (a, b, c).
+    """A fitted law. a: the floor, in the loss's unit.  c: the exponent of the fall.
 
-    sizes: the numbers of images, ascending, with ``means`` of the loss.  held_out: what the law fitted
-    without the largest size says there; None with fewer than 5 sizes.
+    bootstrap: rows of (a, b, c).  sizes: the numbers of images, ascending.  means: of the loss at
+    each size.  held_out: the prediction for the largest size of a law fitted without it; None with
+    fewer than 5 sizes.  n: the number of runs.
     """
 
     a: float
@@ -39,12 +40,12 @@ class PowerLaw:
     n: int
 
     def at(self, size: float) -> Estimate:
-        """The loss at a number of images, with the bootstrap's 95 % interval (NaN without repeats)."""
+        """Return the loss at a number of images, with a 95 % interval (NaN without repeats)."""
         value = _law((self.a, self.b, self.c), size)
         return self._spread(value, [_law(row, size) for row in self.bootstrap])
 
     def gain(self, size: float, *, factor: float = 2.0) -> Estimate:
-        """By how much the loss falls from ``size`` to ``factor`` times as many images."""
+        """Return the fall of the loss from ``size`` to ``factor`` times as many images."""
 
         def fall(row: tuple[float, float, float]) -> float:
             return _law(row, size) - _law(row, factor * size)
@@ -53,7 +54,7 @@ class PowerLaw:
 
     @property
     def floor(self) -> Estimate:
-        """The loss that no amount of data goes below, by this law."""
+        """The loss that this law approaches with ever more data."""
         return self._spread(self.a, [row[0] for row in self.bootstrap])
 
     @property
@@ -71,8 +72,8 @@ def fit_power_law(
 ) -> PowerLaw | None:
     """Fit the law to one loss (above 0) a run; runs of the same size are repeats.
 
-    The bootstrap draws repeats within each size; it knows nothing of the law being wrong beyond the
-    data, which ``held_out`` gives an idea of. Returns None for fewer than 4 sizes.
+    The bootstrap draws repeats within each size. It does not cover errors of the law itself beyond
+    the data; ``held_out`` gives an idea of those. Returns None for fewer than 4 sizes.
     """
     n, y = np.asarray(sizes, float), np.asarray(losses, float)
     levels = np.unique(n)
@@ -86,18 +87,21 @@ def fit_power_law(
         for _ in range(num_bootstrap):
             drawn = [_redrawn_mean(g, rng) for g in groups]
             rows.append(_fit(levels, np.maximum(drawn, 1e-12)))
-    held_out = _law(_fit(levels[:-1], means[:-1]), levels[-1]) if len(levels) > LEAST_SIZES else None
+    held_out = None
+    if len(levels) > LEAST_SIZES:
+        held_out = _law(_fit(levels[:-1], means[:-1]), levels[-1])
     return PowerLaw(a, b, c, tuple(rows), tuple(levels), tuple(means), held_out, len(y))
 
 
 def _redrawn_mean(values: np.ndarray, rng: np.random.Generator) -> float:
-    # Few values drawn with replacement vary less than they should, by (k - 1) / k; this undoes it.
+    # The variance of a mean of k values drawn with replacement is too small by (k - 1) / k
     k, mean = len(values), values.mean()
     return float(mean + (rng.choice(values, k).mean() - mean) * math.sqrt(k / (k - 1)))
 
 
 def _fit(sizes: np.ndarray, means: np.ndarray) -> tuple[float, float, float]:
-    scale = sizes.max()  # b belongs to n / scale while fitting: the two columns are then alike in size
+    # While fitting, b belongs to n / scale, so that both columns have about the same size
+    scale = sizes.max()
 
     def solved(c: float) -> tuple[float, float, float]:
         columns = np.stack([np.ones_like(means), (sizes / scale) ** -c], axis=1) / means[:, None]
@@ -107,9 +111,10 @@ def _fit(sizes: np.ndarray, means: np.ndarray) -> tuple[float, float, float]:
     grid = np.geomspace(SMALLEST_C, LARGEST_C, 40)
     nearest = int(np.argmin([solved(c)[0] for c in grid]))
     bounds = (grid[max(nearest - 1, 0)], grid[min(nearest + 1, len(grid) - 1)])
-    c = float(
-        minimize_scalar(lambda c: solved(c)[0], bounds=bounds, method="bounded", options={"xatol": 1e-7}).x
+    best = minimize_scalar(
+        lambda c: solved(c)[0], bounds=bounds, method="bounded", options={"xatol": 1e-7}
     )
+    c = float(best.x)
     _, a, b = solved(c)
     return a, b * scale**c, c
 

@@ -1,20 +1,41 @@
-"""What an evaluation found: frozen records, every estimate with its interval."""
+"""The results of an evaluation: frozen records, every estimate with its interval."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import RootModel
 
+from pipeline.files import Number
 from pipeline.records import Estimate
+
+EVALUATED_ON = "evaluated_on.json"
+
+
+class Metrics(RootModel[dict[str, Number]]):
+    """The record ``metrics.json``: name → number, see `flatten`; NaN where not measured."""
+
+
+@dataclass(frozen=True)
+class EvaluatedOn:
+    """The record ``evaluated_on.json``: the test part that the numbers of a model were measured on.
+
+    data: name of the prepared data.  sha256: of the test part's content; empty where not known.
+    num_images: 0 where not known.
+    """
+
+    data: str
+    sha256: str = ""
+    num_images: int = 0
 
 
 @dataclass(frozen=True)
 class ClassScores:
     """One class against the rest; each number is a share, 0 … 1, with its Wilson interval.
 
-    support: how many examples are of this class.  A share of nothing (a class that is never
-    predicted has no precision, one that never occurs no recall) is 0 with the interval 0 … 1, n = 0.
+    support: number of examples of this class.  A class that is never predicted has no precision,
+    and one that never occurs has no recall: such a share is 0 with the interval 0 … 1 and n = 0.
     """
 
     name: str
@@ -26,7 +47,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """The examples whose confidence lies in ``(low, high]``: how sure the model was, how often right.
+    """The examples whose confidence lies in ``(low, high]``.
 
     mean_confidence, accuracy: shares, 0 … 1.  count: at least 1, empty bins are left out.
     """
@@ -40,7 +61,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How a classifier did on ``num_examples`` labelled examples.
+    """The metrics of a classifier on ``num_examples`` labelled examples.
 
     accuracy, *_macro, calibration_error: 0 … 1.  cross_entropy: mean, nats.  brier: mean over the
     examples of the squared distance between probabilities and the one-hot label, 0 … 2.

@@ -1,12 +1,13 @@
-"""The validation curve: loss against one setting, and on which side of the best values it fails how.
+"""The validation curve: loss against one setting, with its sweet spot and the fault on either side.
 
-Every trial of a sweep has other values of the other settings too, so a point of the curve is a median
-over trials and its spread is that over the other settings. The sweet spot is the run of neighbouring
-bins whose median is not above the lowest by more than two standard errors of the difference (both by
-the bootstrap over trials), and the whole range where the bins do not differ at all by the test of
-Kruskal and Wallis (1952): the lowest of many noisy bins always looks better than some other. Outside of
-it the validation loss is higher; since it is the training loss plus the gap, a side is underfit where
-the training loss accounts for more of the rise, else overfit.
+The trials of a sweep differ in their other settings too, so a point of the curve is a median over
+trials, and its spread comes from the other settings. The sweet spot is the run of neighbouring
+bins whose median is within two standard errors of the lowest one (of the difference; both by the
+bootstrap over trials). It is the whole range where the bins do not differ by the test of Kruskal
+and Wallis (1952): the lowest of many noisy bins always looks better than some other.
+
+Outside of the sweet spot the validation loss is higher. It is the training loss plus the gap: a
+side is underfit where the training loss accounts for more of the rise, else overfit.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Bin:
-    """Neighbouring values. low, high, center: in the setting's unit (NaN for null); label: as a person reads it."""
+    """Neighbouring values of a setting.
+
+    low, high, center: in the setting's unit, NaN for null.  label: for people.
+    """
 
     low: float
     high: float
@@ -47,7 +51,7 @@ class ValidationCurve:
     """Medians of the training and validation loss over the bins of one setting.
 
     best: index of the lowest bin.  first, last: the sweet spot's bins, inclusive.
-    left, right: what is wrong on either side of it; None where it reaches the end of what was tried.
+    left, right: the fault on either side of it; None where the sweet spot reaches the last bin.
     discrete: each bin is one value.  points: (value, train, val) of every trial; NaN is null.
     """
 
@@ -71,7 +75,7 @@ class ValidationCurve:
         return f"{first.low:.3g} … {last.high:.3g}"
 
     def zone(self, value: float | None) -> Side | Literal["sweet spot"] | None:
-        """Where a value lies; None where it is beyond what was tried: a curve is not drawn on there."""
+        """Return the zone of a value; None beyond the tried values."""
         place = self.place(value)
         if place is None or not 0 <= place <= len(self.bins) - 1:
             return None
@@ -82,7 +86,11 @@ class ValidationCurve:
         return "sweet spot"
 
     def place(self, value: float | None) -> float | None:
-        """Where a value stands on the axis of bins, -0.5 … len - 0.5; beyond the ends by one; None: nowhere."""
+        """Return the position of a value on the axis of bins.
+
+        It is the bin's index, and halfway between two bins; -1 below the first bin, and the number
+        of bins above the last.  None for null without a bin of its own.
+        """
         labels = [b.label for b in self.bins]
         if value is None or math.isnan(value):
             return float(labels.index("null")) if "null" in labels else None
@@ -90,11 +98,13 @@ class ValidationCurve:
         for i, b in numeric:
             if b.low <= value <= b.high:
                 return float(i)
+
         below = [i for i, b in numeric if b.high < value]
-        place = (below[-1] + 0.5) if below else -1.0
-        return (
-            float(len(numeric)) if place == numeric[-1][0] + 0.5 and len(numeric) == len(self.bins) else place
-        )
+        if not below:
+            return -1.0
+        if below[-1] == len(self.bins) - 1:
+            return float(len(self.bins))
+        return below[-1] + 0.5
 
 
 def validation_curve(
@@ -102,7 +112,7 @@ def validation_curve(
 ) -> ValidationCurve | None:
     """Return the curve of one setting over trials; lower losses are better.
 
-    values: the setting in each trial, None for null (which is ordered last: no limit).
+    values: the setting in each trial; None is null, which means no limit and comes last.
     Returns None for fewer than 12 trials, or fewer than 2 values that at least two trials have.
     """
     x = np.array([math.nan if v is None else float(v) for v in values])
@@ -110,6 +120,7 @@ def validation_curve(
     known = np.isfinite(losses).all(axis=0)
     x, losses = x[known], losses[:, known]
     groups, discrete = _groups(x)
+
     if len(x) < LEAST_TRIALS or len(groups) < 2:
         return None
     rng = np.random.default_rng(seed)
@@ -132,14 +143,14 @@ def validation_curve(
 
 
 def _alike(groups: Sequence[np.ndarray]) -> bool:
-    """Whether chance explains how the bins differ; also true where all losses are equal."""
+    """Return whether chance explains the differences of the bins, or all losses are equal."""
     if np.unique(np.concatenate(groups)).size == 1:
         return True
     return bool(kruskal(*groups).pvalue > LEVEL)
 
 
 def _groups(x: np.ndarray) -> tuple[list[np.ndarray], bool]:
-    """Indices of the trials of each bin, in the order of values, and whether each bin is one value."""
+    """Return each bin's trials, in the order of values, and whether each bin is one value."""
     order = np.argsort(x, kind="stable")  # NaN, the null, comes last
     distinct = np.unique(x)
     if len(distinct) <= MOST_DISCRETE:
@@ -182,7 +193,7 @@ def _side(losses: np.ndarray, inside: np.ndarray, outside: Sequence[np.ndarray])
 
 
 def as_number(value: Any) -> float | None:
-    """A setting's value as a number; None for null. Raises `TypeError` for anything else."""
+    """Return a setting's value as a number; None for null. Raises `TypeError` for other types."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):

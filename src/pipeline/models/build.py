@@ -18,7 +18,7 @@ from pipeline.models.initialization import initialize
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything that decides a network's shape and first weights, but the seed."""
+    """Everything but the seed that decides a network's shape and first weights."""
 
     model: Built
     activation: Built
@@ -29,7 +29,7 @@ class Architecture:
 
 
 def build_network(architecture: Architecture, *, seed: int) -> nn.Module:
-    """Build the network and initialise its weights from the seed; torch's global generator is restored.
+    """Build the network and initialise its weights from the seed; restore torch's generator.
 
     Raises `ConfigError` for a target outside the allow-list, unknown arguments, or a network that
     does not fit the images.
@@ -49,22 +49,18 @@ def build_network(architecture: Architecture, *, seed: int) -> nn.Module:
             },
             key="model",
         )
-    options = {key: value for key, value in a.init if key != "name"}
+    rule: dict[str, Any] = dict(a.init)
     generator = torch.Generator().manual_seed(epoch_seed(seed, 1))
-    initialize(network, name=a.init.name, generator=generator, **_required(options))
+    initialize(network, generator=generator, **rule)
     return network
 
 
 def _activation(a: Architecture) -> Any:
-    kind = locate(a.activation.target, kind=nn.Module, allow=a.allow_targets, key="activation._target_")
+    key = "activation._target_"
+    kind = locate(a.activation.target, kind=nn.Module, allow=a.allow_targets, key=key)
     return partial(kind, **a.activation.arguments())
 
 
-def _required(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of `initialize` that an initialisation without scale or constant leaves at neutral."""
-    return {"gain": 1.0, "std": None, "bias": 0.0, "distribution": "normal", **options}
-
-
 def count_parameters(network: nn.Module) -> int:
-    """Return how many numbers training adjusts."""
+    """Return the number of trainable parameters."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)

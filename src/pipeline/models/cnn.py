@@ -23,23 +23,23 @@ class CNN(nn.Module):
 
     Block i = 0, 1, … has ``width · 2^i`` channels: ``convs_per_block`` times convolution,
     normalization, activation; then a 2×2 pool (an odd last row or column is dropped) and dropout of
-    whole channels with ``block_dropout``.  The head is a dense layer of ``dense`` units (0: none) with
-    its activation, dropout, and the output layer.  What is off is left out.
+    whole channels with ``block_dropout``.  The head is a dense layer of ``dense`` units (0: none)
+    with its activation, dropout, and the output layer.  Parts that are off are left out.
 
-    A max pool goes before the block's last activation where that never falls: the largest of four is the
-    same one before and after, so outputs and gradients are the same, and the activation has a quarter of
-    the work.
+    A max pool goes before the block's last activation where that never falls. The largest of four
+    is then the same pixel before and after, so outputs and gradients are the same, and the
+    activation has a quarter of the work.
 
     Width 32, depth 2, one 3×3 convolution a block, valid padding, max pooling, dense 128 and
     dropout 0.5 is the textbook network for MNIST (Keras' and PyTorch's first example).
 
     ``layer`` normalization is ``GroupNorm`` with one group: over channels and pixels together.
-    A convolution before batch normalization has no bias, since that one subtracts the mean.
+    A convolution before batch normalization has no bias: the normalization subtracts the mean.
 
     input_shape: ``(C, H, W)``.  width, depth, convs_per_block, kernel_size ≥ 1.  dense ≥ 0.
-    dropout, block_dropout: 0 ≤ p < 1.  activation: called once for each place.
+    dropout, block_dropout: 0 ≤ p < 1.  activation: called once for each use.
 
-    Raises ConfigError where the image is too small for that many blocks.
+    Raises `ConfigError` where the image is too small for that many blocks.
     """
 
     def __init__(
@@ -83,21 +83,21 @@ class CNN(nn.Module):
         self.output = nn.Linear(dense or num_features, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn images ``[B, C, H, W]`` float, in any memory format, into logits ``[B, num_classes]``."""
+        """Turn images ``[B, C, H, W]`` float into logits ``[B, num_classes]``."""
         logits: Tensor = self.output(self.head(self.blocks(images)))
         return logits
 
 
 def _map_size(image_size: tuple[int, int], *, depth: int, border: int) -> tuple[int, int]:
-    """Pixels ``(H, W)`` that are left after ``depth`` blocks, each losing ``border`` rows and halving."""
+    """Return the size ``(H, W)`` after ``depth`` blocks: minus ``border``, then halved."""
     height, width = image_size
     for index in range(depth):
         height, width = (height - border) // 2, (width - border) // 2
         if min(height, width) < 1:
             raise ConfigError(
-                f"model.depth: {depth} is too deep for images of {image_size[0]}×{image_size[1]} pixels. "
-                f"Every block takes {border} rows and columns by its convolutions and halves the rest, "
-                f"and block {index + 1} has nothing left. "
+                f"model.depth: {depth} is too deep for images of {image_size[0]}×{image_size[1]} "
+                f"pixels. The convolutions of each block remove {border} rows and columns and the "
+                f"pool halves the rest, so block {index + 1} has nothing left. "
                 + (f"Set model.depth={index}" if index else "Set a smaller model.kernel_size")
                 + (", or model.padding=same." if border else ".")
             )

@@ -1,4 +1,4 @@
-"""Initial weights by the rules of the literature, drawn from a generator of their own."""
+"""Initial weights by the rules of the literature, drawn from a separate generator."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ Rule = Literal["he", "xavier", "orthogonal", "normal", "lecun", "zeros", "defaul
 Distribution = Literal["normal", "uniform"]
 
 
-def standard_deviation(rule: Literal["he", "xavier", "lecun"], *, fan_in: int, fan_out: int) -> float:
-    """Tell the standard deviation of a weight, from how many inputs and outputs its matrix has.
+def standard_deviation(
+    rule: Literal["he", "xavier", "lecun"], *, fan_in: int, fan_out: int
+) -> float:
+    """Return the standard deviation of a weight, from the inputs and outputs of its matrix.
 
-    * ``he``: √(2 / fan_in), for the ReLU family (He et al. 2015; the √2 makes up for the half that
+    * ``he``: √(2 / fan_in), for the ReLU family (He et al. 2015; √2 compensates for the half that
       ReLU cuts off)
     * ``xavier``: √(2 / (fan_in + fan_out)), for tanh and the like (Glorot and Bengio 2010)
     * ``lecun``: √(1 / fan_in) (LeCun et al. 1998; also the rule for SELU)
@@ -47,16 +49,17 @@ def initialize(
 ) -> None:
     """Set the weights and biases of all linear, convolution and recurrent layers anew, in place.
 
-    name: ``he``, ``xavier``, ``lecun`` (see ``standard_deviation``), ``orthogonal`` (Saxe et al.
-        2013), ``normal`` (with ``std``), ``zeros``, or ``default``: what torch's constructors gave stays.
+    name: ``he``, ``xavier``, ``lecun`` (see `standard_deviation`), ``orthogonal`` (Saxe et al.
+        2013), ``normal`` (with ``std``), ``zeros``, or ``default``, which changes nothing.
     distribution: of ``he``, ``xavier`` and ``lecun``; ``uniform`` has the same standard deviation.
     gain: factor on every weight that is drawn.
-    bias: value of all biases except the output layer's (0) and an LSTM's forget gates (1).  Of the two
-        that a recurrent layer adds, the second is 0.
+    bias: value of all biases except the output layer's (0) and an LSTM's forget gates (1).  A
+        recurrent layer adds two biases; the second is 0.
 
-    A recurrent layer's matrices are made gate by gate.  Normalization layers are left alone.
-    The values depend on the generator only, not on the network's device; the global one is not touched.
-    Raises ConfigError where ``normal`` has no ``std``.
+    A recurrent layer's matrices are drawn gate by gate.  Normalization layers stay unchanged.
+    The values depend on the generator only, not on the network's device; torch's global generator
+    stays where it is.
+    Raises `ConfigError` where ``normal`` has no ``std``.
     """
     if name == "default":
         return
@@ -65,15 +68,16 @@ def initialize(
             "init.std: not set, but the rule 'normal' has no standard deviation of its own. "
             "Set init.std to a number above 0, such as 0.01, or choose init=he."
         )
-    found = [layer for _, layer in layers(network)]
-    for layer in found:
+    weighted = [layer for _, layer in layers(network)]
+    for layer in weighted:
         for matrix in _matrices(layer):
-            _fill(matrix, name=name, distribution=distribution, std=std, generator=generator).mul_(gain)
-        _fill_biases(layer, bias=0.0 if layer is found[-1] else bias)
+            _fill(matrix, name=name, distribution=distribution, std=std, generator=generator)
+            matrix.mul_(gain)
+        _fill_biases(layer, bias=0.0 if layer is weighted[-1] else bias)
 
 
 def _matrices(layer: nn.Module) -> Iterator[Tensor]:
-    """Yield the weight of a layer as views that stand for one matrix each: all of it, or gate by gate."""
+    """Yield views of a layer's weights, one matrix each; of a recurrent layer gate by gate."""
     num_gates = 4 if isinstance(layer, nn.LSTM) else 3 if isinstance(layer, nn.GRU) else 1
     for name, parameter in layer.named_parameters(recurse=False):
         if name.startswith("weight"):
@@ -87,7 +91,7 @@ def _fill(
     distribution: Distribution,
     std: float | None,
     generator: torch.Generator,
-) -> Tensor:
+) -> None:
     values = torch.empty(matrix.shape, device=generator.device)
     fan_in, fan_out = matrix[0].numel(), matrix[:, 0].numel()
     match name:
@@ -105,7 +109,7 @@ def _fill(
             nn.init.orthogonal_(values, generator=generator)
         case "zeros":
             values.zero_()
-    return matrix.copy_(values)
+    matrix.copy_(values)
 
 
 def _fill_biases(layer: nn.Module, *, bias: float) -> None:

@@ -13,13 +13,14 @@ Normalization = Literal["none", "batch", "layer"]
 
 
 class MLP(nn.Module):
-    """Flattened pixels through ``depth`` hidden layers of ``width`` units; depth 0 is softmax regression.
+    """Flattened pixels through ``depth`` hidden layers of ``width`` units.
 
-    A hidden layer is linear, normalization, activation, dropout; what is off is left out.
-    A linear layer before batch normalization has no bias, since that one subtracts the mean.
+    A hidden layer is linear, normalization, activation, dropout; parts that are off are left out.
+    A linear layer before batch normalization has no bias: the normalization subtracts the mean.
 
-    input_shape: ``(C, H, W)``.  width ≥ 1.  depth ≥ 0.  dropout: 0 ≤ p < 1.
-    activation: called once for each place, so that activations with parameters are not shared.
+    input_shape: ``(C, H, W)``.  width ≥ 1.  depth ≥ 0; 0 is softmax regression.
+    dropout: 0 ≤ p < 1.
+    activation: called once for each use, so that activations with parameters are not shared.
     """
 
     def __init__(

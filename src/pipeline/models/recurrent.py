@@ -16,7 +16,7 @@ class _RowReader(nn.Module):
 
     An image ``[C, H, W]`` is a sequence of H steps with C·W features.  The last hidden state of the
     last layer (of both directions, where there are two) goes through normalization and dropout into
-    the output layer.  Dropout also stands between the recurrent layers.
+    the output layer.  Dropout also acts between the recurrent layers.
 
     depth ≥ 1: number of recurrent layers.  width ≥ 1: units of each, in each direction.
     dropout: 0 ≤ p < 1.
@@ -44,7 +44,8 @@ class _RowReader(nn.Module):
             width,
             num_layers=depth,
             batch_first=True,
-            dropout=dropout if depth > 1 else 0.0,  # there is no "between" in one layer: torch warns
+            # torch warns about dropout between layers where there is one layer
+            dropout=dropout if depth > 1 else 0.0,
             bidirectional=bidirectional,
             **options,
         )
@@ -56,7 +57,7 @@ class _RowReader(nn.Module):
         """Turn images ``[B, C, H, W]`` float into logits ``[B, num_classes]``."""
         rows = images.transpose(1, 2).flatten(2)
         _, state = self.recurrent(rows)
-        hidden = state[0] if isinstance(state, tuple) else state  # an LSTM tells its cells too
+        hidden = state[0] if isinstance(state, tuple) else state  # an LSTM returns its cells too
         last = torch.cat(tuple(hidden[-self.num_directions :]), dim=1)
         logits: Tensor = self.output(self.dropout(self.norm(last)))
         return logits
@@ -149,7 +150,7 @@ class GRU(_RowReader):
 
 @torch.no_grad()
 def open_forget_gates(recurrent: nn.RNNBase) -> None:
-    """Set the forget gates' bias of an LSTM layer to 1: torch adds two, so one is 1 and the other 0."""
+    """Set the forget gates' bias of an LSTM layer to 1; torch adds two biases, the other is 0."""
     for name, parameter in recurrent.named_parameters():
         if name.startswith("bias"):
             forget = parameter.chunk(4)[1]  # torch's order: input, forget, cell, output

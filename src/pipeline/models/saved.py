@@ -7,32 +7,28 @@ Loading runs no code from the files: weights are plain tensors, and the classes 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load, save
+from torch import Tensor, nn
 
 from pipeline.config import validate
 from pipeline.config.schema import Settings
-from pipeline.errors import ConfigError, ModelError
+from pipeline.errors import ConfigError, DataError, ModelError
+from pipeline.evaluation.model_description import DESCRIPTION, ModelDescription, read_description
+from pipeline.files import write_atomically, write_record
 from pipeline.models.build import Architecture, build_network
 
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A network in evaluation mode and its description.
-
-    mean, std: per channel, of pixels scaled to 0 … 1.  summary: what training reported
-    (parameters, epochs, kept epoch, seconds, device, precision).  weights_sha256: of the weights' file.
-    """
+    """A network in evaluation mode, its validated settings, and the fields of its description."""
 
     network: nn.Module
     settings: Settings
@@ -40,27 +36,32 @@ class SavedModel:
     class_names: Sequence[str]
     mean: Sequence[float]
     std: Sequence[float]
-    summary: Mapping[str, Any]
     data_sha256: str
     weights_sha256: str
 
 
-def save_model(folder: Path, network: nn.Module, description: Mapping[str, Any]) -> str:
-    """Write both files as one: the folder appears whole, or stays as it was. Return the weights' SHA-256.
+def save_model(folder: Path, network: nn.Module, description: ModelDescription) -> str:
+    """Write both files as one: the folder appears whole, or stays as it was.
 
-    description: ``settings`` (resolved values), ``data_sha256``, ``input_shape``, ``class_names``,
-    ``mean``, ``std``, ``summary``.
+    Returns the SHA-256 of the weights' file. Raises ``OSError`` where the disk refuses.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(weights, partial / WEIGHTS)
-    digest = hashlib.sha256((partial / WEIGHTS).read_bytes()).hexdigest()
-    text = json.dumps({**description, "weights_sha256": digest}, indent=2, sort_keys=True)
-    (partial / DESCRIPTION).write_text(text + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    weights = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
+    }
+    blob = save(weights)
+    digest = hashlib.sha256(blob).hexdigest()
+    partial, former = (folder.with_name(f".{folder.name}.{end}") for end in ("partial", "former"))
+    for left in (partial, former):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        write_atomically(partial / WEIGHTS, blob)
+        write_record(partial / DESCRIPTION, replace(description, weights_sha256=digest))
+        if folder.exists():
+            folder.rename(former)
+        partial.rename(folder)
+    finally:
+        for left in (partial, former):
+            shutil.rmtree(left, ignore_errors=True)
     return digest
 
 
@@ -69,50 +70,88 @@ def load_model(folder: Path) -> SavedModel:
 
     Raises `ModelError` where a file is missing, damaged, or does not fit the description.
     """
-    way_out = f"Train it again: pipeline train name={folder.name}"
-    try:
-        told = json.loads((folder / DESCRIPTION).read_text())
-        blob = (folder / WEIGHTS).read_bytes()
-    except FileNotFoundError as error:
+    description, blob = _read(folder)
+    digest = hashlib.sha256(blob).hexdigest()
+    if digest != description.weights_sha256:
         raise ModelError(
-            f"{error.filename}: there is no such file, so there is no model here. {way_out}"
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{folder / DESCRIPTION}: not valid JSON ({error}). {way_out}") from error
-    try:
-        digest = hashlib.sha256(blob).hexdigest()
-        if digest != told["weights_sha256"]:
-            raise ModelError(
-                f"{folder / WEIGHTS}: its SHA-256 is {digest[:12]}…, model.json says "
-                f"{told['weights_sha256'][:12]}…. {way_out}"
-            )
-        network, settings = _rebuild(told)
-        network.load_state_dict(load_file(folder / WEIGHTS))
-        return SavedModel(
-            network=network.eval(),
-            settings=settings,
-            input_shape=tuple(told["input_shape"]),
-            class_names=tuple(told["class_names"]),
-            mean=tuple(told["mean"]),
-            std=tuple(told["std"]),
-            summary=told["summary"],
-            data_sha256=told["data_sha256"],
-            weights_sha256=digest,
+            f"{folder / WEIGHTS}: its SHA-256 is {digest[:12]}…, model.json says "
+            f"{description.weights_sha256[:12]}…. {_way_out(folder)}"
         )
+    try:
+        network, settings = _rebuild(description)
+        tensors = load(blob)
+        _check_tensors(tensors, network.state_dict(), folder)
+        network.load_state_dict(tensors)
     except ConfigError as error:
-        raise ModelError(f"{folder / DESCRIPTION}: {error} {way_out}") from error
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: weights and description do not fit ({error}). {way_out}") from error
+        raise ModelError(f"{folder / DESCRIPTION}: {error} {_way_out(folder)}") from error
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
+        raise ModelError(
+            f"{folder}: weights and description do not fit ({error}). {_way_out(folder)}"
+        ) from error
+    return SavedModel(
+        network=network.eval(),
+        settings=settings,
+        input_shape=description.input_shape,
+        class_names=description.class_names,
+        mean=description.mean,
+        std=description.std,
+        data_sha256=description.data_sha256,
+        weights_sha256=digest,
+    )
 
 
-def _rebuild(told: Mapping[str, Any]) -> tuple[nn.Module, Settings]:
-    settings = validate(told["settings"])
+def _check_tensors(
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], folder: Path
+) -> None:
+    """Raise `ModelError` for tensors of other names, shapes or types, and for NaN and infinity."""
+    forms = [
+        {name: f"{t.dtype} {list(t.shape)}".removeprefix("torch.") for name, t in tensors.items()}
+        for tensors in (found, expected)
+    ]
+    for name in dict.fromkeys([*forms[1], *forms[0]]):
+        here, wanted = (form.get(name, "nothing") for form in forms)
+        if here != wanted:
+            raise ModelError(
+                f"{folder / WEIGHTS}: {name} is {here}, but the description gives {wanted}. "
+                f"{_way_out(folder)}"
+            )
+        if not bool(found[name].isfinite().all()):
+            raise ModelError(
+                f"{folder / WEIGHTS}: {name} has values that are not finite. {_way_out(folder)}"
+            )
+
+
+def _read(folder: Path) -> tuple[ModelDescription, bytes]:
+    for name in (DESCRIPTION, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ModelError(
+                f"{folder / name}: no such file, so there is no model. {_way_out(folder)}"
+            )
+    try:
+        return read_description(folder), (folder / WEIGHTS).read_bytes()
+    except DataError as error:
+        raise ModelError(str(error)) from error
+
+
+def _way_out(folder: Path) -> str:
+    return f"Train it again: pipeline train name={folder.name}"
+
+
+def _rebuild(description: ModelDescription) -> tuple[nn.Module, Settings]:
+    settings = validate(description.settings)
     architecture = Architecture(
         model=settings.model,
         activation=settings.activation,
         init=settings.init,
-        input_shape=tuple(told["input_shape"]),
-        num_classes=len(told["class_names"]),
+        input_shape=description.input_shape,
+        num_classes=len(description.class_names),
         allow_targets=settings.allow_targets,
     )
     return build_network(architecture, seed=settings.seed), settings

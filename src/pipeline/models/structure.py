@@ -1,4 +1,4 @@
-"""What a network is made of, seen from outside."""
+"""The layers of a network, seen from outside."""
 
 from __future__ import annotations
 
@@ -14,4 +14,8 @@ def layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
     The names are those of ``named_modules``.  The order is the order of definition, which for the
     networks of this package is the order of the forward pass: the last one gives the logits.
     """
-    return [(name, module) for name, module in network.named_modules() if isinstance(module, LAYER_TYPES)]
+    return [
+        (name, module)
+        for name, module in network.named_modules()
+        if isinstance(module, LAYER_TYPES)
+    ]

@@ -41,14 +41,14 @@ def build_schedule(
     warmup_epochs: float,
     **options: Any,
 ) -> Schedule:
-    """Hang a schedule on an optimizer, whose learning rate is the peak.
+    """Attach a schedule to an optimizer, whose learning rate is the peak.
 
     total_steps: optimizer steps of the whole training, ≥ 1.  warmup_epochs: ≥ 0, may be a fraction.
-    options of ``cosine``, ``onecycle``, ``step``: see ``schedule_factor``.  Of ``plateau``: ``decay``
+    options of ``cosine``, ``onecycle``, ``step``: see `schedule_factor`.  Of ``plateau``: ``decay``
     (0 < decay < 1) multiplies the learning rate once ``val/loss`` has not improved for more than
     ``patience`` epochs; epochs within the warm-up do not count.
 
-    Raises ConfigError where the warm-up leaves no step, or the schedule has its own.
+    Raises `ConfigError` where the warm-up leaves no step, or the schedule has its own warm-up.
     """
     if name != "plateau":
         factor = schedule_factor(
@@ -62,7 +62,9 @@ def build_schedule(
     warmup_steps = _warmup_steps(
         total_steps=total_steps, steps_per_epoch=steps_per_epoch, warmup_epochs=warmup_epochs
     )
-    return _plateau(optimizer, warmup_steps=warmup_steps, steps_per_epoch=steps_per_epoch, **options)
+    return _plateau(
+        optimizer, warmup_steps=warmup_steps, steps_per_epoch=steps_per_epoch, **options
+    )
 
 
 def schedule_factor(
@@ -73,17 +75,17 @@ def schedule_factor(
     warmup_epochs: float,
     **options: Any,
 ) -> Factor:
-    """Compose the factor of a schedule: a linear warm-up, then the shape over the steps that remain.
+    """Compose the factor of a schedule: a linear warm-up, then the shape over the other steps.
 
     Over W warm-up steps the factor is ``(step + 1) / (W + 1)``.  Shapes and their options:
 
     * ``constant``: 1
     * ``cosine``: see ``cosine`` (``final_factor``)
-    * ``onecycle``: see ``one_cycle`` (``warmup_fraction``, ``initial_factor``, ``final_factor``);
-      it rises by itself, so ``warmup_epochs`` must be 0
+    * ``onecycle``: see `one_cycle` (``warmup_fraction``, ``initial_factor``, ``final_factor``); it
+      has its own rise, so ``warmup_epochs`` must be 0
     * ``step``: × ``decay`` after every ``every_epochs`` epochs
 
-    Raises ConfigError as ``build_schedule`` does.
+    Raises `ConfigError` as `build_schedule` does.
     """
     warmup_steps = _warmup_steps(
         total_steps=total_steps, steps_per_epoch=steps_per_epoch, warmup_epochs=warmup_epochs
@@ -106,7 +108,9 @@ def schedule_factor(
             shape = partial(one_cycle, num_steps=remaining, **options)
 
     def factor(step: int) -> float:
-        return (step + 1) / (warmup_steps + 1) if step < warmup_steps else shape(step - warmup_steps)
+        return (
+            (step + 1) / (warmup_steps + 1) if step < warmup_steps else shape(step - warmup_steps)
+        )
 
     return factor
 
@@ -117,9 +121,9 @@ def constant(step: int) -> float:
 
 
 def cosine(step: int, *, num_steps: int, final_factor: float) -> float:
-    """Fall from 1 along half a cosine to ``final_factor`` after ``num_steps`` steps, and stay there.
+    """Fall from 1 along half a cosine to ``final_factor`` after ``num_steps`` steps; stay there.
 
-    Loshchilov and Hutter (2017), SGDR, equation 5.  The last step of training is still above the end.
+    Loshchilov and Hutter (2017), SGDR, equation 5.  The last step is still above ``final_factor``.
     """
     return _between(1.0, final_factor, share=step / num_steps)
 
@@ -127,11 +131,12 @@ def cosine(step: int, *, num_steps: int, final_factor: float) -> float:
 def one_cycle(
     step: int, *, num_steps: int, warmup_fraction: float, initial_factor: float, final_factor: float
 ) -> float:
-    """Rise from ``initial_factor`` to 1 in ``warmup_fraction`` of the steps, fall to ``final_factor``.
+    """Rise from ``initial_factor`` to 1 in ``warmup_fraction`` of the steps, then fall.
 
-    Both along half a cosine; the last step, ``num_steps - 1``, is at the end.  Smith (2018), A
-    Disciplined Approach to Neural Network Hyper-Parameters; the same as torch's ``OneCycleLR`` with
-    ``div_factor = 1 / initial_factor`` and ``final_div_factor = initial_factor / final_factor``.
+    Both along half a cosine; the last step, ``num_steps - 1``, is at ``final_factor``.  The same as
+    torch's ``OneCycleLR`` with ``div_factor = 1 / initial_factor`` and
+    ``final_div_factor = initial_factor / final_factor``.  Smith (2018), A Disciplined Approach to
+    Neural Network Hyper-Parameters.
     """
     peak = max(warmup_fraction * num_steps - 1, 0.0)
     if step < peak:
@@ -146,7 +151,7 @@ def steps_down(step: int, *, steps_per_epoch: int, every_epochs: int, decay: flo
 
 
 def _between(start: float, end: float, *, share: float) -> float:
-    """Go from ``start`` (share 0) to ``end`` (share 1 and more) along half a cosine."""
+    """Return a value from ``start`` (share 0) to ``end`` (share ≥ 1) along half a cosine."""
     return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
@@ -154,8 +159,8 @@ def _warmup_steps(*, total_steps: int, steps_per_epoch: int, warmup_epochs: floa
     warmup_steps = round(warmup_epochs * steps_per_epoch)
     if warmup_steps >= total_steps:
         raise ConfigError(
-            f"schedule.warmup_epochs: {warmup_epochs:g} epochs of {steps_per_epoch} steps leave nothing of "
-            f"a training of {total_steps} steps. Set schedule.warmup_epochs below "
+            f"schedule.warmup_epochs: {warmup_epochs:g} epochs of {steps_per_epoch} steps leave "
+            f"nothing of a training of {total_steps} steps. Set schedule.warmup_epochs below "
             f"{total_steps / steps_per_epoch:g}, or train longer (trainer.max_epochs)."
         )
     return warmup_steps
@@ -164,7 +169,7 @@ def _warmup_steps(*, total_steps: int, steps_per_epoch: int, warmup_epochs: floa
 def _plateau(
     optimizer: Optimizer, *, warmup_steps: int, steps_per_epoch: int, decay: float, patience: int
 ) -> Schedule:
-    """Combine two that multiply the current learning rate, so that neither undoes the other's work."""
+    """Combine two schedulers that multiply the current learning rate: neither undoes the other."""
     warmup = None
     if warmup_steps > 0:
         warmup = LinearLR(optimizer, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps)

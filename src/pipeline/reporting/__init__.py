@@ -1,1 +1,1 @@
-"""Drawing only: records in, figures and one HTML page out. Each plot is a module with ``plot(…)``."""
+"""Drawing only: records in, figures and one HTML page out. Each plot has a ``plot(…)``."""

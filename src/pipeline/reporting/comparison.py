@@ -1,15 +1,17 @@
-"""Several models on the same test set."""
+"""The test accuracy of several models, side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipeline.errors import DataError
 from pipeline.records import Estimate
-from pipeline.reporting.style import BLUE, INK, NARROW, SKY, dress, new_figure, percent
+from pipeline.reporting.sentences import percent
+from pipeline.reporting.style import BLUE, INK, NARROW, SKY, dress, new_figure
 
 
 def plot(models: Sequence[tuple[str, Estimate]], *, width: float = 8.6) -> Figure:
@@ -26,26 +28,29 @@ def plot(models: Sequence[tuple[str, Estimate]], *, width: float = 8.6) -> Figur
     best = ordered[-1][1]
     axes.axvspan(best.low, best.high, color=SKY, alpha=0.16, lw=0)
     for row, (_, accuracy) in enumerate(ordered):
-        axes.plot([accuracy.low, accuracy.high], [row, row], color=SKY, lw=5, solid_capstyle="round")
-        axes.plot([accuracy.value], [row], "o", color=BLUE, ms=8, mec="white")
-        axes.annotate(
-            percent(accuracy.value, digits=2),
-            (accuracy.high, row),
-            xytext=(9, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=INK,
-        )
-    dress(
-        axes,
-        xlabel="test accuracy, 95 % interval" + (" (shaded: the best model's)" if width >= NARROW else ""),
-        grid="x",
-    )
+        _draw(axes, row, accuracy)
+
+    wide = width >= NARROW
+    shaded = " (shaded: the best model's)" if wide else ""
+    dress(axes, xlabel=f"test accuracy, 95 % interval{shaded}", grid="x")
     axes.set_yticks(range(len(ordered)), [name for name, _ in ordered])
     axes.tick_params(axis="y", labelcolor=INK, labelsize=10)
     axes.set_ylim(-0.6, len(ordered) - 0.4)
-    axes.margins(x=0.12 if width >= NARROW else 0.3)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7 if width >= NARROW else 3))
+    axes.margins(x=0.12 if wide else 0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7 if wide else 3))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol="\N{NO-BREAK SPACE}%"))
     return figure
+
+
+def _draw(axes: Axes, row: int, accuracy: Estimate) -> None:
+    axes.plot([accuracy.low, accuracy.high], [row, row], color=SKY, lw=5, solid_capstyle="round")
+    axes.plot([accuracy.value], [row], "o", color=BLUE, ms=8, mec="white")
+    axes.annotate(
+        percent(accuracy.value),
+        (accuracy.high, row),
+        xytext=(9, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+        color=INK,
+    )

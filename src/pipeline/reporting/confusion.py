@@ -1,4 +1,4 @@
-"""Which class is taken for which."""
+"""The confusion matrix as a picture."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pipeline.reporting.style import BLUE, INK, PAPER, QUIET, VERMILION, dress, 
 
 _RIGHT = LinearSegmentedColormap.from_list("right", [PAPER, BLUE])
 _WRONG = LinearSegmentedColormap.from_list("wrong", [PAPER, VERMILION])
-_FULL_AT = 0.10  # a tenth of a class lost to another one is as strong as it gets
+_FULL_AT = 0.10  # this share of a class predicted as another one has the full colour
 
 
 def plot(matrix: np.ndarray, *, class_names: Sequence[str], width: float | None = None) -> Figure:
     """Draw counts ``[K, K]`` (row = truth, column = prediction), readable up to about 26 classes.
 
-    The colour is the share of the row: blue on the diagonal, orange beside it, where 10 % is already
-    full, since mistakes are rare and are what one looks for. The number is the count; 0 stays blank.
-    width: inches; as many as the classes need, unless given.
+    The colour is the share of the row: blue on the diagonal, orange beside it. Orange is full at
+    10 %, so that rare mistakes stand out. The number is the count; 0 stays blank.
+    width: inches; None for as many as the classes need.
     """
     k = len(class_names)
     side = max(4.2, 1.6 + 0.5 * k) if k <= 12 else 1.8 + 0.38 * k
@@ -56,7 +56,9 @@ def _label(figure: Figure, class_names: Sequence[str], size: float) -> None:
     dress(axes, xlabel="predicted", ylabel="true", grid="none")
     axes.spines["bottom"].set_visible(False)
     long = max(map(len, class_names)) > (2 if k > 12 else 4)
-    axes.set_xticks(range(k), class_names, rotation=40 if long else 0, ha="right" if long else "center")
+    axes.set_xticks(
+        range(k), class_names, rotation=40 if long else 0, ha="right" if long else "center"
+    )
     axes.set_yticks(range(k), class_names)
     axes.tick_params(labelsize=max(size, 8), labelcolor=INK)
     axes.set_xticks(np.arange(k - 1) + 0.5, minor=True)

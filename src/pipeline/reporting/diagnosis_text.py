@@ -1,92 +1,157 @@
-"""A diagnosis for the terminal: the verdict, why, and what to type next."""
+"""A diagnosis for the terminal: the verdict, its evidence, and the commands that may help."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from pipeline.diagnosis.finding import Condition, Finding
-from pipeline.diagnosis.remedies import Remedy
-from pipeline.diagnosis.rules import RULES
-from pipeline.diagnosis.verdict import HEALTHY, UNDETERMINED, Diagnosis
+from pipeline.diagnosis.record import (
+    FAMILY_WORDS,
+    HEALTHY,
+    UNDETERMINED,
+    Condition,
+    Diagnosis,
+    Finding,
+    NotRun,
+    Remedy,
+)
 
-_COLOURS = {HEALTHY: "green", UNDETERMINED: "yellow"}
+_COLORS = {HEALTHY: "green", UNDETERMINED: "yellow"}
+_INDENT = 2
+# Another verdict is named from this probability on.
+WORTH_A_WORD = 0.05
 
 
 def show(
-    found: Diagnosis,
-    offered: Mapping[str, Sequence[Remedy]],
+    diagnosis: Diagnosis,
     *,
     commands: Mapping[tuple[str, ...], str],
     console: Console | None = None,
 ) -> None:
     """Print a diagnosis. commands: a remedy's overrides → the line to type."""
     console = console or Console(highlight=False, soft_wrap=False)
-    console.print(_headline(found))
-    for finding in found.findings:
-        console.print(_finding(finding))
-        console.print(_ways_out(offered.get(finding.verdict, ()), commands))
-    if found.reason:
-        console.print(f"  {found.reason}.")
-    if found.follow:
-        console.print(f"  [dim]Follows from it:[/] {', '.join(words(f.verdict) for f in found.follow)}")
-    for finding in found.open:
-        weakest = min(finding.conditions, key=lambda c: c.probability)
-        console.print(
-            f"  [dim]Undecided:[/] {words(finding.verdict)} ({finding.probability:.2f}): {sentence(weakest)}"
-        )
-    if found.not_run:
-        listed = "; ".join(f"{words(verdict)} (needs {missing})" for verdict, missing in found.not_run)
-        console.print(f"  [dim]Did not run: {listed}[/]")
+    console.print(_headline(diagnosis))
+    for line in _of_shape(diagnosis):
+        console.print(_indented(line))
+    for finding in diagnosis.findings:
+        for line in _evidence(finding):
+            console.print(_indented(line))
+        _print_remedies(console, finding.remedies, commands)
+    for line in _open_ends(diagnosis):
+        console.print(_indented(line))
 
 
 def words(verdict: str) -> str:
-    """``learning_rate_too_high`` as people say it."""
+    """Return ``learning_rate_too_high`` as ``learning rate too high``."""
     return verdict.replace("_", " ")
 
 
 def sentence(c: Condition) -> str:
-    """One condition with its number, its interval and its limit."""
-    spread = "" if c.low == c.high or not math.isfinite(c.value) else f" [{number(c.low)}, {number(c.high)}]"
+    """Return one condition with its number, its interval and its limit."""
     sign = ">" if c.wanted == "above" else "<"
-    when = f", epoch {c.epochs[0]}" if c.epochs and c.epochs[0] == c.epochs[1] else ""
-    when = f", epochs {c.epochs[0]}-{c.epochs[1]}" if c.epochs and not when else when
-    return f"{c.what}: {number(c.value)}{c.unit}{spread} (limit {sign} {number(c.limit)}{c.unit}{when})"
+    limit = f"limit {sign} {number(c.limit)}{c.unit}{_epochs(c)}"
+    return f"{c.what}: {number(c.value)}{c.unit}{_interval(c)} ({limit})"
 
 
 def number(value: float) -> str:
-    """Three digits."""
+    """Return three digits."""
     return f"{value:.3g}" if math.isfinite(value) else "not finite"
 
 
-def _headline(found: Diagnosis) -> Text:
-    colour = _COLOURS.get(found.verdict, "red")
+def _interval(c: Condition) -> str:
+    if c.low == c.high or not math.isfinite(c.value):
+        return ""
+    return f" [{number(c.low)}, {number(c.high)}]"
+
+
+def _epochs(c: Condition) -> str:
+    if c.epochs is None:
+        return ""
+    first, last = c.epochs
+    return f", epoch {first}" if first == last else f", epochs {first}-{last}"
+
+
+def _headline(diagnosis: Diagnosis) -> Text:
+    color = _COLORS.get(diagnosis.verdict, "red")
+    sure = f"  (confidence {diagnosis.confidence:.2f})"
     return Text.assemble(
-        (f"{found.name}: ", "bold"),
-        (words(found.verdict), f"bold {colour}"),
-        f"  (confidence {found.confidence:.2f})",
+        (f"{diagnosis.name}: ", "bold"),
+        (words(diagnosis.verdict), f"bold {color}"),
+        "" if diagnosis.verdict == UNDETERMINED else sure,
     )
 
 
-def _finding(finding: Finding) -> RenderableType:
-    rule = next(r for r in RULES if r.verdict == finding.verdict)
-    lines: list[RenderableType] = [Text(f"{rule.what} {rule.harm}")]
-    lines += [Text(f"• {sentence(c)}") for c in finding.conditions]
-    return Padding(Group(*lines), (0, 0, 0, 2))
+def _of_shape(diagnosis: Diagnosis) -> Iterator[Text]:
+    """The family, and the evidence of a healthy run: a fault's stands with its finding."""
+    if diagnosis.told_by != "shape" or not diagnosis.family:
+        return
+    family = FAMILY_WORDS[diagnosis.family]
+    yield Text(f"{family[:1].upper()}{family[1:]} ({diagnosis.family_confidence:.2f}).")
+    if diagnosis.verdict == HEALTHY:
+        for evidence in diagnosis.evidence:
+            yield Text(f"• {evidence.words}")
 
 
-def _ways_out(offered: Sequence[Remedy], commands: Mapping[tuple[str, ...], str]) -> RenderableType:
-    if not offered:
-        return Text("")
-    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for place, remedy in enumerate(offered, start=1):
-        table.add_row(f"{place}. {words(remedy.name)}", Text(remedy.why, style="dim"))
-        table.add_row("", Text(commands.get(remedy.overrides, " ".join(remedy.overrides)), style="cyan"))
-    return Padding(Group(Text("What to do about it, the most promising first:"), table), (0, 0, 0, 2))
+def _evidence(finding: Finding) -> Iterator[Text]:
+    yield Text(f"{finding.what} {finding.harm}")
+    for condition in finding.conditions:
+        yield Text(f"• {sentence(condition)}")
+    for evidence in finding.evidence:
+        yield Text(f"• {evidence.words}")
+
+
+def _print_remedies(
+    console: Console, remedies: Sequence[Remedy], commands: Mapping[tuple[str, ...], str]
+) -> None:
+    """Print each remedy with its reason, and its command in one line of any length."""
+    if not remedies:
+        return
+    console.print(_indented(Text("What to do about it, the most promising first:")))
+    for place, remedy in enumerate(remedies, start=1):
+        title = Text.assemble(f"{place}. {words(remedy.name)}: ", (remedy.why, "dim"))
+        console.print(_indented(title))
+        command = commands.get(remedy.overrides, " ".join(remedy.overrides))
+        console.print(Text(f"     {command}", style="cyan"), soft_wrap=True)
+
+
+def _open_ends(diagnosis: Diagnosis) -> Iterator[Text]:
+    """The reason for no verdict, consequences, undecided faults, and faults that lack a number."""
+    if diagnosis.reason:
+        yield Text(f"{diagnosis.reason}.")
+    if diagnosis.follow:
+        names = ", ".join(words(f.verdict) for f in diagnosis.follow)
+        yield Text.assemble(("Follows from it: ", "dim"), names)
+    for finding in diagnosis.undecided:
+        weakest = min(finding.conditions, key=lambda c: c.probability)
+        name = f"{words(finding.verdict)} ({finding.probability:.2f})"
+        yield Text.assemble(("Undecided: ", "dim"), f"{name}: {sentence(weakest)}")
+    others = [
+        o
+        for o in diagnosis.likely
+        if o.verdict != diagnosis.verdict and o.probability >= WORTH_A_WORD
+    ]
+    if others:
+        listed = ", ".join(f"{words(o.verdict)} ({o.probability:.2f})" for o in others[:3])
+        yield Text.assemble(("Also possible: ", "dim"), listed)
+    if diagnosis.settle:
+        yield Text.assemble(("To settle it: ", "dim"), diagnosis.settle)
+    for note in diagnosis.notes:
+        yield Text(note, style="dim")
+    if diagnosis.not_run:
+        yield Text(f"Not judged: {_lacking(diagnosis.not_run)}", style="dim")
+
+
+def _lacking(not_run: Sequence[NotRun]) -> str:
+    """Each missing number once, after the faults that need it."""
+    verdicts: dict[str, list[str]] = {}
+    for n in not_run:
+        verdicts.setdefault(n.missing, []).append(words(n.verdict))
+    return "; ".join(f"{', '.join(names)} (needs {missing})" for missing, names in verdicts.items())
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, _INDENT), expand=False)

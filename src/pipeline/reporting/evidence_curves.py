@@ -31,13 +31,13 @@ _PARTS = (("train", "training", BLUE), ("val", "validation", VERMILION))
 def plot(history: History, *, decided: Spans, width: float) -> Figure:
     """Draw loss and accuracy with 95 % bands, and the learning rate where it changes.
 
-    decided: first and last epoch (1-based) of what decided the diagnosis; shaded.  width: inches; a narrow
-    figure has its panels below one another. A band is that of the probe's examples; without signals there
-    is none.
+    decided: first and last epoch (1-based) of the numbers that decided; shaded.
+    width: inches; a narrow figure has its panels below one another.
+    A band is that of the sample's images; without signals there is none.
     """
-    panels = [draw_losses] + ([_accuracies] if _has(history, "accuracy") else [])
-    rate = history.curves.get("learning_rate")
-    changes = rate is not None and bool(np.nanmax(rate, initial=0) > 1.001 * np.nanmin(rate, initial=np.inf))
+    kinds = (("loss", draw_losses), ("cross_entropy", draw_losses), ("accuracy", _accuracies))
+    panels = list(dict.fromkeys(draw for kind, draw in kinds if _has(history, kind)))
+    changes = _rate_changes(history)
     stacked = width < NARROW
     rows, columns = (len(panels), 1) if stacked else (1, len(panels))
     heights = [3.2] * rows + [1.0] * changes
@@ -51,11 +51,23 @@ def plot(history: History, *, decided: Spans, width: float) -> Figure:
     return figure
 
 
+def _rate_changes(history: History) -> bool:
+    rate = history.curves.get("learning_rate")
+    if rate is None:
+        return False
+    return bool(np.nanmax(rate, initial=0) > 1.001 * np.nanmin(rate, initial=np.inf))
+
+
 def draw_losses(axes: Axes, history: History, decided: Spans) -> None:
-    """Losses of both parts; logarithmic where they span more than a factor of 20; guessing, where near."""
+    """Draw the losses of both parts, and that of guessing where it is near.
+
+    The scale is logarithmic where the losses span more than a factor of 20.
+    """
     ends = _lines(axes, history, ("cross_entropy", "loss"), "loss_per_example")
     _shade(axes, decided)
-    values = np.concatenate([c for n, c in history.curves.items() if n.endswith(("loss", "cross_entropy"))])
+    values = np.concatenate(
+        [c for n, c in history.curves.items() if n.endswith(("loss", "cross_entropy"))]
+    )
     positive = values[np.isfinite(values) & (values > 0)]
     if len(positive) and positive.max() > 20 * positive.min():
         axes.set_yscale("log")
@@ -85,7 +97,11 @@ def _rates(axes: Axes, history: History) -> None:
     axes.step(history.epochs + 1, rates, where="mid", color=PURPLE, lw=1.8)
     highest = float(np.nanmax(rates))
     dress(axes, title="Learning rate")
-    axes.set(ylim=(-0.1 * highest, 1.2 * highest), yticks=[0, highest], yticklabels=["0", f"{highest:.3g}"])
+    axes.set(
+        ylim=(-0.1 * highest, 1.2 * highest),
+        yticks=[0, highest],
+        yticklabels=["0", f"{highest:.3g}"],
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
 
 
@@ -113,7 +129,7 @@ def _lines(
 
 
 def _band(axes: Axes, signals: SignalRecord | None, name: str, colour: str) -> None:
-    """Mean ± 1.96 standard errors over the probe's examples."""
+    """Mean ± 1.96 standard errors over the sample's images."""
     if signals is None or name not in signals.arrays:
         return
     values = signals.arrays[name].astype(np.float64)
@@ -143,5 +159,5 @@ def _finish(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
 
 
 def note_decided(axes: Axes) -> None:
-    """Say beside the title what the shade means."""
+    """Explain the shade beside the title."""
     axes.set_title("shaded: the epochs that decided", loc="right", fontsize=8.5, color=INK, pad=8)

@@ -1,4 +1,4 @@
-"""A forest plot: what each arm changes, with its interval, against no change and the controls."""
+"""A forest plot: the change that each arm makes, with its interval, beside the controls."""
 
 from __future__ import annotations
 
@@ -9,27 +9,43 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from pipeline.diagnosis.paired_trials import CONFIRMED, HARMFUL, NOT_CONFIRMED
+from pipeline.diagnosis.proof import Verification
 from pipeline.records import Estimate
-from pipeline.reporting.sentences import whole_percent
+from pipeline.reporting.sentences import whole_percent, words
 from pipeline.reporting.style import BLUE, GREEN, INK, NARROW, QUIET, VERMILION, dress, new_figure
 
-_LEAST = -1.5  # what does more harm is drawn at the edge
-_COLOURS = {"confirmed": GREEN, "harmful": VERMILION, "not confirmed": BLUE, "control": QUIET}
+_LEAST = -1.5  # an arm that does more harm is drawn at the edge
+CONTROL = "control"
+_COLOURS = {CONFIRMED: GREEN, HARMFUL: VERMILION, NOT_CONFIRMED: BLUE, CONTROL: QUIET}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One arm. change: share by which the loss falls.  verdict: confirmed, not confirmed, harmful, control."""
+    """One line of the plot.
+
+    reduction: of the loss, relative; negative where it rises.
+    verdict: confirmed, not confirmed, harmful, or control.
+    """
 
     name: str
-    change: Estimate
+    reduction: Estimate
     verdict: str
+
+
+def rows_of(verification: Verification) -> list[Row]:
+    """Return a row for every arm of a verification, and for its two controls."""
+    return [
+        *(Row(arm.name, arm.improvement, arm.verdict) for arm in verification.arms),
+        Row("control: reseeded", verification.reseed, CONTROL),
+        Row("control: random search", verification.random, CONTROL),
+    ]
 
 
 def plot(rows: Sequence[Row], *, title: str, width: float = 8.6) -> Figure:
     """Draw one line for each arm, the first on top; the line at 0 is no change.
 
-    width: inches; in a narrow figure names and numbers stand above their lines instead of beside them.
+    width: inches. In a narrow figure, names and numbers stand above their lines, not beside them.
     """
     narrow = width < NARROW
     figure = new_figure(width=width, height=1.4 + (0.6 if narrow else 0.42) * len(rows))
@@ -38,7 +54,7 @@ def plot(rows: Sequence[Row], *, title: str, width: float = 8.6) -> Figure:
         _line(axes, row, place)
         (_text_above if narrow else _text_beside)(axes, row, place)
     axes.axvline(0, color=INK, lw=0.9)
-    names = [] if narrow else [row.name.replace("_", " ") for row in rows]
+    names = [] if narrow else [words(row.name) for row in rows]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(rows) - 0.5, -0.75 if narrow else -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -48,24 +64,37 @@ def plot(rows: Sequence[Row], *, title: str, width: float = 8.6) -> Figure:
 
 
 def _line(axes: Axes, row: Row, place: int) -> None:
-    colour, e = _COLOURS[row.verdict], row.change
+    colour, e = _COLOURS[row.verdict], row.reduction
     low, value = max(e.low, _LEAST), max(e.value, _LEAST)
-    axes.plot([low, max(e.high, _LEAST)], [place, place], color=colour, lw=2.4, solid_capstyle="butt")
-    axes.plot([value], [place], marker="s" if row.verdict == "control" else "o", ms=7, color=colour)
+    axes.plot(
+        [low, max(e.high, _LEAST)], [place, place], color=colour, lw=2.4, solid_capstyle="butt"
+    )
+    axes.plot([value], [place], marker="s" if row.verdict == CONTROL else "o", ms=7, color=colour)
 
 
 def _text_beside(axes: Axes, row: Row, place: int) -> None:
     axes.annotate(
-        f"{whole_percent(row.change)}  {row.verdict}", (1.0, place), xycoords=("axes fraction", "data"),
-        xytext=(8, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK,
+        f"{whole_percent(row.reduction)}  {row.verdict}",
+        (1.0, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
+        color=INK,
         annotation_clip=False,
-    )  # fmt: skip
+    )
 
 
 def _text_above(axes: Axes, row: Row, place: int) -> None:
-    name = row.name.replace("_", " ")
-    for text, x, side in ((name, 0.0, "left"), (whole_percent(row.change), 1.0, "right")):
+    name = words(row.name)
+    for text, x, side in ((name, 0.0, "left"), (whole_percent(row.reduction), 1.0, "right")):
         axes.annotate(
-            text, (x, place - 0.42), xycoords=("axes fraction", "data"), ha=side, va="center", fontsize=8.5,
+            text,
+            (x, place - 0.42),
+            xycoords=("axes fraction", "data"),
+            ha=side,
+            va="center",
+            fontsize=8.5,
             color=INK,
-        )  # fmt: skip
+        )

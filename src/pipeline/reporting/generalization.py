@@ -1,4 +1,4 @@
-"""How accuracy holds up on other data: corruptions by severity, and other data sets."""
+"""Accuracy on other data: corruptions by severity, and other data sets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipeline.errors import DataError
-from pipeline.reporting.model_report import GeneralizationRow
-from pipeline.reporting.style import BLUE, INK, QUIET, SERIES, dress, name_line_ends, new_figure, percent
+from pipeline.evaluation.generalization import GeneralizationRow
+from pipeline.reporting.sentences import percent
+from pipeline.reporting.style import (
+    BLUE,
+    INK,
+    QUIET,
+    SERIES,
+    dress,
+    name_line_ends,
+    new_figure,
+)
 
 _MARKERS = "osD^vPX"
 _PERCENT = PercentFormatter(1.0, decimals=0, symbol="\N{NO-BREAK SPACE}%")
@@ -20,13 +29,15 @@ def plot(rows: Sequence[GeneralizationRow], *, width: float | None = None) -> Fi
     """Draw a line for each corruption over its severity, and a bar for each other data set.
 
     A row of severity 0 (the clean test set) begins every line. Intervals are drawn as bars.
-    width: inches, with one panel below the other; as many as both need beside each other, unless given.
+    width: inches, with one panel below the other; None for both panels side by side.
 
     Raises:
         DataError: when there are no rows.
     """
     if not rows:
-        raise DataError("There are 0 generalisation rows to draw. Set evaluation.corruptions or other_sets.")
+        raise DataError(
+            "There are 0 generalisation rows to draw. Set evaluation.corruptions or other_sets."
+        )
     clean = [row for row in rows if row.severity == 0]
     corrupted = [row for row in rows if row.severity]
     others = [row for row in rows if row.severity is None]
@@ -44,23 +55,22 @@ def plot(rows: Sequence[GeneralizationRow], *, width: float | None = None) -> Fi
     return figure
 
 
-def _lines(axes: Axes, corrupted: Sequence[GeneralizationRow], clean: Sequence[GeneralizationRow]) -> None:
+def _lines(
+    axes: Axes, corrupted: Sequence[GeneralizationRow], clean: Sequence[GeneralizationRow]
+) -> None:
     names = list(dict.fromkeys(row.name for row in corrupted)) or [clean[0].name]
     ends = []
     for i, name in enumerate(names):
-        points = [*clean, *sorted((r for r in corrupted if r.name == name), key=lambda r: r.severity or 0)]
-        color = SERIES[i % len(SERIES)]
-        x = [(row.severity or 0) + 0.05 * (i - len(names) / 2) * bool(row.severity) for row in points]
+        rows = [row for row in corrupted if row.name == name]
+        points = [*clean, *sorted(rows, key=lambda row: row.severity or 0)]
+        color, mark = SERIES[i % len(SERIES)], _MARKERS[i % len(_MARKERS)]
+        # Beside one another, so that intervals do not overlap
+        offset = 0.05 * (i - len(names) / 2)
+        x = [row.severity + offset if row.severity else 0.0 for row in points]
         y = [row.accuracy.value for row in points]
-        axes.vlines(
-            x,
-            [r.accuracy.low for r in points],
-            [r.accuracy.high for r in points],
-            color=color,
-            lw=1.4,
-            alpha=0.6,
-        )
-        axes.plot(x, y, color=color, marker=_MARKERS[i % len(_MARKERS)], ms=5, mec="white", mew=0.6, lw=1.7)
+        low, high = zip(*((row.accuracy.low, row.accuracy.high) for row in points), strict=True)
+        axes.vlines(x, low, high, color=color, lw=1.4, alpha=0.6)
+        axes.plot(x, y, color=color, marker=mark, ms=5, mec="white", mew=0.6, lw=1.7)
         ends.append((x[-1], y[-1], name, color))
     dress(axes, title="Corrupted test images", xlabel="severity (0 = clean)", ylabel="accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -69,7 +79,9 @@ def _lines(axes: Axes, corrupted: Sequence[GeneralizationRow], clean: Sequence[G
     name_line_ends(axes, ends)
 
 
-def _bars(axes: Axes, others: Sequence[GeneralizationRow], clean: Sequence[GeneralizationRow]) -> None:
+def _bars(
+    axes: Axes, others: Sequence[GeneralizationRow], clean: Sequence[GeneralizationRow]
+) -> None:
     bars = [*clean, *others]
     values = [row.accuracy.value for row in bars]
     spread = [
@@ -78,10 +90,18 @@ def _bars(axes: Axes, others: Sequence[GeneralizationRow], clean: Sequence[Gener
     ]
     colors = [QUIET] * len(clean) + [BLUE] * len(others)
     axes.bar(range(len(bars)), values, width=0.55, color=colors, alpha=0.85)
-    axes.errorbar(range(len(bars)), values, yerr=spread, fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
+    axes.errorbar(
+        range(len(bars)), values, yerr=spread, fmt="none", ecolor=INK, elinewidth=1.2, capsize=3
+    )
     for i, row in enumerate(bars):
         axes.text(
-            i, 0.03, percent(row.accuracy.value), ha="center", fontsize=9, fontweight="bold", color="white"
+            i,
+            0.03,
+            percent(row.accuracy.value, digits=1),
+            ha="center",
+            fontsize=9,
+            fontweight="bold",
+            color="white",
         )
     dress(axes, title="Other data")
     axes.set_xticks(range(len(bars)), [row.name for row in bars])

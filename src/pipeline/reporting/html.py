@@ -1,57 +1,104 @@
-"""The report: one HTML file that needs nothing beside itself, neither network nor script."""
+"""The report: one HTML file that needs nothing beside itself, neither network nor script.
+
+The templates draw the records of a `ModelReport` themselves, with the filters of `FILTERS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from pipeline.errors import DataError
 from pipeline.records import Estimate
 from pipeline.reporting import comparison, pictures, sentences
-from pipeline.reporting.model_report import (
-    HealingReport,
-    ModelReport,
-    ProofReport,
-    VerdictReport,
-)
+from pipeline.reporting.forest import rows_of
+from pipeline.reporting.model_report import ModelReport
 from pipeline.reporting.pictures import Picture
 from pipeline.reporting.style import PHONE, WIDE, png_bytes
 
-_COLUMNS = (
-    ("Cross-entropy", "cross_entropy", sentences.nats),
-    ("Macro F1", "f1_macro", sentences.percent),
-    ("Calibration error", "calibration_error", sentences.percent),
-)
-_MOST_WAYS = 3  # so many remedies are shown at once, the others on demand
-# A verdict's tone: of its badge.
-_TONES = {"healthy": "good", "undetermined": "open", "confirmed": "good", "harmful": "bad"}
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "words": sentences.words,
+    "tone": sentences.tone,
+    "percent": sentences.percent,
+    "whole_percent": sentences.whole_percent,
+    "count": sentences.count,
+    "three_digits": sentences.three_digits,
+    "interval": sentences.interval,
+    "limit": sentences.limit,
+    "lead": sentences.lead,
+    "numbers": sentences.numbers,
+    "of_model": sentences.of_model,
+    "pictures": pictures.of_model,
+    "other_pictures": pictures.others,
+    "forest_rows": rows_of,
+}
+_PLACES = {"TRAINING": pictures.TRAINING, "TEST": pictures.TEST, "ELSEWHERE": pictures.ELSEWHERE}
 
 
-def render_report(models: Sequence[ModelReport], *, title: str, generated_from: Mapping[str, str]) -> str:
+def render_report(
+    models: Sequence[ModelReport], *, title: str, generated_from: Mapping[str, str]
+) -> str:
     """Return the report on ``models`` as the text of one self-contained HTML file.
 
-    The models stand in the order of their test accuracy, the best first, those without one last.
-    ``generated_from`` (such as commit, data hash) is printed as given. The same input gives the same text:
-    there is no date in it unless the caller puts one there. Whatever a model lacks is left out.
+    Models of one test set are ranked: the highest test accuracy first, models without one last.
+    Models of different test sets stand apart. A part that a model lacks is left out. The same input
+    gives the same text: it holds no date.
+
+    Args:
+        generated_from: printed as given, such as a commit or a hash of the data.
 
     Raises:
         DataError: when there is no model, two have the same name, or a picture is not a PNG.
     """
     _check(models)
-    ordered = sorted(models, key=lambda m: (-m.metrics.get("test/accuracy", -1.0), m.name))
+    groups = _by_test_set(models)
+    ordered = [model for group in groups for model in group.models]
     return template("report.html.j2").render(
         title=title,
         generated_from=dict(generated_from),
-        verdict=sentences.of_all(ordered),
-        table=_table(ordered),
-        comparison=_comparison(ordered),
-        models=[_section(index, model) for index, model in enumerate(ordered, start=1)],
+        groups=groups,
+        models=ordered,
+        places={model.name: place for place, model in enumerate(ordered, start=1)},
+        **_PLACES,
     )
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Models that were measured on one test set, the best first.
+
+    on: the name of the test set; empty where it is not known.
+    """
+
+    on: str
+    models: Sequence[ModelReport]
+    verdict: str
+    comparison: Picture | None
+
+
+def _by_test_set(models: Sequence[ModelReport]) -> list[_Group]:
+    """Return the models of each test set, the test set with the most models first."""
+    by_set: dict[str, list[ModelReport]] = {}
+    for model in models:
+        on = model.test_set
+        by_set.setdefault((on.sha256 or on.data) if on else "", []).append(model)
+    groups = []
+    for members in by_set.values():
+        best_first = sorted(members, key=lambda m: (-m.metrics.get("test/accuracy", -1.0), m.name))
+        on = best_first[0].test_set
+        verdict = sentences.of_all(best_first)
+        groups.append(_Group(on.data if on else "", best_first, verdict, _comparison(best_first)))
+    groups.sort(key=lambda group: (-len(group.models), group.on, group.models[0].name))
+    return groups
+
+
+@cache
 def template(name: str) -> Template:
-    """A template of this room; a value that it lacks is an error."""
+    """Return a template of this room. A value that the template lacks is an error."""
     environment = Environment(
         loader=PackageLoader("pipeline.reporting", ""),
         autoescape=True,
@@ -59,12 +106,15 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(FILTERS)
     return environment.get_template(name)
 
 
 def _check(models: Sequence[ModelReport]) -> None:
     if not models:
-        raise DataError("There are 0 models to report on. Train one with `pipeline train`, then evaluate it.")
+        raise DataError(
+            "There are 0 models to report on. Train one with `pipeline train`, then evaluate it."
+        )
     names = [model.name for model in models]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -73,127 +123,14 @@ def _check(models: Sequence[ModelReport]) -> None:
         )
 
 
-def _table(models: Sequence[ModelReport]) -> list[dict[str, object]]:
-    return [
-        {
-            "index": index,
-            "name": model.name,
-            "cells": [
-                ("Accuracy", sentences.with_interval(model, "accuracy", sentences.percent)),
-                *((label, sentences.with_interval(model, key, form)) for label, key, form in _COLUMNS),
-                ("Parameters", (sentences.count(model.metrics.get("model/num_parameters")), "")),
-                ("Training", (sentences.duration(model.metrics.get("train/duration_s")), "")),
-            ],
-        }
-        for index, model in enumerate(models, start=1)
-    ]
-
-
 def _comparison(models: Sequence[ModelReport]) -> Picture | None:
-    """The picture of all models' accuracy, or None when fewer than two have one."""
-    found = [(model.name, sentences.estimate(model, "accuracy")) for model in models]
-    measured: list[tuple[str, Estimate]] = [(name, each) for name, each in found if each is not None]
+    """Return the picture of all models' accuracy, or None when fewer than two have one."""
+    measured: list[tuple[str, Estimate]] = []
+    for model in models:
+        accuracy = sentences.estimate(model, "accuracy")
+        if accuracy is not None:
+            measured.append((model.name, accuracy))
     if len(measured) < 2:
         return None
     wide, narrow = (png_bytes(comparison.plot(measured, width=width)) for width in (WIDE, PHONE))
     return pictures.comparison(wide, narrow, models)
-
-
-def _section(index: int, model: ModelReport) -> dict[str, object]:
-    diagnosis, proof, healing = model.diagnosis, model.proof, model.healing
-    accuracy, interval = sentences.with_interval(model, "accuracy", sentences.percent)
-    return {
-        "id": f"model-{index}",
-        "name": model.name,
-        "lead": sentences.of_verdict(diagnosis, proof) if diagnosis else sentences.of_model(model),
-        "sentence": sentences.of_model(model) if diagnosis else "",
-        "accuracy": accuracy,
-        "interval": interval,
-        "badge": _badge(diagnosis.verdict) if diagnosis else None,
-        "why": _why(diagnosis) if diagnosis else None,
-        "proof": _proof(model, proof) if proof else None,
-        "healing": _healing(healing) if healing else None,
-        "training": pictures.of_model(model, pictures.TRAINING),
-        "test": pictures.of_model(model, pictures.TEST),
-        "elsewhere": pictures.of_model(model, pictures.ELSEWHERE),
-        "others": pictures.others(model),
-        "generalization": [
-            {
-                "name": row.name,
-                "severity": "–" if row.severity is None else str(row.severity),
-                "accuracy": sentences.percent(row.accuracy.value),
-                "interval": f"{sentences.percent(row.accuracy.low)} … {sentences.percent(row.accuracy.high)}",
-                "n": sentences.count(row.accuracy.n),
-                "bar": f"{100 * row.accuracy.value:.2f}",
-            }
-            for row in model.generalization
-        ],
-        "settings": dict(sorted(model.settings.items())),
-        "commands": list(model.commands),
-    }
-
-
-def _badge(verdict: str) -> dict[str, str]:
-    return {"text": sentences.words(verdict), "tone": _TONES.get(verdict, "bad")}
-
-
-def _why(diagnosis: VerdictReport) -> dict[str, object]:
-    ways = [{"name": sentences.words(w.name), "why": w.why, "command": w.command} for w in diagnosis.ways]
-    open_ = [sentences.words(v) for v in diagnosis.undecided]
-    return {
-        "harm": diagnosis.harm,
-        "evidence": [
-            {
-                "what": e.what,
-                "value": sentences.three_digits(e.value, e.unit),
-                "interval": ""
-                if e.low == e.high or e.value is None
-                else f"{sentences.three_digits(e.low)} … {sentences.three_digits(e.high)}",
-                "limit": sentences.limit(e),
-            }
-            for e in diagnosis.evidence
-        ],
-        "ways": ways[:_MOST_WAYS],
-        "more_ways": ways[_MOST_WAYS:],
-        "verify": diagnosis.verify,
-        "undecided": ", ".join(open_),
-        "not_run": {sentences.words(v): missing for v, missing in diagnosis.not_run.items()},
-    }
-
-
-def _proof(model: ModelReport, proof: ProofReport) -> dict[str, object]:
-    return {
-        "sentence": proof.sentence,
-        "pictures": pictures.of_model(model, ("verification",)),
-        "rows": [
-            {
-                "name": sentences.words(row.name),
-                "change": sentences.whole_percent(row.change),
-                "n": str(row.change.n),
-                "p": "" if row.p_value is None else f"{row.p_value:.2g}",
-                "badge": {"text": row.verdict, "tone": _TONES.get(row.verdict, "open")},
-                "symptom": "" if row.symptom is None else f"{row.symptom:.0%}",
-                "needed": "" if row.seeds_needed is None else f"about {row.seeds_needed} seeds would decide",
-            }
-            for row in proof.rows
-        ],
-        "command": proof.command,
-    }
-
-
-def _healing(healing: HealingReport) -> dict[str, object]:
-    return {
-        "steps": [
-            {
-                "badge": _badge(step.verdict),
-                "confidence": f"{step.confidence:.2f}",
-                "adopted": sentences.words(step.adopted),
-                "overrides": step.overrides,
-                "proof": step.proof,
-            }
-            for step in healing.steps
-        ],
-        "badge": _badge(healing.verdict),
-        "end": "" if healing.end == healing.verdict else healing.end.replace("_", " "),
-        "command": healing.command,
-    }

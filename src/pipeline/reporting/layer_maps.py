@@ -1,4 +1,4 @@
-"""Maps of what was measured inside a network: layers down, epochs across."""
+"""Maps of the signals inside a network: layers down, epochs across."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.records import SignalRecord
 from pipeline.reporting.style import BLUE, QUIET, SKY, dress, new_figure
 
 _MOST_NAMES = 24
-# From the paper's colour to the strongest: "strong" stays true where a dark page turns light and dark round.
+# Runs from the paper's colour to the strongest, so that it also reads inverted on a dark page
 _STRENGTH = LinearSegmentedColormap.from_list("strength", ["#f4f8fb", SKY, BLUE, "#001f35"])
 
 
@@ -24,7 +24,8 @@ _STRENGTH = LinearSegmentedColormap.from_list("strength", ["#f4f8fb", SKY, BLUE,
 class LayerMap:
     """Values ``[layers, moments]``, NaN where nothing was measured.
 
-    epochs: ``[moments]``, 0 before the first step.  logarithmic: the colour's scale; else it is 0 … 1.
+    epochs: ``[moments]``, 0 before the first step.
+    logarithmic: whether the colour's scale is; else it is 0 … 1.
     """
 
     title: str
@@ -35,18 +36,20 @@ class LayerMap:
 
 
 def gradient_map(signals: SignalRecord) -> LayerMap | None:
-    """Norm of each layer's gradient per root of its weights; None where no layer was measured."""
+    """Return gradient norms per root of the layers' weights; None where no layer was measured."""
     names = json.loads(signals.metadata["layers"])
     if not names:
         return None
     norms = signals.arrays["layers/gradient_norm"].astype(np.float64)
     scaled = norms / np.sqrt(signals.arrays["layers/num_weights"])
     epochs = signals.arrays["epochs"] + 1
-    return LayerMap("Gradient of each layer, per root of its weights", scaled.T, names, epochs, True)
+    return LayerMap(
+        "Gradient of each layer, per root of its weights", scaled.T, names, epochs, True
+    )
 
 
 def dead_unit_map(signals: SignalRecord) -> LayerMap | None:
-    """Share of units that no image of the probe wakes; None where no activation was measured."""
+    """Return the share of units that no image of the sample activates; None without activations."""
     names = [a["name"] for a in json.loads(signals.metadata["activations"])]
     if not names:
         return None
@@ -55,7 +58,7 @@ def dead_unit_map(signals: SignalRecord) -> LayerMap | None:
 
 
 def plot(shown: LayerMap, *, width: float) -> Figure:
-    """Draw one map without its title, ``width`` inches wide, as high as its layers need."""
+    """Draw one map without its title, ``width`` inches wide; the height fits its layers."""
     figure = new_figure(width=width, height=1.1 + 0.3 * min(max(len(shown.names), 3), _MOST_NAMES))
     draw(figure, figure.add_subplot(), replace(shown, title=""))
     return figure
@@ -79,7 +82,9 @@ def draw(figure: Figure, axes: Axes, shown: LayerMap) -> None:
     dress(axes, title=shown.title, xlabel="epoch (0 is before the first step)", grid="none")
     axes.patch.set(hatch="////", edgecolor="#b8bec6")  # not measured
     step = -(-len(shown.names) // _MOST_NAMES)
-    axes.set_yticks(np.arange(len(shown.names))[::step] + 0.5, list(shown.names)[::step], fontsize=8)
+    axes.set_yticks(
+        np.arange(len(shown.names))[::step] + 0.5, list(shown.names)[::step], fontsize=8
+    )
     axes.invert_yaxis()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
     bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=12)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipeline.errors import DataError
-from pipeline.records import EpochRecord
+from pipeline.records import EpochRecord, best_epoch
 from pipeline.reporting.style import BLUE, INK, PURPLE, VERMILION, dress, name_line_ends, new_figure
 
 _LEARNING_RATE = "learning_rate"
@@ -21,8 +21,8 @@ _WORDS = {"train": "training", "val": "validation"}
 def plot(rows: Sequence[EpochRecord]) -> Figure:
     """Draw ``train/loss``, ``val/loss``, ``train/accuracy``, ``val/accuracy`` over 1-based epochs.
 
-    The epoch of the lowest ``val/loss`` is marked. ``learning_rate`` gets a small panel of its own where
-    it was measured. Metrics that are missing or not finite leave a gap.
+    The epoch of the lowest ``val/loss`` is marked. ``learning_rate`` has a small panel where it was
+    measured. Metrics that are missing or not finite leave a gap.
 
     Raises:
         DataError: when there is no epoch.
@@ -32,23 +32,21 @@ def plot(rows: Sequence[EpochRecord]) -> Figure:
             "The history has 0 epochs, but a learning curve needs 1. Train for at least one epoch."
         )
     panels = [
-        name for name in ("loss", "accuracy") if any(f"{p}/{name}" in r.metrics for r in rows for p in _WORDS)
+        name
+        for name in ("loss", "accuracy")
+        if any(f"{p}/{name}" in r.metrics for r in rows for p in _WORDS)
     ]
     with_rate = any(_LEARNING_RATE in row.metrics for row in rows)
     figure = new_figure(width=8.6, height=4.4 if with_rate else 3.5)
-    grid = figure.add_gridspec(1 + with_rate, max(len(panels), 1), height_ratios=[4, 1][: 1 + with_rate])
+    grid = figure.add_gridspec(
+        1 + with_rate, max(len(panels), 1), height_ratios=[4, 1][: 1 + with_rate]
+    )
     best = best_epoch(rows)
     for column, name in enumerate(panels):
         _panel(figure.add_subplot(grid[0, column]), rows, name, best)
     if with_rate:
         _rate_panel(figure.add_subplot(grid[1, :]), rows)
     return figure
-
-
-def best_epoch(rows: Sequence[EpochRecord]) -> EpochRecord | None:
-    """The first epoch with the lowest finite ``val/loss``; None when there is none."""
-    measured = [row for row in rows if math.isfinite(row.metrics.get("val/loss", math.nan))]
-    return min(measured, key=lambda row: row.metrics["val/loss"], default=None)
 
 
 def _panel(axes: Axes, rows: Sequence[EpochRecord], name: str, best: EpochRecord | None) -> None:
@@ -58,7 +56,9 @@ def _panel(axes: Axes, rows: Sequence[EpochRecord], name: str, best: EpochRecord
         measured = [(e, v) for e, v in points if math.isfinite(v)]
         if measured:
             size = 3.5 if len(rows) < 40 else 0
-            axes.plot(*zip(*points, strict=True), color=color, marker=marker, markersize=size, lw=1.8)
+            axes.plot(
+                *zip(*points, strict=True), color=color, marker=marker, markersize=size, lw=1.8
+            )
             ends.append((*measured[-1], _WORDS[part], color))
     dress(axes, title="Loss (nats)" if name == "loss" else "Accuracy", xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
@@ -90,7 +90,9 @@ def _rate_panel(axes: Axes, rows: Sequence[EpochRecord]) -> None:
     highest = max((rate for rate in rates if math.isfinite(rate)), default=0.0)
     if highest > 0:
         axes.set(
-            ylim=(-0.1 * highest, 1.2 * highest), yticks=[0, highest], yticklabels=["0", f"{highest:.3g}"]
+            ylim=(-0.1 * highest, 1.2 * highest),
+            yticks=[0, highest],
+            yticklabels=["0", f"{highest:.3g}"],
         )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.reporting.style import INK, QUIET, VERMILION, new_figure, percent
+from pipeline.reporting.sentences import percent
+from pipeline.reporting.style import INK, QUIET, VERMILION, new_figure
 
 _COLUMNS = 5
 _LONGEST_NAME = 12
@@ -21,16 +22,18 @@ def plot(
     confidences: np.ndarray,
     class_names: Sequence[str],
 ) -> Figure:
-    """Draw ``images [M, C, H, W]`` uint8 in the given order, each with its truth and what it was taken for.
+    """Draw images ``[M, C, H, W]`` uint8 in the given order, each with its label and prediction.
 
-    labels, predictions: ``[M]`` class indices.  confidences: ``[M]``, 0 … 1, in the predicted class.
-    One channel is drawn in grey, three as red, green, blue; of any other number the mean. M may be 0.
+    labels, predictions: ``[M]`` class indices.
+    confidences: ``[M]``, 0 … 1, in the predicted class.
+    One channel is drawn in grey, three as red, green, blue; of any other number the mean.
+    M may be 0.
     """
     count = len(images)
     rows = max(1, -(-count // _COLUMNS))
     figure = new_figure(width=8.6, height=2.2 * rows if count else 1.2)
     if count == 0:
-        figure.text(0.5, 0.5, "Not a single mistake.", ha="center", va="center", fontsize=12, color=INK)
+        figure.text(0.5, 0.5, "No mistakes.", ha="center", va="center", fontsize=12, color=INK)
         return figure
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axes in grid:
@@ -50,7 +53,11 @@ def _short(name: str) -> str:
 
 def _sure(confidence: float) -> str:
     """Rounded, but never to a certainty that is none."""
-    return f">\N{NO-BREAK SPACE}{percent(0.999)}" if 0.9995 <= confidence < 1 else percent(confidence)
+    return (
+        f">\N{NO-BREAK SPACE}{percent(0.999, digits=1)}"
+        if 0.9995 <= confidence < 1
+        else percent(confidence, digits=1)
+    )
 
 
 def _picture(image: np.ndarray) -> np.ndarray:

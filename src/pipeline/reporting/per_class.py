@@ -1,4 +1,4 @@
-"""Which classes are hard: precision, recall and F1 of each."""
+"""Precision, recall and F1 of each class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SCORES = (("precision", BLUE, "<", -0.22), ("f1", INK, "o", 0.0), ("recall", OR
 def plot(evaluation: Evaluation) -> Figure:
     """Draw a row for each class, the weakest F1 on top, with 95 % Wilson intervals.
 
-    The scale begins where the lowest interval does, so that classes near 100 % can be told apart.
+    The scale begins where the lowest interval does, so that classes near 100 % stay distinct.
     """
     classes = sorted(evaluation.per_class, key=lambda each: each.f1.value, reverse=True)
     figure = new_figure(width=8.6, height=1.3 + 0.42 * len(classes))
@@ -23,14 +23,23 @@ def plot(evaluation: Evaluation) -> Figure:
         estimates = [getattr(each, name) for each in classes]
         heights = [i - offset for i in range(len(classes))]
         axes.hlines(
-            heights, [e.low for e in estimates], [e.high for e in estimates], color=color, lw=1.6, alpha=0.55
+            heights,
+            [e.low for e in estimates],
+            [e.high for e in estimates],
+            color=color,
+            lw=1.6,
+            alpha=0.55,
         )
         values = [e.value for e in estimates]
         label = "F1" if name == "f1" else name
         axes.plot(values, heights, marker, color=color, ms=6, mec="white", mew=0.7, label=label)
-    axes.axvline(evaluation.f1_macro.value, color=GREEN, lw=1.1, ls=(0, (4, 3)), label="macro F1", zorder=0.5)
+    axes.axvline(
+        evaluation.f1_macro.value, color=GREEN, lw=1.1, ls=(0, (4, 3)), label="macro F1", zorder=0.5
+    )
     dress(axes, grid="x")
-    axes.set_yticks(range(len(classes)), [f"{each.name}  (n = {each.support:,})" for each in classes])
+    axes.set_yticks(
+        range(len(classes)), [f"{each.name}  (n = {each.support:,})" for each in classes]
+    )
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_ylim(-0.6, len(classes) - 0.4)
     for row in range(0, len(classes), 2):

@@ -1,31 +1,47 @@
-"""Pictures as they came, beside what the network saw of them."""
+"""The original pictures, beside the images that the network saw."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.data.decode import decode_grey
 from pipeline.reporting.style import INK, VERMILION, new_figure
+from pipeline.runs.prediction import PredictedPictures
 
-_PAIRS = 4
+MOST_PICTURED = 40
+_PAIRS = 4  # of a picture and its view, in one row
 
 
-def plot(
-    originals: Sequence[np.ndarray], views: np.ndarray, titles: Sequence[str], strange: Sequence[bool]
-) -> Figure:
-    """Draw each grey original ``[H, W]`` beside its view ``[C, H, W]`` uint8, with a title; strange ones in red."""
-    rows = -(-len(originals) // _PAIRS)
+def plot(predicted: PredictedPictures) -> Figure:
+    """Draw each grey original beside its view, under the prediction; unfamiliar ones in red.
+
+    Draws the first 40 pictures.
+    """
+    shown = predicted.predictions[:MOST_PICTURED]
+    rows = -(-len(shown) // _PAIRS)
     figure = new_figure(width=8.6, height=1.5 * rows)
     grid = figure.subplots(rows, 2 * _PAIRS, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
-    for i, (original, seen) in enumerate(zip(originals, views, strict=True)):
+    for i, prediction in enumerate(shown):
         left, right = grid[2 * i], grid[2 * i + 1]
-        left.imshow(original, cmap="gray", vmin=0, vmax=255)
-        shown = seen.transpose(1, 2, 0) if len(seen) == 3 else seen.mean(0)
-        right.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        colour = VERMILION if strange[i] else INK
-        left.set_title(titles[i], loc="left", fontsize=9.5, fontweight="bold", color=colour)
+        left.imshow(decode_grey(prediction.path), cmap="gray", vmin=0, vmax=255)
+        _draw_view(right, predicted.views[i])
+        label, probability = prediction.top[0]
+        colour = VERMILION if prediction.unfamiliar else INK
+        left.set_title(
+            f"{label}  {probability:.0%}",
+            loc="left",
+            fontsize=9.5,
+            fontweight="bold",
+            color=colour,
+        )
     return figure
+
+
+def _draw_view(axes: Axes, view: np.ndarray) -> None:
+    """Draw a view ``[C, H, W]`` uint8; three channels are drawn in colour."""
+    image = view.transpose(1, 2, 0) if len(view) == 3 else view.mean(0)
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

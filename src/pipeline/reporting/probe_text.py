@@ -1,4 +1,4 @@
-"""What probes say, for the terminal: the evidence, and what it changed."""
+"""The evidence of probes for the terminal, and how it changed the verdict."""
 
 from __future__ import annotations
 
@@ -6,47 +6,45 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.diagnosis.probes import Evidence, Settled
-from pipeline.diagnosis.probes.settle import Change
-from pipeline.diagnosis.verdict import STANDS
+from pipeline.diagnosis.record import STANDS, Change, ProbedVerdict, ProbeEvidence
 from pipeline.reporting.diagnosis_text import sentence, words
 
 
-def show(settled: Settled, *, console: Console | None = None) -> None:
-    """Print one line for each verdict that the probes bear upon, then the sentence of what they changed."""
+def show(probed: ProbedVerdict, *, console: Console | None = None) -> None:
+    """Print each evidence with the change of its verdict's probability, then the summary."""
     console = console or Console(highlight=False, soft_wrap=False)
     console.print(Text("Probes", style="bold"))
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for evidence, change in zip(settled.evidence, settled.changes, strict=True):
-        table.add_row(f"  {_side(evidence)}", Text("; ".join(sentence(c) for c in evidence.conditions)))
-        table.add_row("", Text(moved(change), style="dim"))
+    for evidence, change in zip(probed.evidence, probed.changes, strict=True):
+        conditions = "; ".join(sentence(c) for c in evidence.conditions)
+        table.add_row(f"  {_side(evidence)}", Text(conditions))
+        table.add_row("", Text(_probabilities(change), style="dim"))
     console.print(table)
-    console.print(f"  {summary(settled)}")
+    console.print(f"  {summary(probed)}")
 
 
-def moved(change: Change) -> str:
-    """By how much a probability changed."""
+def summary(probed: ProbedVerdict) -> str:
+    """Return one sentence: the verdict before and after the probes."""
+    before, after = probed.confidence_by_curves, probed.confidence
+    if probed.verdict_by_curves == probed.verdict:
+        return (
+            f"The probes leave the verdict as it was: {words(probed.verdict)}, "
+            f"confidence {before:.2f} -> {after:.2f}."
+        )
+    return (
+        f"By its curves the run was {words(probed.verdict_by_curves)} ({before:.2f}); "
+        f"with the probes it is {words(probed.verdict)} ({after:.2f})."
+    )
+
+
+def _probabilities(change: Change) -> str:
     before = "not judged by curves" if change.before is None else f"{change.before:.2f}"
     return f"{before} -> {change.after:.2f}"
 
 
-def summary(settled: Settled) -> str:
-    """What the probes changed, in one sentence."""
-    before, after = settled.before, settled.after
-    if before.verdict == after.verdict:
-        return (
-            f"The probes leave the verdict as it was: {words(after.verdict)}, "
-            f"confidence {before.confidence:.2f} -> {after.confidence:.2f}."
-        )
-    return (
-        f"By its curves the run was {words(before.verdict)} ({before.confidence:.2f}); "
-        f"with the probes it is {words(after.verdict)} ({after.confidence:.2f})."
-    )
-
-
-def _side(evidence: Evidence) -> str:
-    """Which way the evidence points; less than 3 to 2 points nowhere."""
-    points = evidence.points if evidence.probability >= STANDS else "open:"
-    return f"{points} {words(evidence.verdict)}"
+def _side(evidence: ProbeEvidence) -> str:
+    """``for`` or ``against`` a verdict; ``open`` below odds of 3 to 2."""
+    side = evidence.points if evidence.probability >= STANDS else "open:"
+    return f"{side} {words(evidence.verdict)}"

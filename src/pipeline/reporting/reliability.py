@@ -1,4 +1,4 @@
-"""Is a model right as often as it is sure?"""
+"""The reliability diagram: accuracy against confidence."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PERCENT = PercentFormatter(1.0, decimals=0, symbol="\N{NO-BREAK SPACE}%")
 
 
 def plot(bins: Sequence[CalibrationBin]) -> Figure:
-    """Draw accuracy over confidence, with Wilson intervals, above how many examples each bin holds.
+    """Draw accuracy over confidence, with Wilson intervals, above the examples in each bin.
 
-    On the diagonal a model is right as often as it says; below it, it promises too much.
+    A calibrated model lies on the diagonal; below the diagonal it is overconfident.
     """
     figure = new_figure(width=5.2, height=5.6)
     grid = figure.add_gridspec(2, 1, height_ratios=[4, 1.1])
@@ -31,20 +31,37 @@ def plot(bins: Sequence[CalibrationBin]) -> Figure:
 
 def _curve(axes: Axes, bins: Sequence[CalibrationBin]) -> None:
     axes.plot([0, 1], [0, 1], color=QUIET, lw=1.1, ls=(0, (4, 3)))
-    axes.text(0.035, 0.93, "promises too little", fontsize=8.5, color=QUIET, transform=axes.transAxes)
+    axes.text(0.035, 0.93, "underconfident", fontsize=8.5, color=QUIET, transform=axes.transAxes)
     axes.text(
-        0.965, 0.05, "promises too much", fontsize=8.5, color=QUIET, ha="right", transform=axes.transAxes
+        0.965,
+        0.05,
+        "overconfident",
+        fontsize=8.5,
+        color=QUIET,
+        ha="right",
+        transform=axes.transAxes,
     )
     for each in bins:
         share = wilson(round(each.accuracy * each.count), each.count)
         axes.plot(
-            [each.mean_confidence] * 2, [share.low, share.high], color=SKY, lw=3.2, solid_capstyle="round"
+            [each.mean_confidence] * 2,
+            [share.low, share.high],
+            color=SKY,
+            lw=3.2,
+            solid_capstyle="round",
         )
-    axes.plot([b.mean_confidence for b in bins], [b.accuracy for b in bins], color=BLUE, lw=1.4, alpha=0.5)
     axes.plot(
-        [b.mean_confidence for b in bins], [b.accuracy for b in bins], "o", color=BLUE, ms=6, mec="white"
+        [b.mean_confidence for b in bins], [b.accuracy for b in bins], color=BLUE, lw=1.4, alpha=0.5
     )
-    dress(axes, ylabel="how often it was right", grid="both")
+    axes.plot(
+        [b.mean_confidence for b in bins],
+        [b.accuracy for b in bins],
+        "o",
+        color=BLUE,
+        ms=6,
+        mec="white",
+    )
+    dress(axes, ylabel="accuracy", grid="both")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.yaxis.set_major_formatter(_PERCENT)
 
@@ -53,7 +70,7 @@ def _counts(axes: Axes, bins: Sequence[CalibrationBin]) -> None:
     middles = [(b.low + b.high) / 2 for b in bins]
     widths = [0.86 * (b.high - b.low) for b in bins]
     axes.bar(middles, [b.count for b in bins], width=widths, color=SKY)
-    dress(axes, xlabel="how sure it was (confidence)", ylabel="examples (log)")
+    dress(axes, xlabel="confidence", ylabel="examples (log)")
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(0, 12 * max((b.count for b in bins), default=1))
     axes.set_yticks([])
@@ -61,4 +78,12 @@ def _counts(axes: Axes, bins: Sequence[CalibrationBin]) -> None:
     axes.minorticks_off()
     axes.xaxis.set_major_formatter(_PERCENT)
     for middle, each in zip(middles, bins, strict=True):
-        axes.text(middle, each.count * 1.25, str(each.count), ha="center", va="bottom", fontsize=7, color=INK)
+        axes.text(
+            middle,
+            each.count * 1.25,
+            str(each.count),
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            color=INK,
+        )

@@ -1,4 +1,4 @@
-"""Several runs in one picture: a line each, told apart by colour, mark and stroke, and named at its end."""
+"""Several runs in one picture: each line has its colour, mark and stroke, and a name at its end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from pipeline.errors import DataError
 from pipeline.reporting.style import QUIET, SERIES, dress, name_line_ends, new_figure
 
-# Marks and the signs that stand for them beside the names; the second round of runs has hollow ones.
+# Marks, and the signs for them beside the names; the second round of runs has hollow ones.
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
 _SIGNS = ("●■▲◆▼✚✖", "○□△◇▽✛✕")
 _STROKES = ("-", (0, (5, 2)))
@@ -27,7 +28,10 @@ _RUNAWAY = 1e4
 
 @dataclass(frozen=True)
 class Line:
-    """One run. x, y: ``[P]`` float64, NaN in y leaves a gap.  behind: ``[P]``, a thin second line, or None."""
+    """One run.
+
+    x, y: ``[P]`` float64; NaN in y leaves a gap.  behind: ``[P]``, a thin second line, or None.
+    """
 
     name: str
     x: np.ndarray
@@ -37,7 +41,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. note: small, on the right of the title.  share: values are 0 … 1, shown as per cent."""
+    """One pair of axes.
+
+    note: small text on the right of the title.  share: whether values are 0 … 1, shown in per cent.
+    """
 
     title: str
     xlabel: str
@@ -48,12 +55,12 @@ class Panel:
 
 
 def plot(panels: Sequence[Panel], *, heading: str = "") -> Figure:
-    """Draw panels side by side with one common vertical axis; each run looks the same in all of them.
+    """Draw panels side by side with one common vertical axis; a run looks the same in all of them.
 
-    heading: what the runs' names are values of, written above them.
+    heading: the setting whose values are the runs' names, written above them.
 
-    Zeros cannot stand on a logarithmic axis and leave gaps there, as what is not finite does everywhere;
-    a run without any other number is named below the lines. Names stand beside the last panel.
+    Numbers that are not finite leave gaps, and so do zeros on a logarithmic axis. A run without any
+    other number is listed below the lines. Names stand beside the last panel.
     Raises `DataError` where no line has a number.
     """
     drawn = [v for panel in panels for line in panel.lines for v in _values(line)]
@@ -71,7 +78,7 @@ def plot(panels: Sequence[Panel], *, heading: str = "") -> Figure:
     ends = _ends(panels[-1], logarithmic=logarithmic)
     name_line_ends(rows[-1], ends)
     _head(rows[-1], heading)
-    _tell_missing(rows[0], panels[-1], {name[2:] for _, _, name, _ in ends})
+    _list_missing(rows[0], panels[-1], {name[2:] for _, _, name, _ in ends})
     return figure
 
 
@@ -82,7 +89,9 @@ def _values(line: Line) -> list[float]:
 
 def _spans_a_decade(finite: np.ndarray) -> bool:
     positive = finite[finite > 0]
-    return len(positive) > 0 and not np.any(finite < 0) and positive.max() > _DECADE * positive.min()
+    if len(positive) == 0 or np.any(finite < 0):
+        return False
+    return bool(positive.max() > _DECADE * positive.min())
 
 
 def _draw(axes: Axes, panel: Panel, *, logarithmic: bool) -> None:
@@ -90,26 +99,7 @@ def _draw(axes: Axes, panel: Panel, *, logarithmic: bool) -> None:
         axes.set_yscale("log", nonpositive="mask")
         axes.yaxis.set_minor_formatter(FuncFormatter(partial(_minor, axes)))
     for place, line in enumerate(panel.lines):
-        color, mark, hollow = _color(place), _MARKS[place % len(_MARKS)], _round(place)
-        y = np.where(np.isfinite(line.y), line.y, np.nan)
-        last = len(y) - 1
-        marked = [*range(last, -1, -max(1, len(y) // 12))][::-1]
-        axes.plot(
-            line.x,
-            y,
-            color=color,
-            ls=_STROKES[hollow],
-            lw=1.8,
-            marker=mark,
-            ms=4.5,
-            mfc="white" if hollow else color,
-            markevery=marked,
-        )
-        if line.behind is not None:
-            behind = np.where(np.isfinite(line.behind), line.behind, np.nan)
-            axes.plot(
-                line.x, behind, color=color, ls=":", lw=1.4, marker=mark, ms=3, mfc="white", markevery=marked
-            )
+        _draw_line(axes, line, place=place)
     dress(axes, title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
     axes.tick_params(axis="y", which="minor", length=0, labelsize=9, colors=QUIET)
     axes.set_title(panel.note, loc="right", fontsize=8.5, color=QUIET, pad=8)
@@ -117,6 +107,23 @@ def _draw(axes: Axes, panel: Panel, *, logarithmic: bool) -> None:
     axes.margins(x=0.03, y=0.08)
     if panel.share:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol="\N{NO-BREAK SPACE}%"))
+
+
+def _draw_line(axes: Axes, line: Line, *, place: int) -> None:
+    """Draw a run with about 12 marks, of which the last is on its last value."""
+    color, mark, hollow = _color(place), _MARKS[place % len(_MARKS)], _round(place)
+    last, step = len(line.y) - 1, max(1, len(line.y) // 12)
+    common: dict[str, Any] = {
+        "color": color,
+        "marker": mark,
+        "markevery": sorted(range(last, -1, -step)),
+    }
+    face = "white" if hollow else color
+    y = np.where(np.isfinite(line.y), line.y, np.nan)
+    axes.plot(line.x, y, ls=_STROKES[hollow], lw=1.8, ms=4.5, mfc=face, **common)
+    if line.behind is not None:
+        behind = np.where(np.isfinite(line.behind), line.behind, np.nan)
+        axes.plot(line.x, behind, ls=":", lw=1.4, ms=3, mfc="white", **common)
 
 
 def _minor(axes: Axes, value: float, _: int) -> str:
@@ -131,28 +138,29 @@ def _round(place: int) -> int:
 
 
 def _color(place: int) -> str:
-    """Of the second round other marks have each colour than in the first."""
+    """Return a run's colour; in the second round each mark has another colour."""
     return SERIES[(place + 3 * _round(place)) % len(SERIES)]
 
 
 def _limit(axes: Axes, panels: Sequence[Panel]) -> None:
-    """Cut the axis where one run has left all others far below."""
-    tops = [
-        max(finite) for p in panels for line in p.lines if (finite := [v for v in line.y if np.isfinite(v)])
-    ]
-    if tops and max(tops) > _RUNAWAY * (usual := float(np.median(tops))) > 0:
-        axes.set_ylim(top=_RUNAWAY * usual)
+    """Cut the axis where one run is far above all others."""
+    lines = [line.y[np.isfinite(line.y)] for panel in panels for line in panel.lines]
+    tops = [float(values.max()) for values in lines if len(values)]
+    limit = _RUNAWAY * float(np.median(tops)) if tops else 0.0
+    if limit > 0 and max(tops) > limit:
+        axes.set_ylim(top=limit)
 
 
 def _ends(panel: Panel, *, logarithmic: bool) -> list[tuple[float, float, str, str]]:
-    found = []
+    ends = []
     for place, line in enumerate(panel.lines):
         drawn = np.isfinite(line.y) & ((line.y > 0) | (not logarithmic))
         if drawn.any():
             last = np.flatnonzero(drawn)[-1]
             sign = _SIGNS[_round(place)][place % len(_MARKS)]
-            found.append((float(line.x[last]), float(line.y[last]), f"{sign} {line.name}", _color(place)))
-    return found
+            x, y = float(line.x[last]), float(line.y[last])
+            ends.append((x, y, f"{sign} {line.name}", _color(place)))
+    return ends
 
 
 def _head(axes: Axes, heading: str) -> None:
@@ -162,10 +170,15 @@ def _head(axes: Axes, heading: str) -> None:
     )  # fmt: skip
 
 
-def _tell_missing(axes: Axes, panel: Panel, named: set[str]) -> None:
+def _list_missing(axes: Axes, panel: Panel, named: set[str]) -> None:
     lines = [line for line in panel.lines if line.name not in named]
     if lines:
-        told = ", ".join(f"{i.name} ({'0' if np.any(i.y == 0) else 'not finite'})" for i in lines)
+        names = [f"{i.name} ({'0' if np.any(i.y == 0) else 'not finite'})" for i in lines]
         axes.annotate(
-            f"not drawn: {told}", (0.01, 0.02), xycoords="axes fraction", fontsize=8.5, color=QUIET, zorder=5
+            f"not drawn: {', '.join(names)}",
+            (0.01, 0.02),
+            xycoords="axes fraction",
+            fontsize=8.5,
+            color=QUIET,
+            zorder=5,
         )

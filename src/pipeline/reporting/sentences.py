@@ -5,31 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from pipeline.records import Estimate
-from pipeline.reporting.learning_curves import best_epoch
-from pipeline.reporting.model_report import Evidence, ModelReport, ProofReport, VerdictReport
+from pipeline.diagnosis.paired_trials import CONFIRMED, HARMFUL, NOT_CONFIRMED
+from pipeline.diagnosis.proof import Verification
+from pipeline.diagnosis.record import FAMILY_WORDS, HEALTHY, UNDETERMINED, Condition, Diagnosis
+from pipeline.records import Estimate, best_epoch
+from pipeline.reporting.model_report import ModelReport
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _NONE = "–"
 
 
-def percent(share: float) -> str:
-    """``0.98765`` as ``98.77 %``."""
-    return f"{100 * share:.2f}{_SPACE}%"
+def percent(share: float, *, digits: int = 2) -> str:
+    """Return ``0.98765`` as ``98.77 %``, with a no-break space."""
+    return f"{100 * share:.{digits}f}{_SPACE}%"
 
 
 def nats(value: float) -> str:
-    """Four digits, as in ``0.03217``."""
+    """Return four digits, as in ``0.03217``."""
     return f"{value:.4g}"
 
 
 def count(number: float | None) -> str:
-    """``1200000`` as ``1,200,000``; a dash where there is none."""
+    """Return ``1200000`` as ``1,200,000``; a dash for None."""
     return _NONE if number is None else f"{number:,.0f}"
 
 
 def duration(seconds: float | None) -> str:
-    """``75.3`` as ``1 min 15 s``; a dash where there is none."""
+    """Return ``75.3`` as ``1 min 15 s``; a dash for None, and for a number that is not finite."""
     if seconds is None or not math.isfinite(seconds):
         return _NONE
     if seconds < 60:
@@ -41,100 +43,168 @@ def duration(seconds: float | None) -> str:
 
 
 def whole_percent(share: Estimate) -> str:
-    """``18 % [12, 24]``."""
+    """Return ``18 % [12, 24]``, without a negative zero."""
     value, low, high = (round(100 * x) for x in (share.value, share.low, share.high))
     return f"{value}{_SPACE}% [{low}, {high}]"
 
 
-def three_digits(value: float | None, unit: str = "") -> str:
-    """``0.0116×``."""
-    return "not finite" if value is None else f"{value:.3g}{unit}"
+def plain_percent(share: Estimate) -> str:
+    """Return `whole_percent` with plain spaces, for a terminal and for files."""
+    return whole_percent(share).replace(_SPACE, " ")
 
 
-def limit(evidence: Evidence) -> str:
-    """``below 0.035×; epoch 10``."""
-    epochs = evidence.epochs
-    when = f"; epoch {epochs[0]}" if epochs and epochs[0] == epochs[1] else ""
-    when = f"; epochs {epochs[0]} to {epochs[1]}" if epochs and not when else when
-    return f"{evidence.wanted} {evidence.limit:.3g}{evidence.unit}{when}"
+def three_digits(value: float, unit: str = "") -> str:
+    """Return ``0.0116×``."""
+    return f"{value:.3g}{unit}" if math.isfinite(value) else "not finite"
 
 
-def of_verdict(diagnosis: VerdictReport, proof: ProofReport | None) -> str:
-    """The diagnosis in one sentence, with the remedy that was proved."""
-    said = _verdict(diagnosis)
-    return f"{said.rstrip('.')}; proved to help: {proof.proved}." if proof and proof.proved else said
+def interval(condition: Condition) -> str:
+    """Return ``interval 0.4 … 0.6; ``; empty where the number has none."""
+    if condition.low == condition.high or not math.isfinite(condition.value):
+        return ""
+    return f"interval {three_digits(condition.low)} … {three_digits(condition.high)}; "
 
 
-def _verdict(diagnosis: VerdictReport) -> str:
-    sure = f"(confidence {diagnosis.confidence:.2f})"
-    name = words(diagnosis.verdict).capitalize()
-    if diagnosis.what:
-        return f"{name} {sure}: {diagnosis.what[:1].lower()}{diagnosis.what[1:]}"
+def limit(condition: Condition) -> str:
+    """Return ``below 0.035×; epoch 10``."""
+    bound = f"{condition.wanted} {condition.limit:.3g}{condition.unit}"
+    if condition.epochs is None:
+        return bound
+    first, last = condition.epochs
+    return f"{bound}; epoch {first}" if first == last else f"{bound}; epochs {first} to {last}"
+
+
+def lead(model: ModelReport) -> str:
+    """Return the most important sentence on a model: its verdict, or else its result."""
+    if model.diagnosis is None:
+        return of_model(model)
+    return of_verdict(model.diagnosis, model.verification)
+
+
+def numbers(model: ModelReport) -> list[tuple[str, str, str]]:
+    """Return the model's line of the summary: label, value, and interval or nothing."""
+    size, time = model.metrics.get("model/num_parameters"), model.metrics.get("train/duration_s")
+    return [
+        ("Accuracy", *with_interval(model, "accuracy", percent)),
+        ("Cross-entropy", *with_interval(model, "cross_entropy", nats)),
+        ("Macro F1", *with_interval(model, "f1_macro", percent)),
+        ("Calibration error", *with_interval(model, "calibration_error", percent)),
+        ("Parameters", count(size), ""),
+        ("Training", duration(time), ""),
+    ]
+
+
+def of_verdict(diagnosis: Diagnosis, verification: Verification | None) -> str:
+    """Return the diagnosis in one sentence, with the remedy that was proved."""
+    verdict = _verdict(diagnosis)
+    if verification is None or verification.claim is None or not verification.proved:
+        return verdict
+    claim = verification.claim
+    return (
+        f"{verdict.rstrip('.')}; proved to help: {words(claim.arm)}, "
+        f"test loss falls by {whole_percent(claim.remedy)}."
+    )
+
+
+def _verdict(diagnosis: Diagnosis) -> str:
+    verdict = diagnosis.in_words.capitalize()
+    if diagnosis.findings:
+        fault = diagnosis.findings[0].what
+        return f"{verdict}: {fault[:1].lower()}{fault[1:]}"
     if diagnosis.reason:
-        return f"{name} {sure}: {diagnosis.reason.rstrip('.')}."
-    return f"{name} {sure}: no rule finds a fault in its training."
+        return f"{verdict}: {diagnosis.reason.rstrip('.')}."
+    if diagnosis.told_by == "shape":
+        return f"{verdict}: {FAMILY_WORDS[HEALTHY]}."
+    return f"{verdict}: no rule finds a fault in its training."
+
+
+# A verdict's tone is the colour of its badge; every other verdict is a fault.
+_TONES = {
+    HEALTHY: "good",
+    UNDETERMINED: "open",
+    CONFIRMED: "good",
+    NOT_CONFIRMED: "open",
+    HARMFUL: "bad",
+    "control": "open",
+}
+
+
+def tone(verdict: str) -> str:
+    """Return the tone of a verdict: good, open or bad."""
+    return _TONES.get(verdict, "bad")
 
 
 def words(verdict: str) -> str:
-    """``learning_rate_too_high`` as people say it."""
+    """Return ``learning_rate_too_high`` as ``learning rate too high``."""
     return verdict.replace("_", " ")
 
 
 def estimate(model: ModelReport, name: str) -> Estimate | None:
-    """The test metric ``name`` with its interval, or None where a part of it was not measured."""
+    """Return a test metric with its interval; None where a part of it was not measured."""
     keys = (f"test/{name}", f"test/{name}_low", f"test/{name}_high")
     if not all(key in model.metrics for key in keys):
         return None
     value, low, high = (model.metrics[key] for key in keys)
-    return Estimate(value=value, low=low, high=high, n=int(model.metrics.get("test/num_examples", 0)))
+    return Estimate(
+        value=value, low=low, high=high, n=int(model.metrics.get("test/num_examples", 0))
+    )
 
 
 def with_interval(model: ModelReport, name: str, form: Callable[[float], str]) -> tuple[str, str]:
-    """The test metric ``name`` and its interval as text; a dash and nothing where there is none."""
-    found = estimate(model, name)
-    if found is None:
+    """Return a test metric and its interval as text.
+
+    The metric is a dash where it was not measured, and the interval empty.
+    """
+    measured = estimate(model, name)
+    if measured is None:
         value = model.metrics.get(f"test/{name}")
         return (_NONE if value is None else form(value)), ""
-    return form(found.value), f"{form(found.low)} … {form(found.high)}"
+    return form(measured.value), f"{form(measured.low)} … {form(measured.high)}"
 
 
 def of_model(model: ModelReport) -> str:
-    """What the model reached and how it got there, in one sentence."""
+    """Return the result of a model and the course of its training, in one sentence."""
+    parts = (_accuracy(model), _training(model), weakest_class(model))
+    return "; ".join(part for part in parts if part) + "."
+
+
+def _accuracy(model: ModelReport) -> str:
     accuracy = estimate(model, "accuracy")
-    parts = []
     if accuracy is None:
-        parts.append("It has no test results yet")
-    else:
-        of = f" of {count(accuracy.n)} test images" if accuracy.n else " of the test images"
-        parts.append(
-            f"It gets {percent(accuracy.value)}{of} right "
-            f"(95{_SPACE}% interval {percent(accuracy.low)} to {percent(accuracy.high)})"
-        )
-    if model.history:
-        epochs = len(model.history)
-        trained = f"trained for {epochs} epoch{'s' if epochs > 1 else ''}"
-        best = best_epoch(model.history)
-        parts.append(trained + (f", the lowest validation loss in epoch {best.epoch + 1}" if best else ""))
-    weakest = weakest_class(model)
-    if weakest:
-        parts.append(weakest)
-    return "; ".join(parts) + "."
+        return "It has no test results yet"
+    of = f" of {count(accuracy.n)} test images" if accuracy.n else " of the test images"
+    return (
+        f"It gets {percent(accuracy.value)}{of} right "
+        f"(95{_SPACE}% interval {percent(accuracy.low)} to {percent(accuracy.high)})"
+    )
+
+
+def _training(model: ModelReport) -> str:
+    epochs = len(model.history)
+    if not epochs:
+        return ""
+    trained = f"trained for {epochs} epoch{'s' if epochs > 1 else ''}"
+    best = best_epoch(model.history)
+    if best is None:
+        return trained
+    return f"{trained}, the lowest validation loss in epoch {best.epoch + 1}"
 
 
 def of_all(models: Sequence[ModelReport]) -> str:
-    """Which model is ahead, and which others are too close to call; the best comes first in ``models``."""
+    """Return which model leads, and which others are too close to call.
+
+    models: the best first.
+    """
     best, *others = models
     accuracy = estimate(best, "accuracy")
     if accuracy is None:
         return ""
-    close = []
-    for other in others:
-        found = estimate(other, "accuracy")
-        if found is not None and found.high >= accuracy.low:
-            close.append(other.name)
-    ahead = f"{best.name} has the highest test accuracy, {percent(accuracy.value)}"
     if not others:
-        return f"{ahead[: ahead.index(' has')]} reaches a test accuracy of {percent(accuracy.value)}."
+        return f"{best.name} reaches a test accuracy of {percent(accuracy.value)}."
+
+    measured = [(other.name, estimate(other, "accuracy")) for other in others]
+    close = [name for name, other in measured if other is not None and other.high >= accuracy.low]
+    ahead = f"{best.name} has the highest test accuracy, {percent(accuracy.value)}"
     if not close:
         return f"{ahead}; no other model's interval reaches its own."
     verb = "overlaps" if len(close) == 1 else "overlap"
@@ -142,9 +212,11 @@ def of_all(models: Sequence[ModelReport]) -> str:
 
 
 def weakest_class(model: ModelReport) -> str:
-    """The class with the lowest F1; empty where none was measured."""
+    """Return the class with the lowest F1; empty where none was measured."""
     prefix = "test/f1/"
-    scores = {key.removeprefix(prefix): v for key, v in model.metrics.items() if key.startswith(prefix)}
+    scores = {
+        key.removeprefix(prefix): v for key, v in model.metrics.items() if key.startswith(prefix)
+    }
     if not scores:
         return ""
     name = min(sorted(scores), key=lambda each: scores[each])

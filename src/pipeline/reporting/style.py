@@ -1,4 +1,4 @@
-"""What all pictures share: colours, type, and a file that is the same for the same picture.
+"""The common style of all pictures, and reproducible image files.
 
 Only the object-oriented interface of matplotlib is used; its global state stays untouched.
 """
@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline.files import write_atomically
 
-# Okabe and Ito, Color Universal Design, 2008: told apart with every kind of colour vision.
+# Okabe and Ito, Color Universal Design, 2008: distinct for every kind of colour vision.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
     "#0072B2",
     "#E69F00",
@@ -31,21 +31,23 @@ SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
 
 Grid = Literal["x", "y", "both", "none"]
 DPI = 144
-# Inches. A figure below NARROW is for a narrow screen: it puts below one another what stands side by side.
+# Inches. A figure below NARROW is for a narrow screen: its panels stand one below the other.
 WIDE, HALF, PHONE = 8.6, 5.4, 4.0
 NARROW = 6.0
 
 
 def new_figure(*, width: float, height: float) -> Figure:
-    """An empty white figure of ``width`` × ``height`` inches that lays itself out."""
+    """Return an empty white figure of ``width`` × ``height`` inches with an automatic layout."""
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor=PAPER)
     FigureCanvasAgg(figure)
     return figure
 
 
-def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", grid: Grid = "y") -> None:
-    """Give axes a title on the left, quiet labels, and a grid along ``grid`` (x, y, both or none)."""
+def dress(
+    axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", grid: Grid = "y"
+) -> None:
+    """Give axes a title on the left, quiet labels, and a grid along x, y, both or none."""
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=8)
     axes.set_xlabel(xlabel, fontsize=9.5, color=QUIET)
     axes.set_ylabel(ylabel, fontsize=9.5, color=QUIET)
@@ -59,7 +61,7 @@ def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", gr
 
 
 def legend_above(axes: Axes, *, num_columns: int) -> None:
-    """A legend in one line above the axes, without a frame."""
+    """Add a legend in one line above the axes, without a frame."""
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1.0),
@@ -73,16 +75,18 @@ def legend_above(axes: Axes, *, num_columns: int) -> None:
 
 
 def name_line_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write names beside the ends of lines, given as (x, y, name, colour), pushed apart where they meet.
+    """Write names beside the ends of lines, given as (x, y, name, colour), without overlaps.
 
-    Call it when the lines are drawn and the scales chosen: where a name stands depends on the axes' range.
+    Call it after the lines are drawn and the scales are set: the places depend on the axes' range.
     """
     if not ends:
         return
     axes.get_ylim()  # settles the range that the transformation reads
     to_share = axes.transData + axes.transAxes.inverted()
-    ordered = sorted((float(to_share.transform((x, y))[1]), name, color) for x, y, name, color in ends)
-    levels = _apart([share for share, _, _ in ordered], gap=0.065)
+    ordered = sorted(
+        (float(to_share.transform((x, y))[1]), name, color) for x, y, name, color in ends
+    )
+    levels = _spread([share for share, _, _ in ordered], gap=0.065)
     right = max(x for x, _, _, _ in ends)
     for level, (_, name, color) in zip(levels, ordered, strict=True):
         axes.annotate(
@@ -99,8 +103,8 @@ def name_line_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) ->
         )
 
 
-def _apart(shares: Sequence[float], *, gap: float) -> list[float]:
-    """Increasing heights moved up until they are ``gap`` apart, then down from the top where they pass it."""
+def _spread(shares: Sequence[float], *, gap: float) -> list[float]:
+    """Move increasing heights up until they are ``gap`` apart, then down below the top."""
     levels: list[float] = []
     for share in shares:
         levels.append(max(share, levels[-1] + gap) if levels else share)
@@ -110,18 +114,16 @@ def _apart(shares: Sequence[float], *, gap: float) -> list[float]:
     return levels
 
 
-def percent(share: float, *, digits: int = 1) -> str:
-    """``0.987`` as ``98.7 %``, with a no-break space."""
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
-
-
 def png_bytes(figure: Figure) -> bytes:
-    """The figure as PNG; the same figure gives the same bytes, without date or program name."""
+    """Return the figure as PNG without date or program name: equal figures give equal bytes."""
     target = io.BytesIO()
+    if figure.get_layout_engine() is not None:  # savefig would lay the figure out twice
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     figure.savefig(target, format="png", metadata={"Software": None})
     return target.getvalue()
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write ``png_bytes`` in one step, making missing folders: never half a picture."""
+    """Write `png_bytes` in one step, so that no half picture is left; make missing folders."""
     write_atomically(path, png_bytes(figure))

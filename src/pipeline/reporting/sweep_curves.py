@@ -1,47 +1,72 @@
-"""The validation curve of one setting: training and validation loss, where it under- and overfits."""
+"""The validation curve of one setting: its losses, and where it under- and overfits."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.evaluation.validation_curve import ValidationCurve
-from pipeline.reporting.style import BLUE, GREEN, INK, ORANGE, QUIET, SKY, VERMILION, dress, new_figure
+from pipeline.records import Estimate
+from pipeline.reporting.style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    QUIET,
+    SKY,
+    VERMILION,
+    dress,
+    new_figure,
+)
 
+_LABEL_BOX = {
+    "boxstyle": "round,pad=0.15",
+    "facecolor": "white",
+    "edgecolor": "none",
+    "alpha": 0.75,
+}
 _SHADES = {"underfit": SKY, "overfit": ORANGE}
 
 
 def plot(
-    curve: ValidationCurve, *, name: str, measure: str, default: float | None, log: bool, has_default: bool
+    curve: ValidationCurve,
+    *,
+    name: str,
+    measure: str,
+    default: float | None,
+    log: bool,
+    has_default: bool,
 ) -> Figure:
     """Draw medians with their 95 % intervals over every trial's points.
 
-    name, measure: of the axes.  default: the present value, None for null; drawn where ``has_default``.
+    name, measure: of the axes.  log: a logarithmic axis for a continuous setting.
+    default: the present value, None for null; drawn only where ``has_default``.
     """
     figure = new_figure(width=7.6, height=4.0)
     axes = figure.subplots()
-    centers = _centers(curve)
     if log and not curve.discrete:
         axes.set_xscale("log")
-    for column, color, word, shift in ((1, BLUE, "training", -0.06), (2, VERMILION, "validation", 0.06)):
-        offset = shift if curve.discrete else 0.0
-        _points(axes, curve, column, color, offset)
-        found = [b.train if column == 1 else b.val for b in curve.bins]
-        x = [c + offset for c in centers]
-        spread = [[e.value - e.low for e in found], [e.high - e.value for e in found]]
-        axes.errorbar(
-            x, [e.value for e in found], yerr=spread, color=color, marker="o", ms=5.5, mec="white", mew=0.8,
-            lw=1.9, elinewidth=1.3, capsize=2.5, label=word,
-        )  # fmt: skip
+    # Training and validation stand side by side where the axis has places instead of values.
+    shift = 0.06 if curve.discrete else 0.0
+    _points(axes, curve, 1, BLUE, -shift)
+    _medians(axes, curve, [b.train for b in curve.bins], BLUE, -shift, label="training")
+    _points(axes, curve, 2, VERMILION, shift)
+    _medians(axes, curve, [b.val for b in curve.bins], VERMILION, shift, label="validation")
     _limits(axes, curve)
     _shade(axes, curve)
     if has_default:
         _mark_default(axes, curve, default, log=log)
     axes.legend(
-        loc="upper right", bbox_to_anchor=(1.0, 1.16), ncols=2, frameon=False, fontsize=9, labelcolor=INK
+        loc="upper right",
+        bbox_to_anchor=(1.0, 1.16),
+        ncols=2,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
     )
     dress(axes, xlabel=name, ylabel=measure)
     if curve.discrete:
@@ -49,14 +74,43 @@ def plot(
     return figure
 
 
-def _centers(curve: ValidationCurve) -> list[float]:
-    return [float(i) for i in range(len(curve.bins))] if curve.discrete else [b.center for b in curve.bins]
+def _medians(
+    axes: Axes,
+    curve: ValidationCurve,
+    medians: Sequence[Estimate],
+    color: str,
+    shift: float,
+    *,
+    label: str,
+) -> None:
+    centers = [i if curve.discrete else b.center for i, b in enumerate(curve.bins)]
+    below = [e.value - e.low for e in medians]
+    above = [e.high - e.value for e in medians]
+    axes.errorbar(
+        [center + shift for center in centers],
+        [e.value for e in medians],
+        yerr=[below, above],
+        color=color,
+        marker="o",
+        ms=5.5,
+        mec="white",
+        mew=0.8,
+        lw=1.9,
+        elinewidth=1.3,
+        capsize=2.5,
+        label=label,
+    )
 
 
-def _points(axes: Axes, curve: ValidationCurve, column: int, color: str, offset: float) -> None:
-    places = [curve.place(p[0]) for p in curve.points] if curve.discrete else [p[0] for p in curve.points]
-    known = [(x + offset, p[column]) for x, p in zip(places, curve.points, strict=True) if x is not None]
-    axes.scatter([x for x, _ in known], [y for _, y in known], s=9, color=color, alpha=0.28, lw=0)
+def _points(axes: Axes, curve: ValidationCurve, column: int, color: str, shift: float) -> None:
+    """Draw every trial. column: 1 for training, 2 for validation."""
+    x, y = [], []
+    for point in curve.points:
+        place = curve.place(point[0]) if curve.discrete else point[0]
+        if place is not None:
+            x.append(place + shift)
+            y.append(point[column])
+    axes.scatter(x, y, s=9, color=color, alpha=0.28, lw=0)
 
 
 def _limits(axes: Axes, curve: ValidationCurve) -> None:
@@ -73,25 +127,36 @@ def _limits(axes: Axes, curve: ValidationCurve) -> None:
 
 
 def _shade(axes: Axes, curve: ValidationCurve) -> None:
+    """Colour the zones, and write their names into them."""
     left, right = axes.get_xlim()
     low, high = _edge(curve, curve.first, left), _edge(curve, curve.last + 1, right)
-    middle_word = "sweet spot" if curve.left or curve.right else "no difference beyond noise"
-    zones = ((left, low, curve.left), (low, high, middle_word), (high, right, curve.right))
-    for start, end, word in zones:
-        if word is None or start >= end:
+    inside = "sweet spot" if curve.left or curve.right else "no difference beyond noise"
+    for start, end, zone in (
+        (left, low, curve.left),
+        (low, high, inside),
+        (high, right, curve.right),
+    ):
+        if zone is None or start >= end:
             continue
-        axes.axvspan(start, end, color=_SHADES.get(word, GREEN), alpha=0.13, lw=0)
+        axes.axvspan(start, end, color=_SHADES.get(zone, GREEN), alpha=0.13, lw=0)
         middle = math.sqrt(start * end) if axes.get_xscale() == "log" else (start + end) / 2
         axes.annotate(
-            word, (middle, 0.985), xycoords=("data", "axes fraction"), ha="center", va="top",
-            fontsize=9.5, fontweight="bold", color=INK, zorder=5,
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
-        )  # fmt: skip
+            zone,
+            (middle, 0.985),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="top",
+            fontsize=9.5,
+            fontweight="bold",
+            color=INK,
+            zorder=5,
+            bbox=_LABEL_BOX,
+        )
     axes.set_xlim(left, right)
 
 
 def _edge(curve: ValidationCurve, index: int, end: float) -> float:
-    """Where the bin ``index`` begins on the axis; the axis' end for the first, and after the last."""
+    """Return where bin ``index`` begins on the axis; ``end`` for the first and after the last."""
     if index in (0, len(curve.bins)):
         return end
     if curve.discrete:
@@ -100,20 +165,32 @@ def _edge(curve: ValidationCurve, index: int, end: float) -> float:
 
 
 def _mark_default(axes: Axes, curve: ValidationCurve, default: float | None, *, log: bool) -> None:
-    left, right = axes.get_xlim()
+    """Draw a line at the default, or an arrow at the side where it lies outside of the axis."""
     x = curve.place(default) if curve.discrete else default
     if x is None:
         return
+    left, right = axes.get_xlim()
     text = "default null" if default is None else f"default {default:.3g}"
-    outside = x < left or x > right or (log and not curve.discrete and x <= 0)
-    if outside:
-        arrow, at, align = ("◂ ", left, "left") if x < left or x <= 0 else (" ▸", right, "right")
-        text = arrow + text if align == "left" else text + arrow
-        axes.annotate(text, (at, 0.02), xycoords=("data", "axes fraction"), ha=align, fontsize=9, color=QUIET)
+    coordinates = ("data", "axes fraction")
+    if x < left or (log and not curve.discrete and x <= 0):
+        place = (left, 0.02)
+        axes.annotate(f"◂ {text}", place, xycoords=coordinates, ha="left", fontsize=9, color=QUIET)
         return
+    if x > right:
+        place = (right, 0.02)
+        axes.annotate(f"{text} ▸", place, xycoords=coordinates, ha="right", fontsize=9, color=QUIET)
+        return
+
     axes.axvline(x, color=INK, lw=1.2, ls=(0, (4, 3)))
-    near_right = axes.transAxes.inverted().transform(axes.transData.transform((x, 0)))[0] > 0.75
+    share = axes.transAxes.inverted().transform(axes.transData.transform((x, 0)))[0]
+    near_right = share > 0.75
     axes.annotate(
-        text, (x, 0.02), xycoords=("data", "axes fraction"), xytext=(-5 if near_right else 5, 0),
-        textcoords="offset points", ha="right" if near_right else "left", fontsize=9, color=INK,
-    )  # fmt: skip
+        text,
+        (x, 0.02),
+        xycoords=coordinates,
+        xytext=(-5 if near_right else 5, 0),
+        textcoords="offset points",
+        ha="right" if near_right else "left",
+        fontsize=9,
+        color=INK,
+    )

@@ -1,7 +1,8 @@
-"""The report on a sweep: sections of sentences, pictures and tables, as one page and on the terminal."""
+"""A sweep's report as one page and on the terminal: sentences, pictures and tables in sections."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,15 @@ from rich.text import Text
 from pipeline.reporting.html import template
 from pipeline.reporting.pictures import picture
 
+PIPE_WIDTH = 160
+
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a head; the first column names the row.  prose: the last column is running text."""
+    """Rows of text under a head; the first column names the row.
+
+    prose: the last column is running text.
+    """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -25,7 +31,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A PNG. stem: its file's name without the ending."""
+    """A PNG. stem: the name of its file without the ending."""
 
     stem: str
     heading: str
@@ -34,8 +40,8 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Section:
-    """One part of the report. sentences: paragraphs.  command: what to type next."""
+class ReportSection:
+    """One part of the report. sentences: paragraphs.  command: the one to type next."""
 
     heading: str
     sentences: tuple[str, ...] = ()
@@ -45,27 +51,31 @@ class Section:
 
 
 def render_sweep_report(
-    sections: Sequence[Section], *, title: str, lead: str, generated_from: Mapping[str, str]
+    sections: Sequence[ReportSection], *, title: str, lead: str, generated_from: Mapping[str, str]
 ) -> str:
-    """Return the report as the text of one HTML file without links to anything outside of it."""
+    """Return the report as the text of one HTML file that needs no other file and no network.
+
+    generated_from: facts about the study, which the page prints as given.
+    """
     shown = [
         {
-            "heading": s.heading,
-            "sentences": s.sentences,
-            "table": s.table,
-            "pictures": [picture(d.heading, d.caption, d.png) for d in s.drawings],
-            "command": s.command,
+            "heading": section.heading,
+            "sentences": section.sentences,
+            "table": section.table,
+            "pictures": [picture(d.heading, d.caption, d.png) for d in section.drawings],
+            "command": section.command,
         }
-        for s in sections
+        for section in sections
     ]
     return template("sweep_report.html.j2").render(
         title=title, lead=lead, sections=shown, generated_from=dict(generated_from)
     )
 
 
-def print_sections(sections: Sequence[Section], *, lead: str) -> None:
-    """Print sentences and tables; into a file or pipe as wide as they need."""
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
+def print_sections(sections: Sequence[ReportSection], *, lead: str) -> None:
+    """Print sentences and tables; in a file or pipe 160 columns wide unless ``COLUMNS`` is set."""
+    known_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(file=sys.stdout, width=None if known_width else PIPE_WIDTH, highlight=False)
     console.print(lead, markup=False)
     for section in sections:
         console.print(f"\n{section.heading}", style="bold", markup=False)

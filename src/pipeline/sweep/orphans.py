@@ -1,6 +1,7 @@
-"""A worker whose command was killed: it goes on with the sweep, and ends when there is nothing left to do.
+"""A worker whose command was killed goes on with the sweep, and ends when no slot is left.
 
-Left alone, a process of joblib's waits for its dead parent's next job for good, with all its memory.
+Without this module a joblib process would wait forever for the next job of its dead parent, and
+would keep all its memory.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ _watched: set[int] = set()
 
 @contextlib.contextmanager
 def working_for(launcher: int) -> Iterator[None]:
-    """While the block runs this process stays, whatever becomes of ``launcher``; outside of it, it ends with it.
+    """Keep this process alive inside the block; outside of it, end it when ``launcher`` is gone.
 
-    launcher: the process that made the plan. Nothing is done where that is this process itself, or
-    where a scheduler stands between the two.
+    launcher: the process that made the plan. Nothing happens where the launcher is this process,
+    or where a scheduler stands between the two.
     """
     if os.getppid() != launcher:
         yield
         return
+
     _working.set()
     if launcher not in _watched:
         _watched.add(launcher)

@@ -19,39 +19,43 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-# What is kept with each trial in Optuna: the run that recorded it, what it was judged by, its numbers
-# at the kept epoch.  With the study: the run whose children its trials' runs are.
+# Attributes of a trial in Optuna: its MLflow run, the names of its objectives, its metrics at the
+# kept epoch, and the verdict of its diagnosis (its run has a tag of the same name).
 RUN_ID, OBJECTIVE, METRICS = "mlflow_run", "objective", "metrics"
-PARENT_RUN = "pipeline:mlflow_run"
-# What its diagnosis says; its run is tagged with the same name.
 VERDICT = "diagnosis.verdict"
+# Attributes that the worker adds: the reason of a failure, the duration, the worker itself, and
+# the number of the slot in the budget.
+FAILURE, SECONDS, WORKER, SLOT = "failure", "seconds", "worker", "ticket"
+# Attributes of a study: the MLflow run that is the parent of its trials' runs, and their folder.
+PARENT_RUN, FOLDER = "pipeline:mlflow_run", "pipeline:folder"
 
 
 class OptunaTrial(Protocol):
-    """What is used of `optuna.trial.Trial`."""
+    """The part of `optuna.trial.Trial` that is used here."""
 
     @property
     def number(self) -> int:
-        """Its number in the study, from 0."""
+        """The number in the study, from 0."""
 
     def report(self, value: float, step: int) -> None:
-        """Keep an intermediate value."""
+        """Record an intermediate value."""
 
     def should_prune(self) -> bool:
-        """Whether the study's pruner would stop it."""
+        """Return whether the study's pruner would stop the trial."""
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """Keep a JSON value."""
+        """Record a JSON value."""
 
 
 @dataclass
 class RunningTrial:
     """One trial of a study, as its task sees it.
 
-    attributes: what was kept about the study (such as the id of its record).  prunes: whether the
-    study has a pruner; with several objectives none can be.  fresh: nobody has begun this trial before,
-    so there is no record of it to look for.  lost: another worker has taken this
-    trial over, because this one did not renew its lease in time; whoever sees it should stop.
+    attributes: of the study, such as the id of its MLflow run.
+    prunes: whether the study has a pruner; a study with several objectives has none.
+    fresh: no worker has begun this trial before, so no MLflow run of it can exist.
+    lost: another worker has taken this trial over, because this worker did not renew its lease in
+    time; the task should stop.
     """
 
     trial: OptunaTrial
@@ -69,14 +73,14 @@ class RunningTrial:
         return self.trial.number
 
     def report(self, value: float, *, step: int) -> bool:
-        """Tell an intermediate value; return whether to stop now."""
+        """Record an intermediate value; return whether to stop now. Ignores NaN and infinity."""
         if self.prunes and math.isfinite(value):
             self.trial.report(value, step)
             self.pruned = self.pruned or self.trial.should_prune()
         return self.pruned or self.lost
 
     def note(self, key: str, value: Any) -> None:
-        """Keep a JSON value with the trial, as an Optuna user attribute."""
+        """Record a JSON value with the trial, as an Optuna user attribute."""
         self.trial.set_user_attr(key, value)
 
 
@@ -89,13 +93,13 @@ def current_trial() -> RunningTrial | None:
 
 
 def report(value: float, *, step: int) -> bool:
-    """Tell the current trial's intermediate value; return whether to stop. Outside a sweep: never."""
+    """Record the current trial's value; return whether to stop, which is never outside a sweep."""
     return _current.report(value, step=step) if _current else False
 
 
 @contextlib.contextmanager
 def running(trial: RunningTrial) -> Iterator[RunningTrial]:
-    """Make a trial the current one."""
+    """Make a trial the current one inside the block."""
     global _current
     _current = trial
     try:

@@ -1,4 +1,4 @@
-"""Which layers and activations a network has, in the order in which a forward pass meets them."""
+"""The layers and activations of a network, in the order of its forward pass."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Activation:
+class ActivationCall:
     """One call of an activation, or the hidden states of a recurrent layer.
 
-    kind: the activation's name in ``conf/``; ``lstm`` and ``gru`` for the hidden states of those.
-    layer: name of the layer before it.  call: 0 for the module's first call in a forward pass, 1 for
-    its second, ….  unit_dim: dimension of the output along which its units lie.
+    kind: the activation's name in ``conf/``; ``lstm`` or ``gru`` for hidden states of such a layer.
+    layer: name of the layer before it.  call: 0 for the module's first call in a forward pass, 1
+    for its second, ….  unit_dim: dimension of the output along which its units lie.
     """
 
     name: str
@@ -60,23 +60,23 @@ class Activation:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Layers and activations in the order of depth, and the first recurrent layer, if there is one."""
+    """Layers and activations by depth, and the first recurrent layer; None where there is none."""
 
     layers: tuple[Layer, ...]
-    activations: tuple[Activation, ...]
+    activations: tuple[ActivationCall, ...]
     recurrent: nn.RNNBase | None
 
 
 def discover(network: nn.Module, forward: Callable[[], Any]) -> Anatomy:
-    """Find what a forward pass calls: ``forward`` must run ``network`` once.
+    """Return the modules that a forward pass calls: ``forward`` must run ``network`` once.
 
     Names are those of ``network.named_modules()``; a recurrent layer of depth 2 is ``name.l0`` and
     ``name.l1``; the second call of one activation module is ``name:1``.  Functions such as
-    ``torch.relu`` are no modules and are not found.
+    ``torch.relu`` are not modules and are not discovered.
     """
-    met: list[tuple[str, nn.Module]] = []
+    called: list[tuple[str, nn.Module]] = []
     hooks = [
-        module.register_forward_hook(lambda module, _, __, name=name: met.append((name, module)))
+        module.register_forward_hook(lambda module, _, __, name=name: called.append((name, module)))
         for name, module in network.named_modules()
         if isinstance(module, LAYER_TYPES) or _kind(module)
     ]
@@ -85,26 +85,26 @@ def discover(network: nn.Module, forward: Callable[[], Any]) -> Anatomy:
     finally:
         for hook in hooks:
             hook.remove()
-    return _in_order(met)
+    return _in_order(called)
 
 
-def _in_order(met: list[tuple[str, nn.Module]]) -> Anatomy:
+def _in_order(called: list[tuple[str, nn.Module]]) -> Anatomy:
     layers: list[Layer] = []
-    activations: list[Activation] = []
+    activations: list[ActivationCall] = []
     calls: Counter[nn.Module] = Counter()
     before, unit_dim = "", -1
-    for name, module in met:
+    for name, module in called:
         if isinstance(module, LAYER_TYPES):
-            found = _layers(name, module)
-            layers += found if calls[module] == 0 else []
-            before = found[-1].name if found else name
+            own = _layers(name, module)
+            layers += own if calls[module] == 0 else []
+            before = own[-1].name if own else name
             unit_dim = 1 if isinstance(module, CONVOLUTIONS) else -1
         if kind := _kind(module):
             call = calls[module]
             shown = f"{name}:{call}" if call else name
-            activations.append(Activation(shown, kind, before, module, call, unit_dim))
+            activations.append(ActivationCall(shown, kind, before, module, call, unit_dim))
         calls[module] += 1
-    recurrent = next((module for _, module in met if isinstance(module, nn.RNNBase)), None)
+    recurrent = next((module for _, module in called if isinstance(module, nn.RNNBase)), None)
     return Anatomy(tuple(layers), tuple(activations), recurrent)
 
 
@@ -112,14 +112,10 @@ def _layers(name: str, module: nn.Module) -> list[Layer]:
     weights = {key: p for key, p in module.named_parameters(recurse=False) if p.ndim >= 2}
     if not isinstance(module, nn.RNNBase):
         return [Layer(name, tuple(weights.values()))] if weights else []
-    levels = [f"l{level}" for level in range(module.num_layers)]
-    return [
-        Layer(
-            f"{name}.{level}",
-            tuple(p for key, p in weights.items() if key.removesuffix("_reverse").endswith(f"_{level}")),
-        )
-        for level in levels
-    ]
+    levels: dict[str, list[nn.Parameter]] = {f"l{i}": [] for i in range(module.num_layers)}
+    for key, parameter in weights.items():  # such as weight_ih_l0, weight_hh_l1_reverse
+        levels[key.removesuffix("_reverse").rpartition("_")[2]].append(parameter)
+    return [Layer(f"{name}.{level}", tuple(own)) for level, own in levels.items()]
 
 
 def _kind(module: nn.Module) -> str | None:

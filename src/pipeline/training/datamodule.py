@@ -1,4 +1,4 @@
-"""The Lightning adapter of `pipeline.data.batches`: stores on the trainer's device, one order a split."""
+"""The Lightning adapter of `pipeline.data.batches`: images on the trainer's device."""
 
 from __future__ import annotations
 
@@ -8,24 +8,35 @@ from typing import Literal
 import pytorch_lightning as lightning
 import torch
 
-from pipeline.data.batches import Augmentation, Batches, DeviceStore, EpochOrder, Store, StreamStore, fits
+from pipeline.data.batches import (
+    Augmentation,
+    Batches,
+    DeviceStore,
+    EpochOrder,
+    Store,
+    StreamStore,
+    fits,
+)
 from pipeline.data.label_noise import shuffled_labels
 from pipeline.data.prepare import take
 from pipeline.data.split import stratified_fraction
 from pipeline.records import ImageSet, Prepared
 
-# Small enough that the outputs of a convolution are reused memory: at 500 half of the runs took twice as long.
+# The outputs of a convolution reuse memory at this size. At 500, half of the runs took twice as
+# long.
 EVALUATION_BATCH = 125
 
 
 @dataclass(frozen=True)
 class Batching:
-    """How the training part is shown.
+    """Choice and order of the training images.
 
-    fraction: share of the training part used, stratified.  label_noise: share of it whose labels are
-    shuffled, see `shuffled_labels`.  batch_size: images a step and process,
-    or "all".  overfit_batches: train on this many batches only (0 = all).  probe_size: training
-    images on which the train/ numbers are measured.
+    batch_size: images a step and process, or "all".
+    fraction: share of the training part that is used, stratified by class.
+    label_noise: share of the used images whose labels are shuffled, see `shuffled_labels`.
+    overfit_batches: how many batches to train on; 0 means all.
+    sample_size: how many training images the ``train/`` numbers are measured on.
+    stream: whether images are read from the disk when they are needed.
     """
 
     batch_size: int | Literal["all"]
@@ -33,16 +44,18 @@ class Batching:
     label_noise: float
     label_noise_seed: int
     overfit_batches: int
-    probe_size: int
+    sample_size: int
     stream: bool | Literal["auto"]
     channels_last: bool
     seed: int
 
 
 class Images(lightning.LightningDataModule):
-    """Training batches, and the validation part and a fixed probe of the training part to measure on."""
+    """The training batches; the validation part and a fixed training sample for measurements."""
 
-    def __init__(self, prepared: Prepared, batching: Batching, *, augmentation: Augmentation | None) -> None:
+    def __init__(
+        self, prepared: Prepared, batching: Batching, *, augmentation: Augmentation | None
+    ) -> None:
         super().__init__()
         self.prepared = prepared
         self.batching = batching
@@ -60,7 +73,7 @@ class Images(lightning.LightningDataModule):
         return indices
 
     def steps_per_epoch(self, *, world_size: int) -> int:
-        """Return how many optimizer steps an epoch has where the training part is shared by processes."""
+        """Return how many optimizer steps an epoch has; processes share the training part."""
         order = EpochOrder(
             self.train_indices,
             batch_size=self._batch_size(),
@@ -75,7 +88,7 @@ class Images(lightning.LightningDataModule):
         return len(self.train_indices) if size == "all" else size
 
     def setup(self, stage: str) -> None:
-        """Put the images where the trainer's device is; say so when they have to stay on the disk."""
+        """Copy the images to the trainer's device; print a line when they stay on the disk."""
         assert self.trainer is not None
         self.device = self.trainer.strategy.root_device
         train, val = self._train_images(), self.prepared.val
@@ -84,22 +97,27 @@ class Images(lightning.LightningDataModule):
         if self.streams and wanted == "auto" and self.trainer.is_global_zero:
             size = train.images.nbytes / 2**30
             print(
-                f"The training images ({size:.1f} GiB) do not fit into memory: they are read as they are needed."
+                f"The training images ({size:.1f} GiB) do not fit into memory. "
+                "Each batch is read from the disk."
             )
         self.train_store = self._store(train)
         self.val_store = self._store(val)
 
     def training_part(self) -> ImageSet:
-        """Return the images that are trained on, with the labels they are shown with."""
+        """Return the images that are trained on, with their labels in training."""
         images = self._train_images()
-        return images if len(self.train_indices) == len(images) else take(images, self.train_indices.numpy())
+        if len(self.train_indices) == len(images):
+            return images
+        return take(images, self.train_indices.numpy())
 
     def _train_images(self) -> ImageSet:
         b, train = self.batching, self.prepared.train
         if b.label_noise == 0:
             return train
         among = self.train_indices.numpy()
-        labels = shuffled_labels(train.labels, among=among, share=b.label_noise, seed=b.label_noise_seed)
+        labels = shuffled_labels(
+            train.labels, among=among, share=b.label_noise, seed=b.label_noise_seed
+        )
         return ImageSet(images=train.images, labels=labels)
 
     def _store(self, images: ImageSet) -> Store:
@@ -112,12 +130,14 @@ class Images(lightning.LightningDataModule):
         return self._batches(self.train_store, order, self.augmentation)
 
     def val_dataloader(self) -> list[Batches]:
-        """Return the validation part and the probe, in the order of `module.EVALUATED`."""
+        """Return the validation part and the sample, in the order of `module.EVALUATED`."""
         everything = torch.arange(len(self.val_store))
-        probe = _probe(self.train_indices, self.batching.probe_size, self.batching.seed)
-        pairs = [(self.val_store, everything), (self.train_store, probe)]
+        sample = _sample(self.train_indices, self.batching.sample_size, self.batching.seed)
+        pairs = [(self.val_store, everything), (self.train_store, sample)]
         return [
-            self._batches(store, self._order(index, batch_size=EVALUATION_BATCH, shuffle=False), None)
+            self._batches(
+                store, self._order(index, batch_size=EVALUATION_BATCH, shuffle=False), None
+            )
             for store, index in pairs
         ]
 
@@ -132,7 +152,9 @@ class Images(lightning.LightningDataModule):
             world_size=self.trainer.world_size,
         )
 
-    def _batches(self, store: Store, order: EpochOrder, augmentation: Augmentation | None) -> Batches:
+    def _batches(
+        self, store: Store, order: EpochOrder, augmentation: Augmentation | None
+    ) -> Batches:
         card = self.prepared.card
         return Batches(
             store,
@@ -145,7 +167,7 @@ class Images(lightning.LightningDataModule):
         )
 
 
-def _probe(indices: torch.Tensor, size: int, seed: int) -> torch.Tensor:
-    """A fixed sample of the training indices, sorted."""
+def _sample(indices: torch.Tensor, size: int, seed: int) -> torch.Tensor:
+    """Return a fixed sample of the training indices, sorted."""
     order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))
     return indices[order[:size]].sort().values

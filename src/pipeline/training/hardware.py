@@ -1,52 +1,91 @@
-"""What the machine is good at: which precision pays, and which device there is."""
+"""The device that trains, and the precision that is fastest on it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from pipeline.config.schema import Trainer
+from pipeline.errors import ConfigError
 
 LIGHTNING_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 def resolve_accelerator(wanted: str) -> str:
-    """Return cpu, cuda or mps (or what was asked for beyond these)."""
-    if wanted == "gpu":
-        return "mps" if torch.backends.mps.is_available() and not torch.cuda.is_available() else "cuda"
-    if wanted != "auto":
+    """Return cpu, cuda or mps for ``auto`` and ``gpu``; any other word stands for itself."""
+    if wanted not in ("auto", "gpu"):
         return wanted
     if torch.cuda.is_available():
         return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    if torch.backends.mps.is_available():
+        return "mps"
+    return "cuda" if wanted == "gpu" else "cpu"
 
 
-def resolve_precision(trainer: Trainer, *, accelerator: str, convolutional: bool) -> tuple[str, bool]:
-    """Return (precision, channels_last) with every "auto" decided.
+def check_device(trainer: Trainer) -> None:
+    """Raise `ConfigError` for an accelerator that is missing here, or for too few devices."""
+    wanted = trainer.accelerator
+    have = {
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    kind = resolve_accelerator(wanted)
+    if kind not in have:
+        return
+    if have[kind] == 0:
+        raise ConfigError(
+            f"trainer.accelerator={wanted}: torch finds no such device on this machine. "
+            "Use trainer=auto, which takes the best device there is."
+        )
+    if isinstance(trainer.devices, int) and trainer.devices > have[kind]:
+        raise ConfigError(
+            f"trainer.devices={trainer.devices}: this machine has {have[kind]} of kind {kind}. "
+            f"Use trainer.devices={have[kind]}"
+        )
 
-    bfloat16 pays on graphics cards that have it, and on processors with AMX or AVX-512 BF16 for
-    convolutions; small dense and recurrent layers spend more on the conversions than they gain.
+
+@dataclass(frozen=True)
+class Hardware:
+    """The device of a training and the way it computes there.
+
+    accelerator: cpu, cuda, mps, or another one of Lightning's.  precision: ``32``, ``bf16`` or
+    ``16``.  channels_last: whether images and weights of convolutions are stored in that order.
     """
-    precision = trainer.precision
+
+    accelerator: str
+    precision: str
+    channels_last: bool
+
+
+def choose_hardware(network: nn.Module, trainer: Trainer) -> Hardware:
+    """Return the hardware of a training, with every "auto" decided.
+
+    bfloat16 saves time on graphics cards that support it, and for convolutions on processors with
+    AMX or AVX-512 BF16. In small dense and recurrent layers its conversions cost more time.
+    """
+    accelerator = resolve_accelerator(trainer.accelerator)
+    convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    precision, last = trainer.precision, trainer.channels_last
     if precision == "auto":
         precision = "bf16" if convolutional and _fast_bfloat16(accelerator) else "32"
-    last = trainer.channels_last
     if last == "auto":
         last = convolutional and accelerator in ("cpu", "cuda")
-    return precision, bool(last)
+    return Hardware(accelerator, precision, bool(last))
 
 
 @contextmanager
 def without_search_for_cuda(accelerator: str) -> Iterator[None]:
     """On the processor, hide graphics cards from torch.
 
-    Adam asks in every step whether one is there, and where Lightning is imported (it sets
-    ``PYTORCH_NVML_BASED_CUDA_CHECK``) torch then looks on the disk for NVIDIA's library each time: 0.3 ms
-    of the textbook CNN's 5 ms a step, on a machine that has none.
+    Adam asks in every step whether a card is there. Lightning sets
+    ``PYTORCH_NVML_BASED_CUDA_CHECK``, so torch then looks on the disk for NVIDIA's library each
+    time. On a machine without a card this takes 0.3 ms of the 5 ms of a step of the textbook CNN.
     """
     name = "CUDA_VISIBLE_DEVICES"
     before = os.environ.get(name)
@@ -70,7 +109,7 @@ def _fast_bfloat16(accelerator: str) -> bool:
 
 
 def _processor_flags() -> set[str]:
-    """The processor's feature flags, where the system tells them (Linux)."""
+    """Return the processor's feature flags on Linux, and nothing elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""One measurement of a network on its probes: losses, gradients, units. It leaves the network as it was."""
+"""One measurement of a network: losses, gradients, units. It leaves the network as it was."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.training.anatomy import Anatomy, discover
-from pipeline.training.probes import Probe
+from pipeline.training.samples import Sample
 from pipeline.training.time_steps import NUM_EXAMPLES, can_unroll, time_step_norms
 from pipeline.training.units import UnitStatistics
 
 Moment = dict[str, Tensor]
-# Parts of the training probe on which gradients are measured: 400 examples.
+# Batches of the training sample on which gradients are measured: 400 examples.
 GRADIENT_CHUNKS = 2
 
 
 @dataclass(frozen=True)
 class Penalties:
-    """What is added to the loss's gradient of a weight w: ``l1 · sign(w) + (2 · l2 + decay(w)) · w``."""
+    """Added to the loss's gradient of a weight w: ``l1 · sign(w) + (2 · l2 + decay(w)) · w``."""
 
     l1: float
     l2: float
@@ -46,8 +46,8 @@ class Instrument:
         forward: Callable[[Tensor], Tensor],
         root: nn.Module,
         *,
-        train: Probe,
-        val: Probe,
+        train: Sample,
+        val: Sample,
         precision: Callable[[], AbstractContextManager[Any]],
         device: torch.device,
     ) -> None:
@@ -68,7 +68,7 @@ class Instrument:
         return logits.float()
 
     def measure(self, penalties: Penalties) -> Moment:
-        """Return one moment's numbers under the names of the file, float32 and bool tensors on the CPU."""
+        """Return one moment's numbers by the file's names, float32 and bool tensors on the CPU."""
         statistics = [UnitStatistics(a.kind, unit_dim=a.unit_dim) for a in self.anatomy.activations]
         losses, correct = [], []
         differentiated: list[Tensor] = []
@@ -92,11 +92,11 @@ class Instrument:
 
     @contextmanager
     def _observed(self, statistics: Sequence[UnitStatistics]) -> Iterator[None]:
-        """Show the activations' outputs to their statistics, each call of a module to its own."""
+        """Send the outputs of each activation call to its own statistics."""
         by_module: dict[nn.Module, list[UnitStatistics]] = {}
         for activation, statistic in zip(self.anatomy.activations, statistics, strict=True):
             by_module.setdefault(activation.module, []).append(statistic)
-        hooks = [m.register_forward_hook(_showing(iter(found))) for m, found in by_module.items()]
+        hooks = [m.register_forward_hook(_adding_to(iter(own))) for m, own in by_module.items()]
         try:
             yield
         finally:
@@ -108,19 +108,21 @@ class Instrument:
         with torch.no_grad():
             for images, labels in self.val:
                 logits = self._logits(images)
-                wanted = labels.to(self.device)
-                losses.append(functional.cross_entropy(logits, wanted, reduction="none").cpu())
-                correct.append((logits.argmax(1) == wanted).cpu())
+                truth = labels.to(self.device)
+                losses.append(functional.cross_entropy(logits, truth, reduction="none").cpu())
+                correct.append((logits.argmax(1) == truth).cpu())
         return {"val/loss_per_example": torch.cat(losses), "val/correct": torch.cat(correct)}
 
     def _gradients(self, losses: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-        """The mean loss's gradient by each weight, in the order of the layers; None for what is frozen."""
+        """Return the mean loss's gradient by each weight, by layer; None where frozen."""
         weights = [w for layer in self.anatomy.layers for w in layer.weights]
         trained = [w for w in weights if w.requires_grad]
-        # Asked for directly: nothing is added to the weights' own .grad.
-        loss = torch.cat(list(losses)).mean() if trained else None
-        found = torch.autograd.grad(loss, trained, allow_unused=True) if loss is not None else ()
-        by_weight = {id(w): g for w, g in zip(trained, found, strict=True)}
+        # autograd.grad adds nothing to the weights' own .grad
+        by_weight: dict[int, Tensor | None] = {}
+        if trained:
+            loss = torch.cat(list(losses)).mean()
+            gradients = torch.autograd.grad(loss, trained, allow_unused=True)
+            by_weight = {id(w): g for w, g in zip(trained, gradients, strict=True)}
         return tuple(by_weight.get(id(w)) for w in weights)
 
     def _layers(self, gradients: Sequence[Tensor | None], penalties: Penalties) -> Moment:
@@ -150,7 +152,7 @@ class Instrument:
         return {"time_step/gradient_norm": norms}
 
     def constants(self) -> Moment:
-        """Return what is the same at every moment."""
+        """Return the arrays that are the same at every moment."""
         counts = [sum(w.numel() for w in layer.weights) for layer in self.anatomy.layers]
         return {
             "train/labels": self.train.labels,
@@ -159,23 +161,24 @@ class Instrument:
         }
 
 
-def _showing(statistics: Iterator[UnitStatistics]) -> Callable[..., None]:
+def _adding_to(statistics: Iterator[UnitStatistics]) -> Callable[..., None]:
     def hook(_: nn.Module, __: Any, output: Any) -> None:
-        values = output[0] if isinstance(output, tuple) else output  # a recurrent layer tells its state too
+        # A recurrent layer returns its state too
+        values = output[0] if isinstance(output, tuple) else output
         next(statistics).add(values.detach())
 
     return hook
 
 
 def _units(statistics: Sequence[UnitStatistics]) -> Moment:
-    found = [s.summary() for s in statistics]
+    summaries = [s.summary() for s in statistics]
     return {
-        "units/num_units": torch.tensor([f.num_units for f in found], dtype=torch.int64),
-        "units/dead": torch.tensor([f.dead for f in found]),
-        "units/saturation": torch.tensor([f.saturation for f in found]),
-        "units/saturated": torch.tensor([f.saturated for f in found]),
-        "units/activation_mean": torch.tensor([f.mean for f in found]),
-        "units/activation_std": torch.tensor([f.std for f in found]),
+        "units/num_units": torch.tensor([s.num_units for s in summaries], dtype=torch.int64),
+        "units/dead": torch.tensor([s.dead for s in summaries]),
+        "units/saturation": torch.tensor([s.saturation for s in summaries]),
+        "units/saturated": torch.tensor([s.saturated for s in summaries]),
+        "units/activation_mean": torch.tensor([s.mean for s in summaries]),
+        "units/activation_std": torch.tensor([s.std for s in summaries]),
     }
 
 
@@ -184,7 +187,7 @@ def _norm(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _penalty_square(weight: nn.Parameter, penalties: Penalties) -> float:
-    """Square of the norm of the penalties' gradient by one weight."""
+    """Return the squared norm of the penalties' gradient by one weight."""
     factor = 2 * penalties.l2 + penalties.decay(weight)
     if not weight.requires_grad or (penalties.l1 == 0 and factor == 0):
         return 0.0
@@ -194,7 +197,7 @@ def _penalty_square(weight: nn.Parameter, penalties: Penalties) -> float:
 
 @contextmanager
 def undisturbed(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Evaluation mode and gradients inside; afterwards modes and global random generators are as before."""
+    """Evaluation mode and gradients inside; restores modes and global generators afterwards."""
     modes = [(m, m.training) for m in module.modules()]
     own = torch.get_device_module(device) if device.type != "cpu" else None
     on_device = own.get_rng_state() if own else None

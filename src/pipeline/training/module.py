@@ -1,11 +1,12 @@
 """The LightningModule: one training step, one evaluation step, sums instead of metric objects.
 
-Nothing is logged within an epoch. Loss and correctness are summed as tensors on the device and
-read once at its end: a read in every step makes the processor wait for the device.
+Nothing is logged within an epoch. Loss and correctness are summed as tensors on the device, and
+read once at its end. A read in every step would make the processor wait for the device.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,14 +24,16 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Classifier(lightning.LightningModule):
-    """A network, its loss and its optimizer, as Lightning wants them.
+    """A network with its loss and its optimizer, in the form that Lightning needs.
 
     network: images ``[B, C, H, W]`` float → logits ``[B, K]``.
     loss: ``(logits, labels [B]) → scalar mean``.
     make_optimizer: network → optimizer.  make_schedule: optimizer → `pipeline.optim.Schedule`.
     After each epoch ``measured`` holds its numbers, equal on all processes: ``val/loss``,
     ``val/cross_entropy``, ``val/accuracy`` and the same under ``train/`` (in evaluation mode,
-    without augmentation), and ``train/objective``, the mean of what was minimised.
+    without augmentation), and ``train/objective``, the mean of the minimised quantity.
+    ``lost_at`` is the step of that epoch, counted from 1, from which on the objective was not
+    finite; None where it was finite at every step.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class Classifier(lightning.LightningModule):
         self.make_schedule = make_schedule
         self.seed = seed
         self.measured: dict[str, float] = {}
+        self.lost_at: int | None = None
+        self._objectives: list[Tensor] = []  # of the steps of this epoch, on the device
         self._weights = weight_matrices(network)
         self._sums: dict[str, Tensor] = {}
         self._schedule: Any = None
@@ -64,7 +69,10 @@ class Classifier(lightning.LightningModule):
     # --- training -------------------------------------------------------------------------------
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed dropout from (seed, epoch, process) at an epoch's first batch, so that resuming is exact."""
+        """Seed dropout at the first batch of an epoch, so that a resumed run is exact.
+
+        The seed depends on the run's seed, the epoch, and the process.
+        """
         if batch_idx == 0:
             torch.manual_seed(epoch_seed(self.seed, self.current_epoch, 1 + self.global_rank))
 
@@ -74,6 +82,7 @@ class Classifier(lightning.LightningModule):
         objective = self.loss(self.network(images), labels)
         if self.l1 or self.l2:
             objective = objective + penalty(self._weights, l1=self.l1, l2=self.l2)
+        self._objectives.append(objective.detach())
         self._add("objective", objective.detach() * len(labels), len(labels))
         return objective
 
@@ -110,32 +119,44 @@ class Classifier(lightning.LightningModule):
         logits = self.network(images).float()
         prefix, count = EVALUATED[dataloader_idx], len(labels)
         self._add(f"{prefix}/loss", self.loss(logits, labels) * count, count)
-        self._add(f"{prefix}/cross_entropy", functional.cross_entropy(logits, labels, reduction="sum"), count)
+        self._add(
+            f"{prefix}/cross_entropy",
+            functional.cross_entropy(logits, labels, reduction="sum"),
+            count,
+        )
         self._add(f"{prefix}/accuracy", (logits.argmax(1) == labels).sum(), count)
 
     def on_validation_epoch_end(self) -> None:
-        """Turn the epoch's sums into means over all processes, and show them to whoever decides.
+        """Turn the sums of the epoch into means over all processes, and step a plateau schedule.
 
-        Lightning steps plateau schedules after the checkpoint is written, so that a resumed run
-        would miss one step; here it happens before.
+        Lightning would step it after the checkpoint is written, and a resumed run would miss one
+        step.
         """
         self.measured = {
             "train/objective": self._mean("objective"),
             "learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"]),
         }
+        self.lost_at = self._first_lost_step()
         for prefix in EVALUATED:
             for metric in ("loss", "cross_entropy", "accuracy"):
                 self.measured[f"{prefix}/{metric}"] = self._mean(f"{prefix}/{metric}")
-        # One value on all processes already: nothing is left to reduce.
+        # All processes hold the same value already, so nothing is left to reduce.
         for name in ("val/loss", "val/accuracy"):
             self.log(name, self.measured[name], prog_bar=True, sync_dist=False)
         if self._schedule.monitor is not None:
             self._schedule.scheduler.step(self.measured[self._schedule.monitor])
 
+    def _first_lost_step(self) -> int | None:
+        objectives, self._objectives = self._objectives, []
+        if math.isfinite(self.measured["train/objective"]) or not objectives:
+            return None
+        lost = torch.stack(objectives).isfinite().logical_not().nonzero()
+        return int(lost[0]) + 1 if len(lost) else None
+
     # --- sums -----------------------------------------------------------------------------------
 
     def _add(self, name: str, amount: Tensor, count: int) -> None:
-        # Filled on the device, so that nothing is copied or waited for; MPS has no float64.
+        # Filled on the device, so that the processor neither copies nor waits. MPS has no float64.
         kind = torch.float32 if amount.device.type == "mps" else torch.float64
         counted = torch.full((), count, dtype=kind, device=amount.device)
         step = torch.stack([amount.detach().to(kind), counted])
@@ -146,5 +167,6 @@ class Classifier(lightning.LightningModule):
         total = self._sums.pop(name, None)
         if total is None:  # this process had no image of that split
             total = torch.zeros(2, dtype=torch.float64, device=self.device)
-        total = self.trainer.strategy.reduce(total, reduce_op="sum") if self.trainer.world_size > 1 else total
+        if self.trainer.world_size > 1:
+            total = self.trainer.strategy.reduce(total, reduce_op="sum")
         return float(total[0] / total[1])

@@ -1,4 +1,4 @@
-"""What an epoch measured, as an `EpochRecord`: kept across kills, shown to observers once."""
+"""The numbers of each epoch as an `EpochRecord`: kept across kills, passed to observers once."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Observer = Callable[[EpochRecord], bool | None]
 
 
 class Recorder(lightning.Callback):
-    """Collects the numbers of every epoch, and the weights that are to be kept.
+    """Collects the numbers of every epoch, and the weights of the best one.
 
-    observers are called on the main process only, once an epoch; one that returns True ends the training.
-    keep: ``last``, or ``best`` for the weights of the epoch with the lowest val/loss.
-    Raises `TrainingError` after recording when a number is not finite.
+    observers: called on the main process once an epoch; an observer that returns True ends the
+    training.  keep: ``last``, or ``best`` for the weights of the epoch with the lowest val/loss.
+    Raises `TrainingError` when a loss is not finite, after the epoch has been recorded.
     """
 
     def __init__(self, observers: Sequence[Observer], *, keep: str) -> None:
@@ -34,50 +34,62 @@ class Recorder(lightning.Callback):
         self.best_weights: dict[str, Tensor] = {}
         self._started = self._trained = self._ended = 0.0
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+    def on_train_epoch_start(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> None:
         """Start the clock."""
         self._started = time.perf_counter()
 
-    def on_validation_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Training of this epoch is done, its evaluation begins."""
+    def on_validation_start(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> None:
+        """Stop the clock of the training steps: the evaluation begins."""
         self._trained = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Append the epoch to the history; its validation, and so all its numbers, came before."""
-        metrics = dict(module.measured)
-        loader: Any = trainer.train_dataloader
-        num_images: int = sum(len(index) for index in loader.sampler) * trainer.world_size
-        # From the end of the epoch before, so that whatever an observer costs is in it.
-        now = time.perf_counter()
-        metrics["time/epoch_s"], self._ended = now - (self._ended or self._started), now
-        metrics["time/images_per_s"] = num_images / (self._trained - self._started)
+        """Append the epoch to the history. Its validation has ended, so all numbers are there."""
+        metrics = {**module.measured, **self._times(trainer)}
         row = EpochRecord(epoch=trainer.current_epoch, step=trainer.global_step, metrics=metrics)
         self.history.append(row)
         lowest = min(self.history, key=lambda r: _or_infinity(r.metrics["val/loss"]))
         if self.keep == "best" and lowest is row:
             self.best_epoch = row.epoch
             self.best_weights = copy.deepcopy(_on_cpu(module.network.state_dict()))
-        asked = [observer(row) for observer in self.observers] if trainer.is_global_zero else []
-        self._refuse_non_finite(row)
-        if trainer.strategy.reduce_boolean_decision(any(asked), all=False):
+
+        stops = [observer(row) for observer in self.observers] if trainer.is_global_zero else []
+        self._refuse_non_finite(row, module)
+        if trainer.strategy.reduce_boolean_decision(any(stops), all=False):
             trainer.should_stop = True
 
-    def _refuse_non_finite(self, row: EpochRecord) -> None:
-        lost = [n for n in ("train/objective", "train/loss", "val/loss") if not math.isfinite(row.metrics[n])]
-        if lost:
-            rate = row.metrics["learning_rate"]
-            raise TrainingError(
-                f"{lost[0]}={row.metrics[lost[0]]} after epoch {row.epoch + 1}: the loss must stay finite. "
-                f"Lower optimizer.learning_rate (now {rate:g}), or set trainer.gradient_clip_norm=1."
-            )
+    def _times(self, trainer: lightning.Trainer) -> dict[str, float]:
+        loader: Any = trainer.train_dataloader
+        num_images: int = sum(len(index) for index in loader.sampler) * trainer.world_size
+        # Since the end of the last epoch, so that the time of the observers counts.
+        now = time.perf_counter()
+        epoch_s, self._ended = now - (self._ended or self._started), now
+        images_per_s = num_images / (self._trained - self._started)
+        return {"time/epoch_s": epoch_s, "time/images_per_s": images_per_s}
+
+    def _refuse_non_finite(self, row: EpochRecord, module: Any) -> None:
+        for name in ("train/objective", "train/loss", "val/loss"):
+            value, rate = row.metrics[name], row.metrics["learning_rate"]
+            if not math.isfinite(value):
+                lost = f", first at its step {module.lost_at}" if module.lost_at else ""
+                raise TrainingError(
+                    f"{name}={value} after epoch {row.epoch + 1}{lost}: the loss must stay finite. "
+                    f"Lower optimizer.learning_rate (now {rate:g}), "
+                    "or set trainer.gradient_clip_norm=1."
+                )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return plain values and tensors only, so that a checkpoint loads without unpickling code."""
-        rows = [{"epoch": r.epoch, "step": r.step, "metrics": dict(r.metrics)} for r in self.history]
+        """Return plain values and tensors: a checkpoint must load without unpickling code."""
+        rows = [
+            {"epoch": r.epoch, "step": r.step, "metrics": dict(r.metrics)} for r in self.history
+        ]
         return {"history": rows, "best_epoch": self.best_epoch, "best_weights": self.best_weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the state of `state_dict`."""
+        """Continue from the state of `state_dict`."""
         self.history = [EpochRecord(**row) for row in state_dict["history"]]
         self.resumed_from = len(self.history)
         self.best_epoch = state_dict["best_epoch"]

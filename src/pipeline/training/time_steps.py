@@ -1,4 +1,4 @@
-"""How much of the loss's gradient reaches each time step of a recurrent layer."""
+"""The gradient of the loss that reaches each time step of a recurrent layer."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Enough for a mean over examples; the layer is computed step by step, which is slow.
+# Enough for a mean over examples; computing the layer step by step is slow
 NUM_EXAMPLES = 64
 
 
 def can_unroll(layer: nn.RNNBase | None) -> bool:
-    """Whether `time_step_norms` can measure the layer: it reads in one direction."""
+    """Return whether `time_step_norms` can measure the layer: it must read in one direction."""
     return layer is not None and not layer.bidirectional
 
 
 def time_step_norms(layer: nn.RNNBase, forward: Callable[[], Tensor], labels: Tensor) -> Tensor:
     """Return ``[T]``: the mean over examples of ‖∂ loss / ∂ state_t‖ for every time step t.
 
-    layer: in one direction, given ``[B, T, …]`` or ``[T, B, …]`` tensors.  forward: runs the network on a
-    batch and returns its logits ``[B, K]``.  The loss is each example's cross-entropy; the state is
-    what the layer passes on to its next step: h of all its levels, and c of an LSTM.
+    layer: reads in one direction, ``[B, T, …]`` or ``[T, B, …]`` tensors.  forward: runs the
+    network on a batch and returns its logits ``[B, K]``.  The loss is each example's cross-entropy.
+    The state is what the layer passes to its next step: h of all its levels, and c of an LSTM.
     """
     states: list[tuple[Tensor, ...]] = []
 
     def unrolled(module: nn.RNNBase, args: Any, kwargs: Any, _: Any) -> Any:
-        """The layer's own output again, computed step by step so that each state can be differentiated."""
+        """Return the layer's own output, computed step by step to differentiate each state."""
         time = 1 if module.batch_first else 0
         state = args[1] if len(args) > 1 else kwargs.get("hx")
         inputs, outputs = args[0] if args else kwargs["input"], []
@@ -36,7 +36,7 @@ def time_step_norms(layer: nn.RNNBase, forward: Callable[[], Tensor], labels: Te
             _, state = module.forward(step, state)
             parts = state if isinstance(state, tuple) else (state,)
             states.append(tuple(p if p.requires_grad else p.requires_grad_() for p in parts))
-            # The output is the top level's state: taken from it, so that every path leads through it.
+            # The output is the top level's state; every path must lead through that tensor
             outputs.append(states[-1][0][-1].unsqueeze(time))
         return torch.cat(outputs, dim=time), state
 

@@ -1,4 +1,4 @@
-"""What the units of one activation do on the probe: dead, saturated, how much they vary."""
+"""Statistics of the units of one activation: dead, saturated, mean and spread."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 SATURATED = 0.95
-# Values on which spread and saturation are measured; their sampling error is far below what they tell.
+# Number of values that spread and saturation are measured on: enough for a negligible error
 ENOUGH = 2**21
-# Examples after which most units have shown that they live, so that few are looked at in the others.
+# Most units are active on some of the first examples, so that few remain to be checked on the rest
 FIRST = 32
 
 
@@ -22,7 +22,7 @@ class UnitSummary:
     dead: share of units that are 0 on every example (and position), 0 … 1.
     saturation: mean over units of 1 - f'(x) / max f', 0 … 1.  saturated: share of units above 0.95.
     Both NaN for activations other than tanh and sigmoid.
-    mean: of all values.  std: root of the units' mean variance over examples (and positions).
+    mean: over all values.  std: root of the units' mean variance over examples (and positions).
     """
 
     num_units: int
@@ -34,9 +34,10 @@ class UnitSummary:
 
 
 class UnitStatistics:
-    """Collects one activation's outputs over the batches of a probe.
+    """Collects one activation's outputs over the batches of a sample.
 
-    kind: see `anatomy.KINDS`.  unit_dim: dimension of the units; all others are examples and positions.
+    kind: see `anatomy.KINDS`.
+    unit_dim: dimension of the units; all other dimensions are examples and positions.
     """
 
     def __init__(self, kind: str, *, unit_dim: int) -> None:
@@ -46,18 +47,18 @@ class UnitStatistics:
         self._values: tuple[Tensor, ...] = ()
 
     def add(self, output: Tensor) -> None:
-        """Take in one batch: ``[B, U]``, ``[B, U, H, W]``, ``[B, T, U]``, …; the first one gives the moments."""
+        """Add a batch ``[B, U]``, ``[B, U, H, W]``, ``[B, T, U]``; the first gives mean and std."""
         if self._alive is None:
             num_units = output.shape[self.unit_dim]
             self._alive = torch.zeros(num_units, dtype=torch.bool, device=output.device)
             self._values = self._moments(output)
         for part in (output[:FIRST], output[FIRST:]):
-            waiting = (~self._alive).nonzero().squeeze(1)
-            if len(waiting) == 0 or part.numel() == 0:
+            silent = (~self._alive).nonzero().squeeze(1)
+            if len(silent) == 0 or part.numel() == 0:
                 return
-            if len(waiting) < len(self._alive):
-                part = part.index_select(self.unit_dim, waiting)
-            self._alive[waiting] = (part != 0).any(_others(part, self.unit_dim))
+            if len(silent) < len(self._alive):
+                part = part.index_select(self.unit_dim, silent)
+            self._alive[silent] = (part != 0).any(_others(part, self.unit_dim))
 
     def _moments(self, output: Tensor) -> tuple[Tensor, ...]:
         few = max(FIRST, ENOUGH // max(1, output[0].numel()))
@@ -74,7 +75,7 @@ class UnitStatistics:
         return lost.mean(), above.mean(), mean.mean(), variance.mean().sqrt()
 
     def summary(self) -> UnitSummary:
-        """Read the numbers off the device."""
+        """Return the numbers, copied from the device."""
         assert self._alive is not None
         dead = (~self._alive).float().mean()
         values = [float(v) for v in torch.stack([dead, *self._values]).tolist()]

@@ -1,7 +1,6 @@
-"""What short runs from a trained model's weights say: losses in, evidence for and against verdicts out."""
+"""Evidence of short runs from a trained model's weights, for and against verdicts."""
 
-from pipeline.diagnosis.probes.evidence import Evidence
 from pipeline.diagnosis.probes.outcome import Batch, Fork, Outcome
-from pipeline.diagnosis.probes.settle import Settled, settle
+from pipeline.diagnosis.probes.settle import settle
 
-__all__ = ["Batch", "Evidence", "Fork", "Outcome", "Settled", "settle"]
+__all__ = ["Batch", "Fork", "Outcome", "settle"]

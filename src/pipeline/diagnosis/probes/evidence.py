@@ -1,46 +1,47 @@
-"""What one probe says about one verdict: conditions that hold, and which way they point."""
+"""Conditions of one probe that hold, and whether they are evidence for or against a verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
-from pipeline.diagnosis.finding import Condition
+from pipeline.diagnosis.measured import probability
+from pipeline.diagnosis.record import Condition, ProbeEvidence
 
-# No probe is worth more than nine to one: it settles what is open, and overturns nothing that is clear.
+# No probe is worth more than nine to one: so it decides open cases and overturns no clear one.
 MOST_ODDS = 9.0
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """Conditions that hold more likely than not, for or against a verdict."""
+def evidence(
+    verdict: str, points: Literal["for", "against"], conditions: Sequence[Condition]
+) -> ProbeEvidence:
+    """Return the evidence of conditions that hold more likely than not.
 
-    verdict: str
-    points: Literal["for", "against"]
-    conditions: tuple[Condition, ...]
-
-    @property
-    def probability(self) -> float:
-        """That all conditions hold, as far as the weakest does: 0.5 … 1."""
-        return min(c.probability for c in self.conditions)
-
-    @property
-    def odds(self) -> float:
-        """By what the odds of the verdict are multiplied: between 1 / `MOST_ODDS` and `MOST_ODDS`."""
-        p = self.probability
-        size = min(p / (1 - p), MOST_ODDS) if p < 1 else MOST_ODDS
-        return size if self.points == "for" else 1 / size
+    Its odds are those of the weakest condition, between 1 / `MOST_ODDS` and `MOST_ODDS`.
+    """
+    p = probability(tuple(conditions))
+    size = min(p / (1 - p), MOST_ODDS) if p < 1 else MOST_ODDS
+    return ProbeEvidence(
+        verdict=verdict,
+        points=points,
+        odds=size if points == "for" else 1 / size,
+        conditions=tuple(conditions),
+    )
 
 
-def weighed(verdict: str, conditions: Sequence[Condition]) -> Evidence:
-    """For the verdict where all conditions hold, else against it by the weakest one's opposite."""
+def weighed(verdict: str, conditions: Sequence[Condition]) -> ProbeEvidence:
+    """Return evidence for the verdict where all conditions hold.
+
+    Else return evidence against it: the opposite of the weakest condition.
+    """
     weakest = min(conditions, key=lambda c: c.probability)
     if weakest.probability >= 0.5:
-        return Evidence(verdict, "for", tuple(conditions))
-    return Evidence(verdict, "against", (opposite(weakest),))
+        return evidence(verdict, "for", conditions)
+    return evidence(verdict, "against", [opposite(weakest)])
 
 
 def opposite(c: Condition) -> Condition:
-    """The condition that the number lies on the other side of its limit."""
-    return replace(c, wanted="below" if c.wanted == "above" else "above", probability=1 - c.probability)
+    """Return the condition that the number lies on the other side of its limit."""
+    wanted: Literal["above", "below"] = "below" if c.wanted == "above" else "above"
+    return replace(c, wanted=wanted, probability=1 - c.probability)

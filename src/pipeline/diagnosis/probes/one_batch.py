@@ -1,4 +1,4 @@
-"""A few images again and again: whoever cannot learn these by heart cannot learn anything."""
+"""A few images again and again: a network that cannot memorize these cannot learn anything."""
 
 from __future__ import annotations
 
@@ -6,54 +6,46 @@ import math
 
 import numpy as np
 
-from pipeline.diagnosis.finding import Condition, above, below
-from pipeline.diagnosis.probes.evidence import Evidence
+from pipeline.diagnosis.measured import Measured
+from pipeline.diagnosis.probes.evidence import evidence
 from pipeline.diagnosis.probes.outcome import Batch, Outcome
+from pipeline.diagnosis.record import Condition, ProbeEvidence
 
 STUCK = ("not_learning", "dead_units", "vanishing_gradients")
-# Of the labels' entropy, which answers that ignore the images reach.
+# Shares of the labels' entropy, which is the loss of answers that ignore the images.
 IGNORES_IMAGES, BY_HEART = 0.85, 0.3
+_LOSS = "loss of one batch, relative to ignoring its images"
 
 
-def judge(outcome: Outcome) -> list[Evidence]:
-    """Judge whether the network, as it stands, can use its images; that it can refutes nothing."""
+def judge(outcome: Outcome) -> list[ProbeEvidence]:
+    """Judge whether the network, as it stands, can use its images.
+
+    Success is no evidence: a network that learns one batch by heart may still be faulty.
+    """
     stuck = network_stuck(outcome.batch)
-    return [] if stuck is None else [Evidence(v, "for", (stuck,)) for v in STUCK]
+    return [] if stuck is None else [evidence(verdict, "for", [stuck]) for verdict in STUCK]
 
 
 def network_stuck(batch: Batch) -> Condition | None:
-    """No optimizer drives the loss of one batch below that of ignoring the images; None where one does."""
-    if batch.adam is None or _ignored("", batch.own, batch).probability < 0.5:
+    """Return the condition that no optimizer beats ignoring the images; None where one does."""
+    if batch.adam is None or _ignores(batch.own, batch, _LOSS) is None:
         return None
-    found = _ignored("loss of one batch against ignoring its images, by Adam too", batch.adam, batch)
-    return found if found.probability >= 0.5 else None
+    return _ignores(batch.adam, batch, f"{_LOSS}, by Adam too")
 
 
 def steps_too_small(batch: Batch) -> Condition | None:
-    """The run's optimizer leaves the loss of one batch where it was, and Adam learns it; None else."""
+    """Return the condition that only Adam learns the batch, not the run's optimizer; None else."""
     if batch.adam is None or float((batch.adam / batch.entropy).mean()) > BY_HEART:
         return None
-    found = _ignored("loss of one batch against ignoring its images, where Adam learns it", batch.own, batch)
-    return found if found.probability >= 0.5 else None
+    return _ignores(batch.own, batch, f"{_LOSS}, where Adam learns it")
 
 
-def learnt(batch: Batch) -> Condition:
-    """The run's optimizer learns one batch by heart."""
-    ratio, error = _ratio(batch.own, batch)
-    return below(
-        "loss of one batch against ignoring its images",
-        ratio,
-        limit=BY_HEART,
-        grey=0.3,
-        error=error / max(ratio, 1e-9),
-        log=True,
-        unit="×",
-    )
-
-
-def _ignored(what: str, losses: np.ndarray, batch: Batch) -> Condition:
+def _ignores(losses: np.ndarray, batch: Batch, words: str) -> Condition | None:
+    """The condition that the images are ignored, where it is more likely than not."""
     ratio, error = _ratio(losses, batch)
-    return above(what, ratio, limit=IGNORES_IMAGES, grey=0.05, error=error, unit="×")
+    measured = Measured(ratio, error, key="one_batch_loss_ratio", words=words, unit="×")
+    condition = measured.condition("above", IGNORES_IMAGES, grey=0.05)
+    return condition if condition.probability >= 0.5 else None
 
 
 def _ratio(losses: np.ndarray, batch: Batch) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What the short runs measured, and by how much one lowers the loss against another, with the noise."""
+"""The losses of the short runs, and by how much one lowers the loss against another, with noise."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.diagnosis.measures import Measured
+from pipeline.diagnosis.measured import Measured
+from pipeline.diagnosis.record import Part
 
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
-# On the learning rate of a network that starts anew.
+# Factor on the learning rate of a network that starts anew.
 FRESH_FACTOR = 0.1
 
 
 @dataclass(frozen=True)
 class Fork:
-    """Losses per example, in nats, at the end of a short run: ``[R, N]`` of R repeats in other orders.
+    """Losses per example, in nats, at the end of a short run: ``[R, N]`` of R repeats.
 
     val, train: of the same examples in all forks of one probe. Infinite where a repeat diverged.
     """
@@ -28,11 +29,11 @@ class Fork:
 
 @dataclass(frozen=True)
 class Batch:
-    """A few images shown again and again, without regularisation: can they be learnt by heart?
+    """A few images shown again and again, without regularization: can they be learned by heart?
 
-    entropy: ``[B]`` nats, of each batch's labels: what answers that ignore the images reach.
-    own: ``[B]`` mean losses at the end with the run's optimizer.  adam: the same with Adam at its usual
-    rate, to tell the network from the steps; None where the run's optimizer could.
+    entropy: ``[B]`` nats, of each batch's labels: the loss of answers that ignore the images.
+    own: ``[B]`` mean losses at the end with the run's optimizer.  adam: the same with Adam at its
+    usual rate, to tell the network from the steps; None where the run's optimizer succeeds.
     """
 
     entropy: np.ndarray
@@ -44,9 +45,11 @@ class Batch:
 class Outcome:
     """Everything the probes of one run measured.
 
-    before: losses with the kept weights, one repeat.  rates: factor on the learning rate → fork; 1 is
-    training on as it was.  fresh: not from the kept weights but from new ones, at `FRESH_FACTOR` of the rate.
-    wider: with twice the units, or None, and ``lacking`` says why.
+    before: losses with the kept weights, one repeat.
+    rates: factor on the learning rate → fork; 1 goes on with the run's own rate.
+    fresh: from new weights instead of the kept ones, at `FRESH_FACTOR` of the rate.
+    wider: with twice the units; None where that was impossible.
+    lacking: probe → why it was left out.
     epochs: length of a fork.  kept_is_last: whether the kept weights are those of the last epoch.
     """
 
@@ -66,31 +69,41 @@ class Outcome:
 
     @property
     def run_noise(self) -> float:
-        """Standard deviation of the logarithm of one fork's validation loss over its order of images.
+        """Standard deviation of a fork's log validation loss over the order of the images.
 
-        From the spread of the repeats, a median over the forks: one that is wild does not set it.
+        The median over the forks of their repeats' spread, so that one wild fork does not set it.
         """
         spreads = [_spread(_logs(f.val)) for f in self.rates.values() if np.all(np.isfinite(f.val))]
         # The median of |x1 - x2| / √2 of two normal numbers is 0.6745 of their standard deviation.
         scale = 1.4826 if self.rates[1.0].val.shape[0] == 2 else 1.0
         return scale * float(np.median(spreads)) if spreads else math.inf
 
-    def fall(self, reference: Fork, after: Fork, *, part: str = "val") -> Measured:
-        """Share by which the mean loss of ``after`` lies below that of ``reference``; negative where above.
+    def fall(
+        self,
+        reference: Fork,
+        after: Fork,
+        *,
+        part: Part = "val",
+        key: str = "",
+        words: str = "",
+    ) -> Measured:
+        """Share by which the mean loss of ``after`` lies below that of ``reference``.
 
-        The standard error has two parts: over examples, paired; and over repeats, paired where both have
-        them, but at least `run_noise`. A fork that diverged has -inf.
+        Negative where it lies above; -inf for a fork that diverged. The standard error has two
+        parts. One is over examples, paired. The other is over repeats, paired where both forks have
+        them, and at least `run_noise`.
+        key, words: names of the number, see `Measured`.
         """
         a, b = getattr(after, part), getattr(reference, part)
         level, ratio = float(b.mean()), float(a.mean() / b.mean())
         if not math.isfinite(ratio):
-            return Measured(-math.inf)
+            return Measured(-math.inf, key=key, words=words)
         mean_a, mean_b = a.mean(0), b.mean(0)
         influence = mean_a / level - ratio * mean_b / level
         examples = float(influence.std()) / math.sqrt(len(influence))
         own = _spread(_logs(a) - (_logs(b) if len(b) == len(a) else 0.0))
         runs = ratio * max(own, self.run_noise) / math.sqrt(len(a))
-        return Measured(1 - ratio, math.hypot(examples, runs))
+        return Measured(1 - ratio, math.hypot(examples, runs), key=key, words=words)
 
 
 def _logs(losses: np.ndarray) -> np.ndarray:

@@ -3,60 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from pipeline.diagnosis.finding import Finding
+from pipeline.diagnosis.faults import fault_of
 from pipeline.diagnosis.probes import capacity, longer, one_batch, rate
-from pipeline.diagnosis.probes.evidence import Evidence
 from pipeline.diagnosis.probes.outcome import Outcome
-from pipeline.diagnosis.verdict import Diagnosis, conclude
+from pipeline.diagnosis.record import Change, Diagnosis, ProbedVerdict, ProbeEvidence
+from pipeline.diagnosis.remedies import Settings
+from pipeline.diagnosis.verdict import conclude
 
 
-@dataclass(frozen=True)
-class Change:
-    """A verdict's probability before the probes (None: its rule could not run) and after them."""
+def evidence_of(outcome: Outcome) -> tuple[ProbeEvidence, ...]:
+    """Judge every probe.
 
-    verdict: str
-    before: float | None
-    after: float
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What the curves said, what the probes add, and what follows from both."""
-
-    before: Diagnosis
-    after: Diagnosis
-    evidence: tuple[Evidence, ...]
-    changes: tuple[Change, ...]
-
-
-def evidence_of(outcome: Outcome) -> tuple[Evidence, ...]:
-    """Ask every probe; of a network that cannot learn at all, forks say nothing about rate, length or width."""
+    Where the network cannot learn even one batch, the forks are no evidence on rate or width.
+    """
     stuck = one_batch.judge(outcome)
     if stuck:
         return tuple(stuck)
     return (*longer.judge(outcome), *rate.judge(outcome), *capacity.judge(outcome))
 
 
-def settle(found: Diagnosis, evidence: Sequence[Evidence]) -> Settled:
+def settle(
+    by_curves: Diagnosis, evidence: Sequence[ProbeEvidence], *, settings: Settings
+) -> Diagnosis:
     """Weigh the probes' evidence into the findings, and conclude again.
 
-    The odds of each finding are multiplied by those of the evidence, which `MOST_ODDS` bounds: what is open
-    (0.4 to 0.6) is decided, what was clear (above 0.86, below 0.14) stays on its side. A rule that could
-    not run starts from even odds.
+    The odds of each finding are multiplied by those of the evidence, which `MOST_ODDS` bounds. So a
+    probability of 0.4 to 0.6 is decided, and one above 0.9 or below 0.1 stays on its side. A fault
+    that could not be judged starts from even odds.  settings: of the run, for the remedies.
     """
-    every = {f.verdict: f for f in (*found.findings, *found.follow, *found.open, *found.ruled_out)}
+    judged = {
+        f.verdict: f
+        for group in (
+            by_curves.findings,
+            by_curves.follow,
+            by_curves.undecided,
+            by_curves.ruled_out,
+        )
+        for f in group
+    }
     changes = []
     for e in evidence:
-        known = every.get(e.verdict)
+        known = judged.get(e.verdict)
         start = known.probability if known else 0.5
         after = _multiplied(start, e.odds)
         own = known.conditions if known else ()
-        every[e.verdict] = Finding(e.verdict, (*own, *e.conditions), probed=after)
+        fault = fault_of(e.verdict)
+        judged[e.verdict] = fault.finding((*own, *e.conditions), holds=after)
         changes.append(Change(e.verdict, start if known else None, after))
-    left = [(verdict, missing) for verdict, missing in found.not_run if verdict not in every]
-    return Settled(found, conclude(every, left, name=found.name), tuple(evidence), tuple(changes))
+    left = [n for n in by_curves.not_run if n.verdict not in judged]
+    settled = conclude(judged, left, name=by_curves.name, settings=settings)
+    probes = ProbedVerdict(
+        verdict_by_curves=by_curves.verdict,
+        confidence_by_curves=by_curves.confidence,
+        verdict=settled.verdict,
+        confidence=settled.confidence,
+        evidence=tuple(evidence),
+        changes=tuple(changes),
+    )
+    return replace(settled, probes=probes)
 
 
 def _multiplied(probability: float, odds: float) -> float:

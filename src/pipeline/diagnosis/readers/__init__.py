@@ -1,7 +1,7 @@
-"""Other people's histories: files and folders of curves, whatever framework has written them."""
+"""Other people's histories: files, folders and output of any framework → a `Reading`."""
 
-from pipeline.diagnosis.readers.curves import read_curves
-from pipeline.diagnosis.readers.event_files import read_event_files
-from pipeline.diagnosis.readers.series import history_of
+from pipeline.diagnosis.readers.logs import read_log
+from pipeline.diagnosis.readers.reading import Reading
+from pipeline.diagnosis.readers.series import history_of, reading_of
 
-__all__ = ["history_of", "read_curves", "read_event_files"]
+__all__ = ["Reading", "history_of", "read_log", "reading_of"]

@@ -1,166 +1,188 @@
-"""Curves from a file: CSV or JSON, of whatever framework."""
+"""Which columns of a table are which curves, as shares and sums where they have to be."""
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
-import json
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 
-from pipeline.diagnosis.history import Context, History
-from pipeline.diagnosis.readers.names import EPOCH, plain
-from pipeline.diagnosis.readers.series import Points, history_of
+import numpy as np
+
+from pipeline.diagnosis.history import CURVES, TrainCurve
+from pipeline.diagnosis.readers.columns import Column, Table
+from pipeline.diagnosis.readers.dialects import Dialect, dialect_of
+from pipeline.diagnosis.readers.names import (
+    OURS,
+    TRAIN_LOSS,
+    WORDS_OF,
+    has_part,
+    is_known,
+    matched,
+    plain,
+    role_of,
+)
 from pipeline.errors import DataError
 
-MAX_BYTES = 50 * 2**20
+# Names by which tools that log a mean over the epoch's own steps are known.
+_RUNNING = ("valid_loss", "eval_loss", "eval_top1", "test_acc1", "metrics/accuracy_top1")
+_SINGLE = {"train/cross_entropy": TRAIN_LOSS, "val/cross_entropy": "val/loss"}
 
 
-def read_curves(path: Path, *, num_classes: int | None = None, num_val: int | None = None) -> History:
-    """Read a history that another framework has logged; docs/histories.md lists the formats.
+@dataclass
+class Chosen:
+    """The curves of a table.
 
-    CSV with a header (Keras' and Lightning's loggers, a table of one's own), or JSON: a dictionary of lists
-    (Keras' ``history.history``), a list of dictionaries, or the Hugging Face trainer's ``log_history``.
-    num_classes, num_val: what the file does not tell; with them more rules can run.
-    Raises `DataError` for what is no such file; the message names line and column.
+    curves: curve → its numbers.  columns: curve → the columns that it is made of.
+    words: the same for a person.  left_out: columns that stand beside another one, as bounds do.
     """
-    text = _text(path)
-    columns = _from_json(text, path) if text.lstrip()[:1] in ("{", "[") else _from_csv(text, path)
-    return history_of(columns, context=Context(num_classes=num_classes, num_val=num_val), name=path.name)
+
+    curves: dict[str, Column] = field(default_factory=dict)
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    left_out: set[str] = field(default_factory=set)
+    measured: TrainCurve = "unknown"
+
+    def add(self, curve: str, names: Sequence[str], column: Column, dress: str = "") -> None:
+        """Add a curve, made of these columns."""
+        self.curves[curve] = column
+        self.columns[curve] = tuple(names)
+        self.words[curve] = f"{' + '.join(names)}{dress}"
+
+    def train_curve(self, by_step: bool) -> TrainCurve:
+        """Return how the training curve was measured."""
+        if self.measured == "evaluation" or not by_step:
+            return self.measured
+        return "running_mean"
 
 
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(
-                f"{path}: is larger than {MAX_BYTES // 2**20} MB, no history is. Give the curves by epoch."
-            )
-        return path.read_bytes().decode("utf-8-sig")
-    except IsADirectoryError as error:
-        raise DataError(f"{path}: is a folder. Give the file with the curves.") from error
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}). Give a CSV or JSON file of curves."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not text. Give a CSV or JSON file of curves.") from error
+def chosen(table: Table, *, name: str, named: Mapping[str, str]) -> Chosen:
+    """Choose the columns of the curves.
+
+    named: curve → column, where the person says which.
+    Raises `DataError` where nothing is known, a named column is missing, or a cell is no number.
+    """
+    dialect = dialect_of(table.columns)
+    picked = Chosen(notes=list(dialect.notes))
+    for curve, typed in named.items():
+        column = _named(table, dialect, typed, curve, name)
+        _add_one(picked, table, curve, column, complement=False, strict=name)
+    taken = {column for columns in picked.columns.values() for column in columns}
+    for curve, parts in dialect.sums.items():
+        if curve not in picked.curves and len(parts) == len(set(parts) - taken):
+            picked.add(curve, parts, _sum([_numbers(table, part, name) for part in parts]))
+    sizes = {
+        alias: len(table.columns[column].values)
+        for column, alias in dialect.aliases.items()
+        if alias and column not in taken
+    }
+    column_of = {alias: column for column, alias in dialect.aliases.items() if column not in taken}
+    for curve, alias in sorted(matched(sizes).items(), key=lambda pair: CURVES.index(pair[0])):
+        if curve not in picked.curves and _SINGLE.get(curve) not in named:
+            role = role_of(alias)
+            complement = column_of[alias] in dialect.complement or bool(role and role.complement)
+            _add_one(picked, table, curve, column_of[alias], complement=complement, strict=name)
+    if not any(curve.endswith(("loss", "cross_entropy", "accuracy")) for curve in picked.curves):
+        raise DataError(f"{name}: {_unknown(table, dialect, picked)}")
+    picked.left_out = {column for column, alias in dialect.aliases.items() if not alias}
+    picked.measured = _measured(table, picked, dialect)
+    return picked
 
 
-# --- CSV ------------------------------------------------------------------------------------------
-
-
-def _from_csv(text: str, path: Path) -> dict[str, Points]:
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) < 2:
-        raise DataError(f"{path}: has {len(lines)} lines; needed are a header and one line for each epoch.")
-    separator = max(",;\t", key=lines[0].count)
-    try:
-        rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=separator, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{path}: is not a CSV table ({error}).") from error
-    header = [name.strip() for name in rows[0]]
-    twice = next((n for n in header if n and header.count(n) > 1), None)
-    if twice:
-        raise DataError(f"{path}: has two columns named {twice}. Rename one.")
-    epoch = next((i for i, n in enumerate(header) if plain(n) in EPOCH), None)
-    columns: dict[str, list[tuple[float, float]]] = {n: [] for i, n in enumerate(header) if i != epoch and n}
-    for number, cells in enumerate(rows[1:], start=2):
-        if len(cells) != len(header):
-            raise DataError(f"{path}, line {number}: has {len(cells)} cells, the header {len(header)}.")
-        at = float(number) if epoch is None else _number(cells[epoch], path, number, header[epoch])
-        for index, cell in enumerate(cells):
-            if index != epoch and header[index] and cell.strip():
-                value = _or_nothing(cell)
-                if value is not None:
-                    columns[header[index]].append((at, value))
-                elif plain(header[index]) not in ("time", "date", "name", "phase"):
-                    _number(cell, path, number, header[index])
-    return {name: _last_of_each(points) for name, points in columns.items() if points}
-
-
-def _last_of_each(points: Sequence[tuple[float, float]]) -> Points:
-    """Lightning spreads an epoch over several lines: its last value counts. A history that goes back does not."""
-    steps = [x for x, _ in points]
-    if any(b < a for a, b in itertools.pairwise(steps)):
-        return points  # refused where the points are put in order, if one stands twice
-    return list(dict(points).items())
-
-
-def _number(cell: str, path: Path, line: int, column: str) -> float:
-    value = _or_nothing(cell)
-    if value is None:
-        raise DataError(
-            f"{path}, line {line}, {column}: {cell!r} is not a number. Write one, or leave it empty."
+def _add_one(
+    picked: Chosen, table: Table, curve: str, column: str, *, complement: bool, strict: str
+) -> None:
+    numbers = _numbers(table, column, strict)
+    if not curve.endswith("accuracy"):
+        picked.add(curve, [column], numbers)
+        return
+    finite = numbers.values[np.isfinite(numbers.values)]
+    highest, lowest = (float(f(finite)) if len(finite) else 0.0 for f in (np.max, np.min))
+    if highest > 100.5 or lowest < 0:
+        picked.notes.append(
+            f"{column} reaches {highest if highest > 100 else lowest:g}, neither a share from 0 to "
+            "1 nor a percentage: not used"
         )
-    return value
+        return
+    percent = highest > 1.0001
+    values = numbers.values / 100 if percent else numbers.values
+    dress = " in percent" if percent else ""
+    if complement:
+        values, dress = 1 - values, f"{dress} (1 minus it)"
+    picked.add(curve, [column], Column(numbers.rows, values), dress)
 
 
-def _or_nothing(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+def _numbers(table: Table, column: str, name: str) -> Column:
+    found = table.columns[column]
+    if found.bad:
+        raise DataError(
+            f"{name}, {column}: {found.bad}, is not a number. Write one, or leave the cell empty."
+        )
+    return found
 
 
-# --- JSON -----------------------------------------------------------------------------------------
+def _sum(parts: Sequence[Column]) -> Column:
+    """The sum of columns, where all have a number."""
+    rows = parts[0].rows
+    for part in parts[1:]:
+        rows = np.intersect1d(rows, part.rows)
+    values = [part.values[np.searchsorted(part.rows, rows)] for part in parts]
+    return Column(rows, np.sum(values, axis=0))
 
 
-def _from_json(text: str, path: Path) -> dict[str, Points]:
-    try:
-        found: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not valid JSON ({error}).") from error
-    if isinstance(found, dict) and isinstance(found.get("log_history"), list):
-        found = found["log_history"]
-    if isinstance(found, dict) and isinstance(found.get("history"), dict):
-        found = found["history"]
-    if isinstance(found, list) and found and all(isinstance(row, dict) for row in found):
-        return _from_rows(found, path)
-    if isinstance(found, dict):
-        return _from_lists(found, path)
+def _named(table: Table, dialect: Dialect, typed: str, curve: str, name: str) -> str:
+    """The column that a person names, as it stands in the file or without case and separators."""
+    candidates = [
+        *(column for column in table.columns if column == typed),
+        *(column for column, alias in dialect.aliases.items() if alias == typed),
+        *(column for column in table.columns if plain(column) == plain(typed)),
+    ]
+    if candidates:
+        return candidates[0]
+    near = get_close_matches(typed, list(table.columns), n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    option = WORDS_OF[curve].replace("training", "train").replace("validation", "val")
     raise DataError(
-        f"{path}: must hold a dictionary of lists, or a list of dictionaries, one for each epoch."
+        f"{name}: {option.replace(' ', '_')}={typed}: the history has no such column of numbers."
+        f"{hint} It has {_listed(list(table.columns))}."
     )
 
 
-def _from_lists(found: Mapping[str, Any], path: Path) -> dict[str, Points]:
-    lists = {str(k): v for k, v in found.items() if isinstance(v, list)}
-    lengths = {k: len(v) for k, v in lists.items()}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{k} {n}" for k, n in lengths.items())
-        raise DataError(f"{path}: its lists differ in length ({told}). Give every epoch one number in each.")
-    axis = next((v for k, v in lists.items() if plain(k) in EPOCH), None)
-    rows = len(next(iter(lists.values()), []))
-    steps = [_plain_number(x, path, "epoch") for x in axis] if axis else [float(i) for i in range(rows)]
-    return {
-        k: [(s, _plain_number(x, path, k)) for s, x in zip(steps, v, strict=True) if x is not None]
-        for k, v in lists.items()
-        if plain(k) not in EPOCH and v
-    }
+def _measured(table: Table, picked: Chosen, dialect: Dialect) -> TrainCurve:
+    """Whether the training curve is a running mean of training mode, as far as names tell."""
+    names = {alias.lower() for alias in dialect.aliases.values()}
+    used = picked.columns.get(TRAIN_LOSS, picked.columns.get("train/accuracy", ()))
+    if dialect.boosting or any(curve in picked.curves for curve in OURS):
+        return "evaluation"
+    if not used:
+        return "unknown"
+    alias = dialect.aliases[used[0]]
+    if table.kind == "console":
+        # nanoGPT: `step 250: train loss …, val loss …` beside `iter 10: loss …`
+        twice = has_part(alias) and {"loss", "step"} <= names
+        return "evaluation" if twice else "running_mean"
+    by_tool = any(sign in names for sign in _RUNNING) or dialect.sums or "epoch" in alias.lower()
+    as_keras = is_known(alias) and not has_part(alias)
+    return "running_mean" if by_tool or as_keras else "unknown"
 
 
-def _from_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Points]:
-    columns: dict[str, list[tuple[float, float]]] = {}
-    for index, row in enumerate(rows):
-        epoch = next((v for k, v in row.items() if plain(str(k)) in EPOCH), index)
-        at = _plain_number(epoch, path, "epoch")
-        for key, value in row.items():
-            if (
-                plain(str(key)) not in EPOCH
-                and isinstance(value, int | float)
-                and not isinstance(value, bool)
-            ):
-                columns.setdefault(str(key), []).append((at, float(value)))
-    return {name: _last_of_each(points) for name, points in columns.items()}
+def _unknown(table: Table, dialect: Dialect, picked: Chosen) -> str:
+    columns = [*table.columns, *table.texts]
+    if dialect.several_runs:
+        return (
+            f"it holds several runs ({_listed(dialect.several_runs)}). Name the columns of one: "
+            'train_loss="<column>" val_loss="<column>"'
+        )
+    known = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate", "loss")
+    near = next((m for c in columns for m in get_close_matches(c.lower(), known, n=1)), None)
+    hint = f" Did you mean {near}?" if near else ""
+    why = "".join(f" {note}." for note in picked.notes)
+    return (
+        f"no known curve among {_listed(columns)}.{hint}{why} Name the columns: "
+        "train_loss=<column> val_loss=<column> (docs/histories.md has the names that are known)."
+    )
 
 
-def _plain_number(value: Any, path: Path, key: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise DataError(f"{path}, {key}: {value!r} is not a number.")
-    number = _or_nothing(str(value))
-    if number is None or (key == "epoch" and not math.isfinite(number)):
-        raise DataError(f"{path}, {key}: {value!r} is not a number.")
-    return number
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(name[:60] for name in names[:12]) + more if names else "nothing"

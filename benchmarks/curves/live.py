@@ -1,0 +1,174 @@
+"""Measure from which probability on a fault of a running training is certain.
+
+    python benchmarks/curves/live.py                 # a few minutes; writes limits.json
+    python benchmarks/curves/live.py --check         # writes nothing
+    python benchmarks/curves/live.py --judge unseen  # judges another part by limits.json
+
+Runs of the parts `cases.FITTED` are replayed epoch by epoch, each judged by the fitted model. The
+limits are the lowest ones at which a share of `TARGET` at most alarms at any time: of the healthy
+runs, and of those that were stopped too early. The model has seen whole runs of these parts, so
+`TARGET` lies below the rate that is promised. Run it again after `fit.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cases import FITTED, PARTS
+from dress import logged
+from pack import Run, runs
+
+from pipeline.diagnosis.live import limits
+from pipeline.diagnosis.live.judge import ALARMS, IN_A_ROW, Look, looks, strongest
+from pipeline.diagnosis.live.limits import measured_limits
+
+FILE = Path(limits.__file__).parent / limits.FILE
+PROMISED, TARGET = 0.03, 0.025
+CALM = ("healthy", "stopped_too_early")
+DRESSES = 2  # ways of logging in which a calm run is replayed
+LEAST = 0.5  # no limit lies below
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One run, judged after each epoch. length: its epochs."""
+
+    family: str
+    fault: str
+    pair: str
+    length: int
+    looks: tuple[Look, ...]
+
+    @property
+    def strongest(self) -> dict[str, float]:
+        return strongest(self.looks)
+
+    def alarm(self, by_family: Mapping[str, float]) -> tuple[str, int] | None:
+        """The family and the epoch of the first alarm."""
+        for place in range(len(self.looks)):
+            row = self.looks[max(0, place + 1 - IN_A_ROW) : place + 1]
+            found = strongest(row)
+            family = next((f for f in ALARMS if found[f] >= by_family[f]), None)
+            if family:
+                return family, row[-1].points
+        return None
+
+
+def replays(*parts: str) -> Iterator[Replay]:
+    """Judge calm runs in a few ways of logging, and one seed of every other case in one."""
+    seen: set[str] = set()
+    for run in runs(*parts):
+        calm = run.family in CALM
+        for number in range(DRESSES if calm else run.case not in seen):
+            yield replayed(run, f"live {number}")
+        seen.add(run.case)
+
+
+def replayed(run: Run, key: str) -> Replay:
+    """Judge one run after each of its points."""
+    curves = logged(run, key=key)
+    length = max(map(len, (*curves.losses.values(), *curves.accuracies.values())))
+    return Replay(run.family, run.fault, "-".join(run.pair), length, tuple(looks(curves, length)))
+
+
+def limits_of(calm: Sequence[Replay], rate: float = TARGET) -> dict[str, float]:
+    """The lowest limits with which no kind of calm run alarms oftener than `rate`.
+
+    One more run that alarms is counted in each kind, which makes the rate hold for the next run.
+    All families take the same rank among the calm runs, so that none uses up the whole rate.
+    Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005.
+    """
+    kinds = [[r.strongest for r in calm if r.family == family] for family in CALM]
+    strengths = [strength for kind in kinds for strength in kind]
+    ordered = {family: sorted((s[family] for s in strengths), reverse=True) for family in ALARMS}
+    found = dict.fromkeys(ALARMS, 1.0)
+    for rank in range(len(strengths)):
+        tried = {family: max(_above(ordered[family][rank]), LEAST) for family in ALARMS}
+        if any(_share(kind, tried) > rate for kind in kinds):
+            break
+        found = tried
+    return found
+
+
+def _share(kind: Sequence[Mapping[str, float]], by_family: Mapping[str, float]) -> float:
+    """The share of runs that alarm, one more included."""
+    alarms = sum(any(s[f] >= by_family[f] for f in ALARMS) for s in kind)
+    return (alarms + 1) / (len(kind) + 1)
+
+
+def _above(value: float) -> float:
+    """The next number of four digits."""
+    return min(math.floor(value * 1e4 + 1) / 1e4, 1.0)
+
+
+def left_out_alarms(calm: Sequence[Replay]) -> float:
+    """The share of calm runs that alarm with limits from all other pairs."""
+    alarms = 0
+    for pair in {replay.pair for replay in calm}:
+        by_family = limits_of([replay for replay in calm if replay.pair != pair])
+        alarms += sum(r.alarm(by_family) is not None for r in calm if r.pair == pair)
+    return alarms / len(calm)
+
+
+def report(found: Sequence[Replay], by_family: Mapping[str, float]) -> None:
+    """Print alarms by fault: any, of the right family, of it in the first half, of another.
+
+    The last column is the third among logs of ten points at least: a shorter one is half over
+    before two looks.
+    """
+    print(f"{'':44} {'runs':>5} {'any':>5} {'right':>6} {'half':>5} {'wrong':>6} {'half, 10+':>10}")
+    kinds = sorted({(replay.family, replay.fault) for replay in found})
+    sick = [kind for kind in kinds if kind[0] not in CALM]
+    rows = [*((f"{fault}, {family}"[:44], [(family, fault)]) for family, fault in kinds)]
+    for name, those in (*rows, ("all sick", sick)):
+        told = [(r, r.alarm(by_family)) for r in found if (r.family, r.fault) in those]
+        alarms = [(r, a) for r, a in told if a]
+        right = [(r, a) for r, a in alarms if a[0] == r.family]
+        half = [r for r, a in right if a[1] <= math.ceil(r.length / 2)]
+        counts = (len(alarms), len(right), len(half), len(alarms) - len(right))
+        shares = [count / max(len(told), 1) for count in counts]
+        long = [sum(r.length >= 10 for r in some) for some in (half, [r for r, _ in told])]
+        shares.append(long[0] / max(long[1], 1))
+        print(f"{name:44} {len(told):5}", *(f"{share:5.2f}" for share in shares))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--judge", choices=list(PARTS), help="judge this part, write nothing")
+    options = parser.parse_args()
+    found = list(replays(*([options.judge] if options.judge else FITTED)))
+    calm = [replay for replay in found if replay.family in CALM]
+    by_family = dict(measured_limits().by_family) if options.judge else limits_of(calm)
+    alarms = sum(replay.alarm(by_family) is not None for replay in calm)
+    report(found, by_family)
+    print(f"limits {by_family}: {alarms} of {len(calm)} calm runs alarm")
+    if options.judge:
+        return
+    print(f"with limits from the other pairs {left_out_alarms(calm):.3f} of them alarm")
+    if not options.check:
+        content = {
+            "version": 1,
+            "made_by": "python benchmarks/curves/live.py",
+            "rate": PROMISED,
+            "runs": len(calm),
+            "alarms": alarms,
+            "weights": limits.weights_hash(),
+            "by_family": by_family,
+        }
+        FILE.write_text(json.dumps(content, indent=2) + "\n")
+        print(f"wrote {FILE.name}")
+
+
+if __name__ == "__main__":
+    main()

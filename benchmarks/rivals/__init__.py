@@ -1,0 +1,1 @@
+"""The parts of benchmarks/rivals.py: histories, environments, adapters, scores, table."""

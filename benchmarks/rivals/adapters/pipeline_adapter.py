@@ -1,0 +1,50 @@
+"""The pipeline itself: one verdict with a confidence. It reads all curves, and is told no more."""
+
+from __future__ import annotations
+
+import numpy as np
+from protocol import FAMILY_OF, Curves, Verdict, main
+
+from pipeline.diagnosis import History, diagnose
+
+UNDETERMINED = "undetermined"
+# Verdicts that are finer than the labels; every other one is a label itself.
+FINER = {
+    "over_regularized": "underfitting",
+    "exploding_gradients": "learning_rate_too_high",
+    "dead_units": "not_learning",
+    "vanishing_gradients": "not_learning",
+}
+NAMES = {
+    "train_loss": "train/loss",
+    "val_loss": "val/loss",
+    "train_accuracy": "train/accuracy",
+    "val_accuracy": "val/accuracy",
+    "learning_rate": "learning_rate",
+}
+
+
+def history_of(curves: Curves) -> History:
+    """Return the curves as a history; NaN where an epoch has no number."""
+    num_epochs = max(map(len, curves.values()))
+    arrays = {}
+    for name, values in curves.items():
+        arrays[NAMES[name]] = np.full(num_epochs, np.nan)
+        numbers = [np.nan if value is None else value for value in values]
+        arrays[NAMES[name]][: len(values)] = numbers
+    return History(epochs=np.arange(num_epochs), curves=arrays)
+
+
+def judged(curves: Curves) -> Verdict:
+    """Return the diagnosis of the curves alone, as one of the labels."""
+    found = diagnose(history_of(curves))
+    label = FINER.get(found.verdict, found.verdict)
+    if label == UNDETERMINED:
+        return Verdict(found.verdict, confidence=found.confidence, reason=found.reason)
+    if label not in FAMILY_OF:
+        raise KeyError(f"{label!r} is no known verdict: name its fault in FINER")
+    return Verdict(found.verdict, found.family, label, found.confidence, own_family=True)
+
+
+if __name__ == "__main__":
+    main(judged)

@@ -1,0 +1,85 @@
+"""The command ``evaluate``: a trained model on the untouched test set, and on other data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.commands import trained
+from pipeline.commands.command import Call, Command, NoOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.config import Settings
+    from pipeline.records import Estimate
+    from pipeline.runs.evaluation import ModelEvaluation
+
+
+def run(call: Call[NoOptions]) -> None:
+    """Evaluate the model that the settings name, or the only one that is trained."""
+    from pipeline.config import compose, explicit_keys
+    from pipeline.data.prepared import card_of
+
+    settings = compose(call.settings, root=call.root).settings
+    known = trained.models(call.root)
+    # These settings give a run its name.
+    named = explicit_keys(call.settings) & {"name", "model", "model.name", "experiment", "debug"}
+    name = trained.the_one(settings.name if named else None, known)
+    # Without a word on the data, it is the data that the model was trained on.
+    asked = any(key.split(".")[0] in ("data", "experiment") for key in explicit_keys(call.settings))
+    if asked:
+        card_of(settings.data, root=call.root)
+    evaluate(
+        settings.model_copy(update={"name": name}),
+        data=settings.data.name if asked else None,
+        root=call.root,
+    )
+
+
+def evaluate(settings: Settings, *, data: str | None = None, root: Path) -> ModelEvaluation:
+    """Measure ``models/<name>/``, write ``results/<name>/``, add the numbers to the model's run.
+
+    data: name of the prepared data; None for that of the model's training.
+    Raises `ModelError` or `DataError` where the model or its data is missing.
+    """
+    from pipeline.reporting.evaluation_pictures import write_pictures
+    from pipeline.runs.evaluation import evaluate_model, track_evaluation, write_evaluation
+
+    measured = evaluate_model(settings.name, data=data, options=settings.evaluation, root=root)
+    if not measured.same_data:
+        print(
+            f"warning: {measured.name} was trained on another preparation of {measured.on.data}. "
+            "A published test set stays the same. In your own folder, some test images may have "
+            "been trained on."
+        )
+    folder = root / "results" / settings.name
+    files = [*write_evaluation(measured, folder), *write_pictures(measured, folder)]
+    track_evaluation(measured, files, tracking=settings.tracking, root=root)
+    print(_summary(measured))
+    return measured
+
+
+def _summary(measured: ModelEvaluation) -> str:
+    scores = measured.scores
+    return (
+        f"{measured.name}: test accuracy {_interval(scores.accuracy)}, "
+        f"macro F1 {_interval(scores.f1_macro)}, "
+        f"cross-entropy {scores.cross_entropy.value:.4f}, "
+        f"calibration error {scores.calibration_error.value:.2%}"
+    )
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"{estimate.value:.2%} [{estimate.low:.2%}, {estimate.high:.2%}]"
+
+
+COMMAND = Command(
+    options=NoOptions,
+    run=run,
+    settings="training",
+    examples=(
+        "pipeline evaluate name=mlp",
+        "pipeline evaluate name=cnn evaluation.corruptions=[blur,noise]",
+        "pipeline evaluate name=shirts data=fashion_mnist",
+    ),
+)

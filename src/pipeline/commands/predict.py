@@ -1,0 +1,116 @@
+"""The command ``predict``: a trained model on pictures from anywhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.commands import trained
+from pipeline.commands.command import Call, Command, ModelName, Options
+from pipeline.commands.unwritable import noted_if_read_only
+
+if TYPE_CHECKING:
+    from pipeline.runs.prediction import PredictedPictures, Prediction
+
+
+class PredictOptions(Options):
+    """Options of ``pipeline predict``."""
+
+    paths: Annotated[tuple[Path, ...], Field(min_length=1)] = Field(
+        description="pictures, and folders of pictures"
+    )
+    name: ModelName | None = Field(
+        None, description="trained model; may be left out where there is only one"
+    )
+    output: Literal["text", "json", "inputs"] = Field(
+        "text", description="form of the answer; inputs is the request for a server of the model"
+    )
+    raw: bool = Field(False, description="only scale the picture; do not make it look like MNIST")
+
+
+def run(call: Call[PredictOptions]) -> None:
+    """Predict the pictures with a trained model."""
+    asked = call.options
+    name = trained.the_one(asked.name, trained.models(call.root))
+    predict(asked.paths, name=name, root=call.root, output=asked.output, raw=asked.raw)
+
+
+def predict(
+    paths: Sequence[Path], *, name: str, root: Path, output: str = "text", raw: bool = False
+) -> None:
+    """Print the predictions for pictures and folders; draw ``results/<name>/predictions.png``.
+
+    output: text, json, or inputs (the request for a server; it draws nothing).
+    Raises `DataError` for a file that is no picture, `ModelError` where there is no model;
+    nothing is written then.
+    """
+    from pipeline.reporting import predictions
+    from pipeline.reporting.style import save_png
+    from pipeline.runs.prediction import predict as predict_pictures
+    from pipeline.runs.prediction import serving_request
+
+    if output == "inputs":
+        print(serving_request(paths, name=name, root=root, raw=raw))
+        return
+    predicted = predict_pictures(paths, name=name, root=root, raw=raw)
+    for sentence in predicted.left_out:
+        print(f"left out: {sentence}", file=sys.stderr)
+    picture = root / "results" / name / "predictions.png"
+    drawn = False
+    with noted_if_read_only("the picture"):
+        save_png(predictions.plot(predicted), picture)
+        drawn = True
+    if output == "json":
+        print(json.dumps([_as_json(p) for p in predicted.predictions], indent=2))
+    else:
+        _print_text(predicted, picture.relative_to(root) if drawn else None)
+
+
+def _as_json(prediction: Prediction) -> dict[str, object]:
+    label, probability = prediction.top[0]
+    return {
+        "path": str(prediction.path),
+        "class": label,
+        "probability": probability,
+        "top": prediction.top,
+        "entropy_share": prediction.entropy,
+        "familiarity_p": prediction.familiarity,
+        "unlike_training_data": prediction.unfamiliar,
+    }
+
+
+def _print_text(predicted: PredictedPictures, picture: Path | None) -> None:
+    for prediction in predicted.predictions:
+        print(_line(prediction))
+    if picture:
+        print(f"how they looked to the network: {picture}")
+    if not predicted.compared:
+        print("not compared with the training data: it is not under data/processed/.")
+
+
+def _line(prediction: Prediction) -> str:
+    (label, probability), *others = prediction.top
+    then = ", ".join(f"{other} {share:.1%}" for other, share in others)
+    line = (
+        f"{prediction.path}: {label}  {probability:.1%}  "
+        f"(then {then}; entropy {prediction.entropy:.0%} of guessing)"
+    )
+    if prediction.unfamiliar:
+        line += f"  WARNING: unlike the training data (p = {prediction.familiarity:.2g})"
+    return line
+
+
+COMMAND = Command(
+    options=PredictOptions,
+    run=run,
+    positional="paths",
+    examples=(
+        "pipeline predict digit.png name=cnn",
+        "pipeline predict photos/ name=cnn output=json",
+    ),
+)

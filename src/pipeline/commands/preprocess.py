@@ -1,0 +1,184 @@
+"""The command ``preprocess``: raw files → three splits and their card in ``data/processed/``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.commands.command import Call, Command, NoOptions
+from pipeline.config.schema import DataSection, Idx, ImageFolder
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.data.image_folder import FolderImages
+    from pipeline.records import DataCard, ImageSet
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """Images as they were found.  val: None where it is split off.  lines: on what was found."""
+
+    train: ImageSet
+    test: ImageSet
+    class_names: tuple[str, ...]
+    val: ImageSet | None = None
+    lines: tuple[str, ...] = field(default=())
+
+
+def run(call: Call[NoOptions]) -> None:
+    """Split, measure, fit the cheap baselines, write; all or nothing. Unchanged data is left alone.
+
+    Raises `DataError` for raw files that are missing or malformed, and for an impossible split.
+    """
+    from pipeline.config import compose
+    from pipeline.data.prepared import prepared_folder
+    from pipeline.data.store import load_card
+    from pipeline.data.unchanged import Preparation
+
+    data = compose(call.settings, root=call.root).settings.data
+    _check_name(data, root=call.root)
+    directory = prepared_folder(data.name, root=call.root)
+    deciding = {"name": data.name, **data.preparation()}
+    preparation = Preparation(directory, settings=deciding, sources=_sources(data, call.root))
+    if preparation.is_done():
+        print(f"nothing to do: {directory.relative_to(call.root)}/ is of these files and settings")
+        _print_card(load_card(directory))
+        return
+    _print_card(_prepare(data, directory, root=call.root))
+    preparation.note()
+
+
+def _sources(data: DataSection, root: Path) -> list[Path]:
+    """Return the files or the folder that a preparation reads; those that exist."""
+    from pipeline.data.manifest import find_dataset
+    from pipeline.data.raw import SUMS_NAME
+
+    if isinstance(data, ImageFolder):
+        folder = root / Path(data.path).expanduser()
+        return [folder] if folder.is_dir() else []
+    names = [*(file.name for file in find_dataset(data.name).files), SUMS_NAME]
+    paths = [root / "data" / "raw" / data.name / name for name in names]
+    return [path for path in paths if path.is_file()]
+
+
+def _prepare(data: DataSection, directory: Path, *, root: Path) -> DataCard:
+    from pipeline.data.prepare import prepare_dataset
+
+    raw = _idx(data, root) if isinstance(data, Idx) else _folder(data, root)
+    for line in raw.lines:
+        print(line)
+    return prepare_dataset(
+        raw.train,
+        raw.test,
+        val=raw.val,
+        name=data.name,
+        class_names=raw.class_names,
+        validation_size=_validation_size(data, len(raw.train)),
+        split_seed=data.split_seed,
+        directory=directory,
+        settings=data.preparation(),
+    )
+
+
+def _check_name(data: DataSection, *, root: Path) -> None:
+    """Raise `ConfigError` where a folder's name is taken by a published set or another folder."""
+    from pipeline.data.manifest import DATASETS
+    from pipeline.data.prepared import absolute, prepared_folder
+    from pipeline.data.store import CARD, load_card
+
+    if not isinstance(data, ImageFolder):
+        return
+    way_out = f"Give it a name of its own: data.name={data.name}_2, here and in every training."
+    if data.name in DATASETS:
+        raise ConfigError(f"data.name={data.name}: is the name of a published set. {way_out}")
+    folder = prepared_folder(data.name, root=root)
+    if not (folder / CARD).is_file():
+        return
+    present = load_card(folder).settings.get("path")
+    if present and absolute(present, root=root) != absolute(data.path, root=root):
+        raise ConfigError(
+            f"data.path={data.path}: data/processed/{data.name} holds the data of another folder, "
+            f"{present}. {way_out} To replace it, remove data/processed/{data.name} first."
+        )
+
+
+def _idx(data: Idx, root: Path) -> _Raw:
+    from pipeline.data.manifest import find_dataset
+    from pipeline.data.raw import read_raw
+
+    dataset = find_dataset(data.name)
+    train, test = read_raw(data.name, root / "data" / "raw" / data.name)
+    return _Raw(train, test, tuple(dataset.class_names))
+
+
+def _folder(data: DataSection, root: Path) -> _Raw:
+    from pipeline.data.image_folder import read_image_folder
+
+    assert isinstance(data, ImageFolder)
+    found = read_image_folder(
+        root / Path(data.path).expanduser(),
+        image_size=data.image_size,
+        channels=data.channels,
+        background=0,
+        test_fraction=data.test_fraction,
+        seed=data.split_seed,
+    )
+    return _Raw(
+        found.train,
+        found.test,
+        tuple(found.class_names),
+        val=found.val,
+        lines=(_recognised(found, data, root), *_left_out(found)),
+    )
+
+
+def _recognised(found: FolderImages, data: ImageFolder, root: Path) -> str:
+    """Return the sentence on which folder became which part."""
+    classes = ", ".join(found.class_names[:10]) + (" …" if len(found.class_names) > 10 else "")
+    parts = [f"{split} from {_shown(place, root)}/" for split, place in found.places.items()]
+    if "test" not in found.places:
+        parts.append(f"test split off from train (data.test_fraction={data.test_fraction:g})")
+    if "val" not in found.places:
+        parts.append(f"val split off from train (data.validation_size={data.validation_size})")
+    return f"recognised: {len(found.class_names)} classes ({classes}); " + ", ".join(parts)
+
+
+def _shown(place: Path, root: Path) -> str:
+    return str(place.relative_to(root) if place.is_relative_to(root) else place)
+
+
+def _left_out(found: FolderImages) -> list[str]:
+    lines = [f"note: {note}" for note in found.notes]
+    if found.skipped:
+        shown = ", ".join(found.skipped[:5]) + (" …" if len(found.skipped) > 5 else "")
+        lines.append(f"note: {len(found.skipped)} files are not images and were left out: {shown}")
+    return lines
+
+
+def _validation_size(data: DataSection, num_train: int) -> int:
+    wanted = data.validation_size if isinstance(data, Idx | ImageFolder) else 0
+    return round(wanted * num_train) if isinstance(wanted, float) else wanted
+
+
+def _print_card(card: DataCard) -> None:
+    counts = {split: sum(counts) for split, counts in card.class_counts.items()}
+    print(f"{card.name}: " + ", ".join(f"{count:,} {split}" for split, count in counts.items()))
+    print(f"  mean {card.mean[0]:.4f}, standard deviation {card.std[0]:.4f} of the training part")
+    for name, baseline in card.baselines.items():
+        print(
+            f"  baseline {name.replace('_', ' ')}: validation accuracy {baseline.accuracy:.2%}, "
+            f"cross-entropy {baseline.cross_entropy:.4f} (fitted on {baseline.num_train:,} images)"
+        )
+
+
+COMMAND = Command(
+    options=NoOptions,
+    run=run,
+    settings="training",
+    examples=(
+        "pipeline preprocess",
+        "pipeline preprocess data=fashion_mnist data.validation_size=10000",
+        "pipeline preprocess data=image_folder data.path=photos data.channels=3",
+    ),
+)

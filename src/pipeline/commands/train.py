@@ -1,0 +1,188 @@
+"""The command ``train``: prepared data and a configuration → a model, its history, its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+from torch import nn
+
+from pipeline.config import RunConfig, Settings
+from pipeline.data.prepared import card_of, prepared_folder
+from pipeline.data.store import load_for_training
+from pipeline.diagnosis import Diagnosis
+from pipeline.diagnosis.record import HEALTHY
+from pipeline.models.build import count_parameters
+from pipeline.records import Prepared
+from pipeline.reporting import learning_curves
+from pipeline.reporting.style import save_png
+from pipeline.runs import names
+from pipeline.runs.files import RunFiles
+from pipeline.runs.needed_disk import check_room
+from pipeline.runs.network import untrained_network
+from pipeline.runs.resume import resumable
+from pipeline.runs.role import Role
+from pipeline.runs.tracked import record_network, record_trained, tracked_run
+from pipeline.runs.train_once import Objective, TrainedRun, diagnosis_of, train_once
+from pipeline.runs.trial import role_of
+from pipeline.runs.verdict import tags_of
+from pipeline.sweep.trial import current_trial
+from pipeline.tracking import Run, TensorBoard
+from pipeline.training.assembly import images_of
+from pipeline.training.checkpoints import SharedFolder
+from pipeline.training.fit import Diverged, is_main_process
+from pipeline.training.hardware import check_device
+from pipeline.training.progress import epoch_line
+from pipeline.training.recorder import Observer
+
+
+def job(config: RunConfig, *, root: Path) -> Callable[[Path], Objective]:
+    """Read the data and build the network; return the training, which takes its output folder.
+
+    Nothing is written. Raises `DataError` for missing data, `ConfigError` for data that was
+    prepared with other settings, a network that cannot be built or a device that is not there.
+    """
+    check_device(config.settings.trainer)
+    card_of(config.settings.data, root=root)
+    data = _prepared(prepared_folder(config.settings.data.name, root=root))
+    network = untrained_network(config.settings, data.card)
+    return partial(_train, network, data, config, root=root, role=role_of(current_trial()))
+
+
+def new_job(config: RunConfig, *, root: Path) -> Callable[[Path], Objective]:
+    """Do as `job` does, but raise `ConfigError` where another model has the run's name."""
+    if is_main_process():
+        names.check_free(config, root=root)
+    return job(config, root=root)
+
+
+def train(config: RunConfig, *, root: Path, output: Path) -> Objective:
+    """Train one model; return its objective at the kept epoch, or a list of several objectives.
+
+    root: the project.  output: where ``models/`` and ``results/`` are written.
+    Raises `job`'s errors, and `Diverged` when a loss is not finite.
+    """
+    return job(config, root=root)(output)
+
+
+def _train(
+    network: nn.Module, data: Prepared, config: RunConfig, output: Path, *, root: Path, role: Role
+) -> Objective:
+    """Train a network, keep the outcome, and return the objective.
+
+    output: the root; in a multirun the folder of the job.
+    """
+    settings = config.settings
+    if not is_main_process():
+        beside = train_once(network, data, config, resume=SharedFolder())
+        return beside.objective(settings.objective)
+
+    check_room(network, settings, output=output, root=root)
+    role.say(_beginning(network, data, settings))
+    with (
+        names.held(settings.name, root=output) if role.attended else nullcontext(),
+        resumable(config, data.card, role=role, root=root) as resume,
+        tracked_run(config, data.card, role=role, resume=resume, root=root) as record,
+    ):
+        keeper = _Keeper(config, data, role, RunFiles(output, settings.name), record)
+        try:
+            run = train_once(
+                network,
+                data,
+                config,
+                observers=_observers(settings, role, record, root=root),
+                signal_observers=[record.log_epoch] if role.attended else [],
+                resume=resume,
+                show_progress=role.attended,
+            )
+        except Diverged as error:
+            keeper.keep_diverged(error)
+            raise
+        keeper.keep_trained(run)
+
+    for line in _ending(run, settings.name):
+        role.say(line)
+    return run.objective(settings.objective)
+
+
+@cache
+def _prepared(folder: Path) -> Prepared:
+    """Read and check the data once a process: a worker of a sweep trains on it many times."""
+    return load_for_training(folder)
+
+
+def _observers(settings: Settings, role: Role, record: Run, *, root: Path) -> list[Observer]:
+    max_epochs = settings.trainer.max_epochs
+    observers: list[Observer] = [
+        lambda row: role.say(epoch_line(row, max_epochs=max_epochs)),
+        record.log_epoch,
+    ]
+    if settings.tracking.tensorboard:
+        folder = root / "outputs" / "tensorboard" / settings.name
+        observers.append(TensorBoard(folder).log_epoch)
+    wanted = settings.objective
+    return observers + role.observers(wanted if isinstance(wanted, str) else wanted[0])
+
+
+@dataclass(frozen=True)
+class _Keeper:
+    """Keeps the outcome of one training: on the disk, in its tracked run, in its trial."""
+
+    config: RunConfig
+    data: Prepared
+    role: Role
+    files: RunFiles
+    record: Run
+
+    def keep_diverged(self, error: Diverged) -> None:
+        """Keep what was measured before the loss was not finite, with its diagnosis."""
+        config, history, signals = self.config, error.history, error.signals
+        self.record.log_files(self.files.write_measured(config.values, history, signals))
+        diagnosis = diagnosis_of(config, self.data.card, history, signals, kept_epoch=None)
+        if diagnosis is None:
+            return
+        self.record.set_tags(tags_of(diagnosis))
+        if diagnosis.findings and self.role.attended:
+            self.role.say(_verdict_line(config.settings.name, diagnosis))
+
+    def keep_trained(self, run: TrainedRun) -> None:
+        """Keep a run that reached its end; a trial that was stopped leaves no model."""
+        if run.diagnosis:
+            self.record.set_tags(tags_of(run.diagnosis))
+        self.role.trained(run, self.config.settings.objective)
+
+        values = self.config.values
+        paths = self.files.write_measured(values, run.history, run.signals)
+        if not self.role.leaves_model:
+            return
+        if self.role.attended:  # MLflow's UI draws the curves of trials
+            paths.append(self.files.results / "learning_curves.png")
+            save_png(learning_curves.plot(run.history), paths[-1])
+        digest = self.files.write_model(run, values, self.data.card)
+
+        record_trained(self.record, run, self.data, paths, weights_sha256=digest)
+        with_network = self.config.settings.tracking.model
+        if with_network is True or (with_network == "auto" and self.role.attended):
+            record_network(self.record, run, self.data)
+
+
+def _beginning(network: nn.Module, data: Prepared, settings: Settings) -> str:
+    num_images = len(images_of(data, settings, channels_last=False).train_indices)
+    num_parameters = count_parameters(network)
+    return f"{settings.name}: {num_parameters:,} parameters, {num_images:,} training images"
+
+
+def _ending(run: TrainedRun, name: str) -> list[str]:
+    accuracy, seconds = run.kept.metrics["val/accuracy"], run.summary.seconds
+    lines = [f"{name}: val accuracy {accuracy:.2%}, in {seconds:.0f} s, models/{name}/"]
+    if run.diagnosis and run.diagnosis.verdict != HEALTHY:
+        lines.append(_verdict_line(name, run.diagnosis))
+    return lines
+
+
+def _verdict_line(name: str, diagnosis: Diagnosis) -> str:
+    verdict = f"{diagnosis.verdict.replace('_', ' ')} ({diagnosis.confidence:.2f})"
+    return f"{name}: {verdict}; why, and what to do: pipeline diagnose name={name}"

@@ -1,0 +1,193 @@
+"""Does a remedy work? Paired runs over seeds, corrected for the number of remedies that were tried.
+
+Everything here is arithmetic on losses. The room `pipeline.verification` trains the runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.diagnosis.record import HEALTHY, UNDETERMINED
+from pipeline.records import Estimate
+
+CONFIRMED, NOT_CONFIRMED, HARMFUL = "confirmed", "not confirmed", "harmful"
+DIVERGED = "diverged"  # in place of a verdict: the run left no model
+LEAST_SEEDS = 3
+MOST_SEEDS = 1000
+LEVEL = 0.95
+_SMALLEST_LOSS = 1e-12  # nats; keeps the logarithm finite
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One configuration, trained with every seed.
+
+    losses: ``[n]`` validation losses in nats, in the order of the seeds; the loss of guessing for a
+    run that diverged.  verdicts: of each run's diagnosis, or `DIVERGED`.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    losses: tuple[float, ...]
+    verdicts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The result of the paired runs of one arm.
+
+    improvement: relative reduction of the loss against the base; negative where the loss rises. Its
+    interval is corrected for the number of arms.  p_value: two-sided, adjusted by Holm's method.
+    symptom_share: share of the runs, 0 … 1, that diverged or still have the base's verdict.
+    new_symptoms: other verdicts that more than half of the runs have.  seeds_needed: about how many
+    seeds would decide it; None where it is decided, or where `MOST_SEEDS` are too few.
+    val_losses, verdicts: as in `Arm`.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    verdict: str
+    improvement: Estimate
+    p_value: float
+    symptom_share: float
+    new_symptoms: tuple[str, ...]
+    seeds_needed: int | None
+    val_losses: tuple[float, ...]
+    verdicts: tuple[str, ...]
+
+
+def judge(base: Arm, arms: Sequence[Arm], *, symptom: str) -> list[Judged]:
+    """Judge each arm against the base, seed by seed; return the most helpful arm first.
+
+    symptom: the verdict that the remedies are meant against.
+    Student's t tests the difference of the logarithms of paired losses. Holm's method adjusts the
+    p-values, Bonferroni's the intervals. An arm is confirmed if its loss falls beyond noise and
+    most of its runs show no symptom that the base lacks. It is harmful if its loss rises beyond
+    noise.
+    If most of the base's runs diverged, no symptom counts as new: any model is better than none.
+    Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979.
+    """
+    gains = [log_gains(base.losses, arm.losses) for arm in arms]
+    adjusted = holm([_p_value(gain) for gain in gains])
+    judged = [
+        _judged(arm, gain, p, base=base, symptom=symptom, comparisons=len(arms))
+        for arm, gain, p in zip(arms, gains, adjusted, strict=True)
+    ]
+    return sorted(judged, key=lambda j: -j.improvement.value)
+
+
+def _judged(
+    arm: Arm, gains: np.ndarray, p_value: float, *, base: Arm, symptom: str, comparisons: int
+) -> Judged:
+    improvement = relative_reduction(gains, comparisons=comparisons)
+    new_symptoms = _new_symptoms(arm, base, symptom)
+    decided = p_value < 1 - LEVEL
+
+    verdict = NOT_CONFIRMED
+    if decided and gains.mean() < 0:
+        verdict = HARMFUL
+    elif decided and not new_symptoms:
+        verdict = CONFIRMED
+
+    return Judged(
+        name=arm.name,
+        overrides=arm.overrides,
+        verdict=verdict,
+        improvement=improvement,
+        p_value=p_value,
+        symptom_share=sum(v in (symptom, DIVERGED) for v in arm.verdicts) / len(arm.verdicts),
+        new_symptoms=new_symptoms,
+        seeds_needed=None if decided else seeds_needed(improvement),
+        val_losses=arm.losses,
+        verdicts=arm.verdicts,
+    )
+
+
+def _new_symptoms(arm: Arm, base: Arm, symptom: str) -> tuple[str, ...]:
+    known = _majority(base.verdicts)
+    if DIVERGED in known:
+        return ()
+    expected = (*known, symptom, HEALTHY, UNDETERMINED)
+    return tuple(v for v in _majority(arm.verdicts) if v not in expected)
+
+
+def _majority(verdicts: Sequence[str]) -> list[str]:
+    """Return the verdicts of more than half of the runs."""
+    return [v for v, count in Counter(verdicts).items() if count > len(verdicts) / 2]
+
+
+def log_gains(base: Sequence[float], losses: Sequence[float]) -> np.ndarray:
+    """Return ``log(base / loss)`` for each pair ``[n]``: positive where the loss is lower."""
+    logs = [np.log(np.maximum(each, _SMALLEST_LOSS)) for each in (base, losses)]
+    return np.asarray(logs[0] - logs[1])
+
+
+def relative_reduction(gains: np.ndarray, *, comparisons: int = 1) -> Estimate:
+    """Return the mean relative reduction of the loss, with its t interval.
+
+    gains: ``[n]`` from `log_gains`.
+    comparisons: the interval's level is ``1 - 0.05 / comparisons``.
+    """
+    n, mean = len(gains), float(gains.mean())
+    level = 1 - (1 - LEVEL) / comparisons
+    reach = _t_quantile(level, n) * float(gains.std(ddof=1)) / math.sqrt(n)
+    low, value, high = (1 - math.exp(-x) for x in (mean - reach, mean, mean + reach))
+    return Estimate(value=value, low=low, high=high, n=n, level=level)
+
+
+def seeds_needed(reduction: Estimate) -> int | None:
+    """Return the least number of seeds that would decide a reduction of this mean and spread.
+
+    reduction: from `relative_reduction`; its interval holds the spread of the pairs.
+    Returns None where `MOST_SEEDS` would be too few.
+    """
+    mean = abs(math.log1p(-reduction.value))
+    reach = (math.log1p(-reduction.low) - math.log1p(-reduction.high)) / 2
+    spread = reach * math.sqrt(reduction.n) / _t_quantile(reduction.level, reduction.n)
+    more = np.arange(max(reduction.n + 1, LEAST_SEEDS), MOST_SEEDS + 1)
+    reaches = _t_quantiles(reduction.level, more) * spread / np.sqrt(more)
+    deciding = more[reaches < mean]
+    return int(deciding[0]) if len(deciding) else None
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted by Holm's method, in the given order."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def nearest_to_decision(judged: Sequence[Judged]) -> Judged | None:
+    """Return the undecided arm that seems to help and needs the fewest seeds; None without one."""
+    near = [j for j in judged if j.seeds_needed is not None and j.improvement.value > 0]
+    return min(near, key=lambda j: j.seeds_needed or 0, default=None)
+
+
+def _p_value(gains: np.ndarray) -> float:
+    spread = float(gains.std(ddof=1))
+    if spread == 0:
+        return 1.0 if gains.mean() == 0 else 0.0
+    from scipy import stats
+
+    t = float(gains.mean()) / (spread / math.sqrt(len(gains)))
+    return float(2 * stats.t.sf(abs(t), len(gains) - 1))
+
+
+def _t_quantile(level: float, n: int) -> float:
+    """Return the half-width of a two-sided t interval of ``n`` samples, in standard errors."""
+    return float(_t_quantiles(level, np.array([n]))[0])
+
+
+def _t_quantiles(level: float, counts: np.ndarray) -> np.ndarray:
+    """Return `_t_quantile` for numbers of samples ``[M]``."""
+    from scipy import stats  # here: pages and texts read the words of a judgement only
+
+    return np.asarray(stats.t.ppf(0.5 + level / 2, counts - 1))

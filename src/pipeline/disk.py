@@ -1,0 +1,60 @@
+"""Room and rights on the disk, checked before work begins that could be lost."""
+
+from __future__ import annotations
+
+import math
+import resource
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.errors import DiskError
+
+SPARE = 10_000_000  # bytes that stay free, for what cannot be foreseen
+
+
+def check_disk(places: Mapping[Path, int], *, largest: int) -> None:
+    """Check that files can be written, and that they fit.
+
+    places: folder, which need not be there yet → bytes that will be written below it at most.
+    largest: bytes of the largest single file.
+    Raises ``OSError`` with the folder's name where it cannot be written, and `DiskError` where the
+    room or the limit on a file's size does not do.
+    """
+    needed: dict[int, int] = {}
+    for folder, size in places.items():
+        there = _nearest(folder)
+        _check_writable(there, folder)
+        device = there.stat().st_dev
+        needed[device] = needed.get(device, 0) + size
+        free = shutil.disk_usage(there).free
+        if free < needed[device] + SPARE:
+            raise DiskError(
+                f"{folder}: the disk has {_megabytes(free)} MB free, but about "
+                f"{_megabytes(needed[device] + SPARE)} MB are needed. Free some space."
+            )
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY and limit < largest:
+        raise DiskError(
+            f"A file may have {_megabytes(limit)} MB at most here, but the largest one needs about "
+            f"{_megabytes(largest)} MB. Raise the limit: ulimit -f unlimited"
+        )
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder itself, or the nearest one above it that is there."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+
+
+def _check_writable(there: Path, folder: Path) -> None:
+    """Write a file that has no name and vanishes at once."""
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"x")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
+def _megabytes(size: int) -> str:
+    return f"{math.ceil(size / 1e5) / 10:g}"

@@ -1,0 +1,61 @@
+"""``models/<name>/model.json``: the description of a trained model, without its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.files import read_record
+
+DESCRIPTION = "model.json"
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """The course of a training, and the machine's settings that decide the bits of its weights.
+
+    kept_epoch: counted from 1.  resumed_from_epoch: epochs that a killed run had done, mostly 0.
+    seconds: over all epochs, also those of a killed run; rounded to 0.1.
+    precision: ``32``, ``bf16`` or ``16``.
+    """
+
+    parameters: int
+    epochs: int
+    kept_epoch: int
+    stopped_early: bool
+    resumed_from_epoch: int
+    seconds: float
+    accelerator: str
+    precision: str
+    channels_last: bool
+    num_threads: int
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """A trained model without its weights.
+
+    data_sha256: of the prepared data that the model was trained on.  input_shape: ``(C, H, W)``.
+    mean, std: per channel, of pixels scaled to 0 … 1.  settings: the resolved configuration.
+    weights_sha256: of the weights' file; `save_model` fills it in.
+    """
+
+    class_names: Sequence[str]
+    data_sha256: str
+    input_shape: tuple[int, int, int]
+    mean: Sequence[float]
+    settings: Mapping[str, Any]
+    std: Sequence[float]
+    summary: TrainingSummary
+    weights_sha256: str = ""
+
+
+def read_description(folder: Path) -> ModelDescription:
+    """Read ``model.json`` of a model's folder, ``models/<name>/``.
+
+    Raises `DataError` where the file is missing or damaged.
+    """
+    way_out = f"Train it again: pipeline train name={folder.name}"
+    return read_record(folder / DESCRIPTION, ModelDescription, way_out=way_out)

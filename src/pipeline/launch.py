@@ -1,0 +1,132 @@
+"""Hydra: one run, a multirun, and the job that launchers call.
+
+The task is passed by its dotted name and is resolved when it runs, so this file imports nothing
+that stands above it. A task takes a composed configuration and the project's root. It checks
+them, writes nothing yet, and returns the function that does the work:
+``task(run, root=root)(output)``. The work returns its objective: one number, or a list of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pipeline import interruption
+from pipeline.config import RunConfig, find_root, settle
+from pipeline.config.compose import by_hydra, compose_job, explained
+from pipeline.config.loading import conf_opened
+from pipeline.config.project import CONFIG_NAME
+from pipeline.config.references import register_functions
+from pipeline.errors import ConfigError
+from pipeline.passwords import hide_all
+
+# The training of one model, as `pipeline train` runs it.
+TRAINING = "pipeline.commands.train.job"
+NEW_TRAINING = "pipeline.commands.train.new_job"  # refuses the name of another model
+
+
+def run_once(overrides: Sequence[str], *, root: Path, task: str = TRAINING) -> Any:
+    """Compose once, check, run the task once in a folder of Hydra's; return its objective.
+
+    Nothing is written for settings that cannot train.  Raises `ConfigError` for wrong settings,
+    and the errors of the task.
+    """
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.utils import run_job
+    from hydra.types import HydraContext, RunMode
+
+    composed, config = compose_job(hide_all(overrides), root=root)
+    if config.hydra.mode == RunMode.MULTIRUN:
+        raise ConfigError("hydra.mode=MULTIRUN: a sweep is started with -m. Add it: train -m …")
+    work = _resolved(task)(composed, root=root)
+    interruption.work_begins()
+
+    # `hydra.main` would compose again, and once more to learn the mode. Its last step is this:
+    # the run's folder with .hydra/, the log file, `hydra:` resolvers, env_set, chdir, callbacks.
+    config.hydra.mode = RunMode.RUN
+    with conf_opened(root):
+        callbacks = Callbacks(config)
+        context = HydraContext(
+            config_loader=GlobalHydra.instance().config_loader(), callbacks=callbacks
+        )
+        callbacks.on_run_start(config=config, config_name=CONFIG_NAME)
+        done = run_job(
+            task_function=lambda _: work(root),
+            config=config,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+            hydra_context=context,
+        )
+        callbacks.on_run_end(config=config, config_name=CONFIG_NAME, job_return=done)
+    with contextlib.redirect_stderr(io.StringIO()):  # Hydra prints there what it raises here
+        return done.return_value
+
+
+def multirun(overrides: Sequence[str], *, root: Path, task: str = TRAINING) -> Any:
+    """Check every value of a sweep, then let Hydra's sweeper run the task for its trials.
+
+    Nothing is written for a mistyped value.  Returns what the sweeper returns.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    from pipeline.sweep.arguments import checked_arguments
+
+    wanted = checked_arguments(hide_all(overrides), root=root)
+    interruption.work_begins()
+    with explained(wanted, root), conf_opened(root):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        return hydra.multirun(
+            config_name=CONFIG_NAME,
+            task_function=partial(job, task=task),  # launchers pickle it, so it is no closure
+            overrides=wanted,
+        )
+
+
+def job(config: Any, *, task: str) -> Any:
+    """Run a task on one composed configuration; Hydra's launchers call this for each trial."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    register_functions()  # a worker composes nothing itself
+    hydra_config = HydraConfig.get()
+    root = find_root(Path(hydra_config.runtime.cwd))
+    values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    composed = RunConfig(settle(values, list(hydra_config.overrides.task)), values)
+    return _resolved(task)(composed, root=root)(Path(hydra_config.runtime.output_dir))
+
+
+def show(flags: Sequence[str], settings: Sequence[str], *, root: Path) -> None:
+    """Let Hydra answer its own flags (``--cfg job``, ``--info``, …); nothing is run."""
+    import hydra
+
+    # Hydra raises instead of printing, so that the error can be told in one piece.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    whole = sys.argv
+    # `hydra.main` reads its flags from nowhere else.
+    sys.argv = [whole[0], *flags, *settings]
+    main = hydra.main(version_base="1.3", config_path=str(root / "conf"), config_name=CONFIG_NAME)
+    try:
+        with explained(settings, root):
+            by_hydra(settings, root)  # words the errors that Hydra's own flags would not
+            main(_nothing)()
+    finally:
+        sys.argv = whole
+
+
+def _nothing(config: Any) -> None:
+    """Run nothing: Hydra has printed what was asked for."""
+
+
+def _resolved(task: str) -> Callable[..., Callable[[Path], Any]]:
+    module, _, name = task.rpartition(".")
+    found: Callable[..., Callable[[Path], Any]] = getattr(import_module(module), name)
+    return found

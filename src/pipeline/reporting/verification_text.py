@@ -1,0 +1,72 @@
+"""A verification and a healing as text in a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.diagnosis.paired_trials import MOST_SEEDS, NOT_CONFIRMED, Judged
+from pipeline.diagnosis.proof import Healing, Round, Verification
+from pipeline.reporting.sentences import plain_percent, words
+
+
+def show_verification(verification: Verification) -> None:
+    """Print the arms, the sentence, and the command that trains the proved configuration."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(_table(verification))
+    console.print(verification.sentence)
+    _print_command(verification.experiment)
+
+
+def show_healing(healing: Healing) -> None:
+    """Print the end of a healing, its rounds, and the command that trains the result."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    confidence = "" if healing.confidence is None else f" ({healing.confidence:.2f})"
+    console.print(f"{healing.name}: {words(healing.verdict)} now{confidence}; ended: {healing.end}")
+    for number, step in enumerate(healing.steps, start=1):
+        console.print(f"  {round_line(number, step)}")
+    _print_command(healing.experiment)
+
+
+def round_line(number: int, step: Round) -> str:
+    """Return one round of a healing in a line. number: 1-based."""
+    verdict = f"round {number}: {words(step.verdict)} ({step.confidence:.2f})"
+    if step.adopted is None:
+        return f"{verdict}; {step.proof}"
+    return (
+        f"{verdict} → {words(step.adopted)} ({' '.join(step.overrides)}): "
+        f"test loss falls by {step.proof}"
+    )
+
+
+def _print_command(experiment: str | None) -> None:
+    """Print a command without wrapping it, so that it can be pasted."""
+    if experiment:
+        print(f"pipeline train experiment={experiment}")
+
+
+def _table(verification: Verification) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("arm", "fall of validation loss", "p (Holm)", "verdict", "symptom still there"):
+        table.add_column(heading)
+    for arm in verification.arms:
+        table.add_row(
+            arm.name,
+            plain_percent(arm.improvement),
+            f"{arm.p_value:.2g}",
+            _verdict(arm),
+            f"{arm.symptom_share:.0%}",
+        )
+    table.add_row("control: reseeded", plain_percent(verification.reseed), "", "", "")
+    table.add_row("control: random search", plain_percent(verification.random), "", "", "")
+    return table
+
+
+def _verdict(arm: Judged) -> str:
+    """Return the verdict on an arm, with the reason where it is not a better one."""
+    if arm.new_symptoms:
+        return f"{arm.verdict}, new: {', '.join(map(words, arm.new_symptoms))}"
+    if arm.verdict != NOT_CONFIRMED:
+        return arm.verdict
+    needed = f"about {arm.seeds_needed}" if arm.seeds_needed else f"more than {MOST_SEEDS}"
+    return f"{arm.verdict}, needs {needed} seeds"

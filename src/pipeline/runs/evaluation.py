@@ -1,0 +1,217 @@
+"""Measuring a trained model on the untouched test part and on other data, and the files of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.config.schema import EvaluationSettings, Tracking
+from pipeline.data.corruptions import corrupt
+from pipeline.data.other_writers import digits
+from pipeline.data.prepared import prepared_folder
+from pipeline.data.store import load_card, load_split
+from pipeline.errors import DataError
+from pipeline.evaluation import Evaluation, evaluate, flatten, top_class, worst_mistakes
+from pipeline.evaluation.generalization import GeneralizationRow, write_generalization_csv
+from pipeline.evaluation.intervals import wilson
+from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn, Metrics
+from pipeline.evaluation.tables import write_confusion_csv
+from pipeline.files import write_record
+from pipeline.models.inference import predict_logits
+from pipeline.models.saved import SavedModel, load_model
+from pipeline.records import DataCard, Estimate, ImageSet
+from pipeline.runs.provenance import data_sha256
+from pipeline.tracking import open_tracker
+
+DIGITS = "digits"  # scikit-learn's images by other writers
+_TEN_DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """The most confident mistakes, the surest first.
+
+    images: ``[M, C, H, W]`` uint8.  labels, predictions: ``[M]`` int64.
+    confidences: ``[M]`` float64, the probability of the predicted class.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    predictions: np.ndarray
+    confidences: np.ndarray
+
+
+@dataclass(frozen=True)
+class ModelEvaluation:
+    """The scores of one model.
+
+    scores: on the test part.  generalization: on the test part, other sets and corruptions.
+    on: the test part.
+    same_data: whether the data is the preparation that the model was trained on.
+    """
+
+    name: str
+    on: EvaluatedOn
+    weights_sha256: str
+    scores: Evaluation
+    generalization: tuple[GeneralizationRow, ...]
+    mistakes: Mistakes
+    same_data: bool
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Every number by its name: ``test/accuracy``, ``corruption/noise/3/accuracy``, …."""
+        return {**accuracies(self.generalization), **flatten(self.scores, prefix="test/")}
+
+
+def evaluate_model(
+    name: str, *, data: str | None, options: EvaluationSettings, root: Path
+) -> ModelEvaluation:
+    """Measure ``models/<name>/`` on the test part of its data, and on other data.
+
+    data: name of the prepared data, ``data/processed/<data>/``; None for that of the training.
+    Raises `ModelError` or `DataError` where the model or its data is missing, and `DataError` for
+    data of other classes or of another image size.
+    """
+    model = load_model(root / "models" / name)
+    processed = prepared_folder(data or model.settings.data.name, root=root)
+    card = load_card(processed)
+    _check_shapes(name, model, card)
+
+    test = load_split(processed, "test")
+    logits = _logits(model, test)
+    scores = evaluate(
+        logits,
+        test.labels,
+        class_names=model.class_names,
+        num_resamples=options.num_resamples,
+    )
+    rows = (
+        GeneralizationRow(name="test set", severity=0, accuracy=scores.accuracy),
+        *_on_other_sets(model, options, root=root),
+        *_on_corruptions(model, options, test),
+    )
+    return ModelEvaluation(
+        name=name,
+        on=EvaluatedOn(card.name, card.sha256["test"], len(test)),
+        weights_sha256=model.weights_sha256,
+        scores=scores,
+        generalization=rows,
+        mistakes=_mistakes(logits, test, count=options.num_mistakes),
+        same_data=data_sha256(card) == model.data_sha256,
+    )
+
+
+def write_evaluation(measured: ModelEvaluation, folder: Path) -> list[Path]:
+    """Write the numbers and what they were measured on; return the paths.
+
+    They are ``metrics.json``, ``confusion.csv``, ``generalization.csv``, ``evaluated_on.json``.
+    """
+    names = ("metrics.json", "confusion.csv", "generalization.csv", EVALUATED_ON)
+    metrics, confusion, generalization, on = (folder / name for name in names)
+    scores = measured.scores
+    write_confusion_csv(confusion, scores.confusion, class_names=scores.class_names)
+    write_generalization_csv(generalization, measured.generalization)
+    write_record(on, measured.on)
+    write_record(metrics, Metrics(dict(sorted(measured.metrics.items()))))
+    return [metrics, confusion, generalization, on]
+
+
+def track_evaluation(
+    measured: ModelEvaluation, files: Sequence[Path], *, tracking: Tracking, root: Path
+) -> None:
+    """Add numbers and files to the run that made the model; open a run where none is known."""
+    tracker = open_tracker(tracking, root=root)
+    if tracker is None:
+        return
+    digest = measured.weights_sha256
+    with tracker.of_model(model_sha256=digest, name=measured.name, create=True) as run:
+        run.log_metrics(measured.metrics)
+        run.log_files(files)
+
+
+def _check_shapes(name: str, model: SavedModel, card: DataCard) -> None:
+    if tuple(card.class_names) != tuple(model.class_names) or card.image_shape != model.input_shape:
+        raise DataError(
+            f"data={card.name} has {card.num_classes} classes and images of "
+            f"{card.image_shape}; the model {name} was trained on "
+            f"{len(model.class_names)} classes and {model.input_shape}. "
+            "Evaluate it with the data that it was trained on: data=<name>"
+        )
+
+
+def _logits(model: SavedModel, images: ImageSet) -> np.ndarray:
+    return predict_logits(model.network, images.images, mean=model.mean, std=model.std)
+
+
+def _accuracy(model: SavedModel, images: ImageSet) -> Estimate:
+    predictions, _ = top_class(_logits(model, images).astype(np.float64))
+    return wilson(int((predictions == images.labels).sum()), len(images))
+
+
+def _on_other_sets(
+    model: SavedModel, options: EvaluationSettings, *, root: Path
+) -> Iterator[GeneralizationRow]:
+    for name in _other_sets(options.other_sets, model):
+        accuracy = _accuracy(model, _load_other(name, model, root))
+        yield GeneralizationRow(name=name, severity=None, accuracy=accuracy)
+
+
+def _other_sets(wanted: str | list[str], model: SavedModel) -> Sequence[str]:
+    if isinstance(wanted, list):
+        return wanted
+    return [DIGITS] if tuple(model.class_names) == _TEN_DIGITS else []
+
+
+def _load_other(name: str, model: SavedModel, root: Path) -> ImageSet:
+    if name == DIGITS:
+        return digits(model.input_shape)
+    directory = root / "data" / "processed" / name
+    card = load_card(directory)
+    if card.image_shape != model.input_shape or card.num_classes != len(model.class_names):
+        raise DataError(
+            f"evaluation.other_sets={name}: has {card.num_classes} classes and images of "
+            f"{card.image_shape}; the model takes {len(model.class_names)} and "
+            f"{model.input_shape}. Leave it out."
+        )
+    return load_split(directory, "test")
+
+
+def _on_corruptions(
+    model: SavedModel, options: EvaluationSettings, test: ImageSet
+) -> Iterator[GeneralizationRow]:
+    """Accuracy on the same images under every corruption, so that nothing else differs."""
+    images = test.images[: options.corruption_size]
+    labels = test.labels[: options.corruption_size]
+    for name in options.corruptions:
+        for severity in options.severities:
+            corrupted = corrupt(images, name=name, severity=severity, seed=0)
+            accuracy = _accuracy(model, ImageSet(images=corrupted, labels=labels))
+            yield GeneralizationRow(name=name, severity=severity, accuracy=accuracy)
+
+
+def _mistakes(logits: np.ndarray, test: ImageSet, *, count: int) -> Mistakes:
+    worst = worst_mistakes(logits, test.labels, count=count)
+    predictions, confidences = top_class(logits.astype(np.float64))
+    return Mistakes(
+        images=test.images[worst],
+        labels=test.labels[worst],
+        predictions=predictions[worst],
+        confidences=confidences[worst],
+    )
+
+
+def accuracies(rows: Sequence[GeneralizationRow]) -> dict[str, float]:
+    """Return the accuracy of each row by its name in ``metrics.json``."""
+    named = {}
+    for row in rows:
+        if row.severity is None:
+            named[f"other/{row.name}/accuracy"] = row.accuracy.value
+        elif row.severity > 0:
+            named[f"corruption/{row.name}/{row.severity}/accuracy"] = row.accuracy.value
+        else:
+            named["test/accuracy"] = row.accuracy.value
+    return named

@@ -1,0 +1,196 @@
+"""A trained model's predictions for pictures from anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.decode import SUFFIXES, decode_grey, decode_image
+from pipeline.data.digit_view import DIGIT_SETS, as_mnist
+from pipeline.data.store import load_split
+from pipeline.errors import DataError
+from pipeline.evaluation.familiarity import UNFAMILIAR, Familiarity, fit_familiarity
+from pipeline.evaluation.scores import log_softmax
+from pipeline.models.inference import network_inputs, predict_logits
+from pipeline.models.saved import SavedModel, load_model
+
+NUM_TOP_CLASSES = 3
+MAX_SHOWN = 10  # lines about pictures that cannot be used
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction for one picture.
+
+    top: the three likeliest classes with their probabilities, the likeliest first.
+    entropy: of all probabilities, as a share of the entropy of guessing, 0 … 1.
+    familiarity: p-value of the hypothesis that the picture is like the training images; None
+    where those are not on this machine.
+    """
+
+    path: Path
+    top: tuple[tuple[str, float], ...]
+    entropy: float
+    familiarity: float | None
+
+    @property
+    def unfamiliar(self) -> bool:
+        """Whether the picture looks unlike the training images."""
+        return self.familiarity is not None and self.familiarity < UNFAMILIAR
+
+
+@dataclass(frozen=True)
+class PredictedPictures:
+    """The predictions for several pictures.
+
+    views: the pictures as the network sees them, ``[N, C, H, W]`` uint8.
+    compared: whether the pictures were compared with the training images.
+    left_out: one sentence for each picture of a folder that could not be used.
+    """
+
+    predictions: tuple[Prediction, ...]
+    views: np.ndarray
+    compared: bool
+    left_out: tuple[str, ...] = ()
+
+
+def predict(
+    paths: Sequence[Path], *, name: str, root: Path, raw: bool = False
+) -> PredictedPictures:
+    """Predict the class of pictures, and of all pictures in folders, with ``models/<name>/``.
+
+    raw: only scale a picture to the model's size; do not make it look like one of MNIST's.
+    A picture of a folder that cannot be used is left out. Raises `DataError` for a named file that
+    is no picture and for a folder without a sound one, `ModelError` where there is no model.
+    """
+    model = load_model(root / "models" / name)
+    files, views, left_out = _seen(paths, model, raw=raw)
+    logits = predict_logits(model.network, views, mean=model.mean, std=model.std)
+    familiarity = _familiarity(model, root)
+    p_values = familiarity.p_values(views).tolist() if familiarity else [None] * len(files)
+    return PredictedPictures(
+        predictions=_predictions(files, logits, p_values, class_names=model.class_names),
+        views=views,
+        compared=familiarity is not None,
+        left_out=left_out,
+    )
+
+
+def serving_request(paths: Sequence[Path], *, name: str, root: Path, raw: bool = False) -> str:
+    """Return pictures as the JSON that a server of the model's tracked run takes (docs/serve.md).
+
+    Raises the errors of `predict`.
+    """
+    model = load_model(root / "models" / name)
+    _, views, _ = _seen(paths, model, raw=raw)
+    return json.dumps({"inputs": network_inputs(views, mean=model.mean, std=model.std).tolist()})
+
+
+def find_pictures(paths: Sequence[Path]) -> list[Path]:
+    """Return the files among ``paths``, and for each folder its pictures in order of their names.
+
+    Raises `DataError` for a path that does not exist and for a folder without pictures.
+    """
+    return [picture for path in paths for picture in _pictures(path)]
+
+
+def _pictures(path: Path) -> list[Path]:
+    formats = ", ".join(SUFFIXES)
+    if path.is_dir():
+        # Hidden files are no pictures of anybody's: macOS leaves one beside each picture.
+        visible = (p for p in path.iterdir() if not p.name.startswith(".") and not p.is_dir())
+        pictures = sorted(p for p in visible if p.suffix.lower() in SUFFIXES)
+        if not pictures:
+            raise DataError(
+                f"{path}: has no pictures ({formats}). Give a file, or a folder with some."
+            )
+        return pictures
+    if not path.is_file():
+        raise DataError(
+            f"{path}: there is no such file. Give a picture ({formats}) or a folder of some."
+        )
+    return [path]
+
+
+def _seen(
+    paths: Sequence[Path], model: SavedModel, *, raw: bool
+) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+    """Return the usable pictures, their views, and a sentence for each one that is left out."""
+    folders = {path for path in paths if path.is_dir()}
+    files, views, left_out = [], [], []
+    for file in find_pictures(paths):
+        try:
+            if file.parent in folders:
+                _check_inside(file)
+            views.append(network_views([file], model, raw=raw)[0])
+            files.append(file)
+        except DataError as error:
+            if file.parent not in folders or file in paths:
+                raise
+            left_out.append(str(error))
+    if not files:
+        raise DataError(f"No picture can be used:\n{chr(10).join(left_out[:MAX_SHOWN])}")
+    return files, np.stack(views), tuple(left_out)
+
+
+def _check_inside(file: Path) -> None:
+    """Refuse a link that leads out of its folder: a folder from elsewhere shows its own files."""
+    target = file.resolve()
+    if not target.is_relative_to(file.parent.resolve()):
+        raise DataError(f"{file}: is a link to {target}, outside of its folder. Copy the file.")
+
+
+def network_views(files: Sequence[Path], model: SavedModel, *, raw: bool = False) -> np.ndarray:
+    """Return pictures as the network sees them, ``[N, C, H, W]`` uint8.
+
+    For a model of digits, a picture is centred and scaled as MNIST's are, unless ``raw``.
+    """
+    channels, height, _ = model.input_shape
+    if model.settings.data.name in DIGIT_SETS and channels == 1 and not raw:
+        return np.stack([as_mnist(decode_grey(file), size=height)[np.newaxis] for file in files])
+    return np.stack(
+        [decode_image(file, size=height, channels=channels, background=0) for file in files]
+    )
+
+
+def _familiarity(model: SavedModel, root: Path) -> Familiarity | None:
+    """The measure of familiarity; None where the training images are not on this machine."""
+    folder = root / "data" / "processed" / model.settings.data.name
+    if not (folder / "card.json").is_file():
+        return None
+    train, val = load_split(folder, "train"), load_split(folder, "val")
+    if train.images.shape[1:] != model.input_shape:
+        return None
+    return fit_familiarity(train.images, val.images)
+
+
+def _predictions(
+    files: Sequence[Path],
+    logits: np.ndarray,
+    p_values: Sequence[float | None],
+    *,
+    class_names: Sequence[str],
+) -> tuple[Prediction, ...]:
+    log_probabilities = log_softmax(logits.astype(np.float64))
+    probabilities = np.exp(log_probabilities)
+    entropies = -(probabilities * log_probabilities).sum(1) / np.log(logits.shape[1])
+    return tuple(
+        Prediction(
+            path=file,
+            top=_top(shares, class_names),
+            entropy=float(entropy),
+            familiarity=p_value,
+        )
+        for file, shares, entropy, p_value in zip(
+            files, probabilities, entropies, p_values, strict=True
+        )
+    )
+
+
+def _top(probabilities: np.ndarray, class_names: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    likeliest = np.argsort(-probabilities)[:NUM_TOP_CLASSES]
+    return tuple((str(class_names[i]), float(probabilities[i])) for i in likeliest)

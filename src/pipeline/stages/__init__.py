@@ -1,1 +1,0 @@
-"""One file a stage: read the settings, call the rooms, write the files."""

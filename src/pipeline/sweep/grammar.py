@@ -1,0 +1,190 @@
+"""Hydra's override grammar, read as a search space.
+
+Hydra's meaning is kept: the stop of a ``range`` is excluded, ``interval`` is continuous unless it
+is ``int(…)`` or tagged ``int``, the last of several discrete sweeps varies fastest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
+from hydra.errors import HydraException
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from pipeline.errors import SpaceError
+from pipeline.sweep.space import Parameter, Space, value_text
+
+TAGS = {"log", "int"}
+MOST_VALUES = 100_000
+
+Condition = Mapping[str, tuple[str, ...]]
+
+
+def parse_space(
+    arguments: Sequence[str],
+    *,
+    params: Mapping[str, Any] | None = None,
+    conditions: Mapping[str, Any] | None = None,
+    choices: Mapping[str, Any] | None = None,
+    config_loader: Any = None,
+) -> Space:
+    """Return the space of a preset's ``params`` and a command line's overrides, which win.
+
+    choices: group → its chosen option, for conditions on a group that is not swept.
+    config_loader: Hydra's, which ``glob(…)`` needs.
+    Raises `SpaceError` for a sweep without meaning: empty, log over zero, a condition on a later
+    key.
+    """
+    lines = [f"{key}={value_text(value)}" for key, value in (params or {}).items()]
+    parser = OverridesParser.create(config_loader=config_loader)
+    # A later override replaces an earlier one, and keeps its place.
+    by_key: dict[str, Override] = {}
+    for line in [*lines, *arguments]:
+        override = _parse_line(parser, line)
+        by_key[override.key_or_group] = override
+
+    swept = [o for o in by_key.values() if o.is_sweep_override()]
+    fixed = [o for o in by_key.values() if not o.is_sweep_override()]
+    chosen = {str(key): str(option) for key, option in (choices or {}).items()}
+    chosen |= {o.key_or_group: o.get_value_element_as_str() for o in fixed if not o.is_delete()}
+    by_condition = _conditions(conditions or {}, [o.key_or_group for o in swept])
+    parameters = tuple(_parameter(o, by_condition.get(o.key_or_group, {})) for o in swept)
+    return Space(parameters, tuple(o.input_line or "" for o in fixed), chosen)
+
+
+def _parse_line(parser: OverridesParser, line: str) -> Override:
+    try:
+        (override,) = parser.parse_overrides([line])
+    except HydraException as error:
+        raise SpaceError(f"{line}: {_parser_message(str(error))}") from error
+    return override
+
+
+def _parser_message(message: str) -> str:
+    """Return the parser's message without the override that it repeats and its manual's address."""
+    lines = [text.strip() for text in message.splitlines()]
+    noise = ("Error parsing override", "See https://")
+    kept = [text for text in lines if text and not text.startswith(noise)]
+    text = " ".join(kept) or " ".join(lines)
+    if "NoneType is incompatible" in text:
+        return "choice(…) takes no null. Write the values without it: key=null,1,2"
+    if "empty choice" in text:
+        return "is an empty choice. Give it at least one value."
+    return f"{text}. docs/sweeps.md shows the grammar."
+
+
+def _conditions(given: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Condition]:
+    """Return the condition of each parameter. keys: the swept ones, in their order."""
+    return {str(key): _condition(str(key), value, keys) for key, value in given.items()}
+
+
+def _condition(key: str, given: Any, keys: Sequence[str]) -> Condition:
+    if not isinstance(given, Mapping):
+        raise SpaceError(
+            f"conditions.{key}={given}: must map another key to the values under which "
+            f"{key} exists, for example {{optimizer: [momentum, nesterov]}}"
+        )
+    condition = {}
+    for other, values in given.items():
+        if key in keys and other in keys and keys.index(other) >= keys.index(key):
+            raise SpaceError(f"conditions.{key}: {other} must stand before {key} in params.")
+        listed = values if isinstance(values, list | tuple) else [values]
+        condition[str(other)] = tuple(value_text(value) for value in listed)
+    return condition
+
+
+def _parameter(override: Override, condition: Condition) -> Parameter:
+    key, sweep = override.get_key_element(), override._value
+    tags = {str(tag) for tag in getattr(sweep, "tags", ())}
+    if tags - TAGS:
+        raise SpaceError(
+            f"{override.input_line}: unknown tag {min(tags - TAGS)}. Tags are log and int, "
+            "for example tag(log,interval(1e-4,1e-1))"
+        )
+    if isinstance(sweep, IntervalSweep):
+        return Parameter(key, _interval(override, sweep, tags), condition=condition)
+
+    listed = _listed_values(override)
+    texts = tuple(Override._get_value_element_as_str(value) for value in listed)
+    values = tuple(map(_plain, listed, texts))
+    if isinstance(sweep, RangeSweep):
+        numeric = _evenly_spaced(override, values, log="log" in tags)
+        if numeric:
+            return Parameter(key, numeric, values, texts, condition)
+    if _equal_in_python(values):
+        values = texts
+    return Parameter(key, CategoricalDistribution(values), values, texts, condition)
+
+
+def _listed_values(override: Override) -> list[Any]:
+    """Return the values of a discrete sweep; raise `SpaceError` for none, too many, or a repeat."""
+    values: list[Any] = []
+    for value in override.sweep_iterator():
+        if isinstance(value, QuotedString) and value.text.isidentifier():
+            value = value.text
+        values.append(value)
+        if len(values) > MOST_VALUES:
+            raise SpaceError(
+                f"{override.input_line}: lists more than {MOST_VALUES:,} values. Use interval(…)."
+            )
+    if not values:
+        raise SpaceError(f"{override.input_line}: is an empty choice. Give it at least one value.")
+
+    seen = set()
+    for text in map(Override._get_value_element_as_str, values):
+        if text in seen:
+            raise SpaceError(f"{override.input_line}: names {text} twice. Leave one out.")
+        seen.add(text)
+    return values
+
+
+def _plain(value: Any, text: str) -> Any:
+    """Return a value that Optuna can store: a list, dictionary or quoted string as its text."""
+    storable = value is None or isinstance(value, bool | int | float | str)
+    return value if storable else text
+
+
+def _equal_in_python(values: Sequence[Any]) -> bool:
+    """Return whether two values are equal in Python though not in YAML, such as 1 and true."""
+    return len(set(values)) < len(values)
+
+
+def _interval(override: Override, sweep: IntervalSweep, tags: set[str]) -> BaseDistribution:
+    assert sweep.start is not None and sweep.end is not None
+    low, high = sorted((sweep.start, sweep.end))  # a descending interval means the same
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise SpaceError(f"{override.input_line}: the ends of an interval must be finite.")
+    log = "log" in tags
+    if log and low <= 0:
+        raise SpaceError(
+            f"{override.input_line}: a logarithmic interval must begin above 0. "
+            "Raise its lower end, for example to 1e-6, or leave the tag log out."
+        )
+    if "int" in tags or (isinstance(low, int) and isinstance(high, int)):
+        return IntDistribution(math.ceil(low), math.floor(high), log=log)
+    return FloatDistribution(float(low), float(high), log=log)
+
+
+def _evenly_spaced(
+    override: Override, values: Sequence[Any], *, log: bool
+) -> BaseDistribution | None:
+    """Return the numeric distribution of a range; None where Optuna has none for it."""
+    if log and min(values) <= 0:
+        raise SpaceError(f"{override.input_line}: a logarithmic range must stay above 0.")
+    ordered = sorted(values)
+    integer = all(isinstance(value, int) for value in ordered)
+    step = ordered[1] - ordered[0] if len(ordered) > 1 else 1
+    if log and not (integer and step == 1):
+        return None
+    if integer:
+        return IntDistribution(ordered[0], ordered[-1], step=step, log=log)
+    return FloatDistribution(ordered[0], ordered[-1], step=step)

@@ -1,0 +1,148 @@
+"""The database of studies: opened safely by many processes at once."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from filelock import FileLock, Timeout
+
+from pipeline.errors import SpaceError, SweepError
+from pipeline.files import sqlite_file, sqlite_url
+from pipeline.passwords import reveal
+from pipeline.sweep.budget import Budget
+
+DEFAULT_STORAGE = "sqlite:///optuna.db"
+ADVISORY_LOCK = 0x70697065  # "pipe": the same in every process that uses this package
+
+
+@dataclass(frozen=True)
+class Database:
+    """A study's database: Optuna's view of it, and the connection itself for the budget."""
+
+    storage: optuna.storages.BaseStorage
+    engine: sqlalchemy.Engine
+
+
+def open_storage(url: str) -> Database:
+    """Connect to the database of studies, and make its schema once.
+
+    Many processes may begin together. Raises `SpaceError` for a storage of a kind that loses
+    trials, and `SweepError` where it cannot be reached.
+    """
+    if "://" not in url:
+        raise SpaceError(f"storage={url}: must be a database URL, for example {DEFAULT_STORAGE}")
+    if url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+        raise SpaceError(
+            f"storage={url}: is kept in memory, which workers cannot share. Use {DEFAULT_STORAGE}"
+        )
+
+    silence_optuna()
+    url = with_driver(reveal(url))
+    with _readable_errors(url), exclusive(url):
+        storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+        Budget(storage.engine, "", lease=1.0).make_table()
+        return Database(optuna.storages.get_storage(storage), storage.engine)
+
+
+def with_driver(url: str) -> str:
+    """Return the URL with psycopg2 as the driver of ``postgresql://``.
+
+    The extra ``postgres`` installs psycopg2; SQLAlchemy 2.1 would look for psycopg 3.
+    """
+    name, _, rest = url.partition("://")
+    return f"postgresql+psycopg2://{rest}" if name in ("postgres", "postgresql") else url
+
+
+def absolute_url(url: str) -> str:
+    """Resolve a SQLite file against the working directory, for workers that start elsewhere."""
+    path = sqlite_file(url)
+    return url if path is None else sqlite_url(path.resolve())
+
+
+def silence_optuna() -> None:
+    """Turn off Optuna's own line for every trial: ours replaces it."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", message=".*is already reported.*")  # an epoch after a resume
+
+
+@contextlib.contextmanager
+def exclusive(url: str) -> Iterator[None]:
+    """Let one process at a time into the block, on one machine or many.
+
+    SQLite: a lock on a file beside the database. PostgreSQL: an advisory lock of a transaction,
+    which also holds behind a pool of connections, and which the server frees when its holder
+    commits, fails or is killed. One process must not enter twice.
+    """
+    url = reveal(url)
+    if url.startswith("postgres"):
+        engine = sqlalchemy.create_engine(with_driver(url), poolclass=sqlalchemy.NullPool)
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+            yield
+        return
+    path = sqlite_file(url)
+    if path is None:
+        yield
+        return
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _check_writable(path.parent)
+        lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=300)
+        lock.acquire()
+    except (OSError, Timeout) as error:
+        raise SweepError(f"storage={url}: {error}. Name a folder that can be written.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise `OSError` at once for a folder that takes no files; a lock would wait for minutes."""
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+@contextlib.contextmanager
+def _readable_errors(url: str) -> Iterator[None]:
+    """Turn the errors of a database or its driver into one message for a person."""
+    try:
+        yield
+    except sqlalchemy.exc.OperationalError as error:
+        cause = str(error.orig or error).strip().splitlines()[0]
+        raise SweepError(
+            f"storage={_without_password(url)}: cannot be reached: {cause}. "
+            "Start its server, or correct the URL."
+        ) from error
+    except RuntimeError as error:  # Optuna's, for a table `alembic_version` that it does not know
+        raise SweepError(
+            f"storage={_without_password(url)}: is the database of another program, such as "
+            "MLflow, or of another version of Optuna. Give studies a database of their own."
+        ) from error
+    except (ImportError, sqlalchemy.exc.ArgumentError) as error:
+        install = 'pip install "psycopg2-binary>=2.9"'
+        way_out = install if "postgres" in url else f"use {DEFAULT_STORAGE}"
+        raise SweepError(
+            f"storage={_without_password(url)}: {str(error).splitlines()[0]}. "
+            f"Its driver is missing: {way_out}"
+        ) from error
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 120}}
+    return {"pool_pre_ping": True, "pool_size": 2}
+
+
+def _without_password(url: str) -> str:
+    return str(sqlalchemy.engine.make_url(url))

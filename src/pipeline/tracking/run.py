@@ -1,0 +1,201 @@
+"""One run, and everything that is written into it.
+
+Every write goes into the run's journal on this disk. The shipper sends it to MLflow from a thread
+of its own, so a store that is away, slow or broken costs a training neither time nor its end.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config.compose import flat
+from pipeline.records import EpochRecord
+from pipeline.tracking.connection import first_line, load_mlflow
+from pipeline.tracking.journal import Journal, Line, now_ms, read_state
+
+if TYPE_CHECKING:
+    from pipeline.tracking.direct import DirectSender
+    from pipeline.tracking.shipper import Shipper
+
+MODEL_TAG = "model.sha256"
+MAX_PARAM_LENGTH = 6000  # MLflow's limit
+
+
+class Run:
+    """One run of the record.
+
+    key: the run's identity in this project, which MLflow's tag ``pipeline.key`` repeats.
+    failures: how many writes the disk has refused. No method raises for one.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        journal: Journal | None,
+        shipper: Shipper | DirectSender | None,
+        known: Iterable[Line] = (),
+    ) -> None:
+        """known: lines that an earlier process has written of this run."""
+        self.key = key
+        self.failures = 0
+        self._journal = journal
+        self._shipper = shipper
+        self._known = _points(known)
+        self._time = 0
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the run; None as long as the store has not made it."""
+        return read_state(self._journal.folder).run_id if self._journal else None
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record a nested configuration under dotted keys; a value keeps 6,000 characters."""
+        texts = {key: "null" if v is None else str(v) for key, v in flat(params).items()}
+        self._write("params", values={k: text[:MAX_PARAM_LENGTH] for k, text in texts.items()})
+
+    def log_epoch(self, row: EpochRecord) -> None:
+        """Record one epoch; the step axis counts epochs from 1.
+
+        An epoch that a killed process has recorded before stays as it was recorded.
+        """
+        step = row.epoch + 1
+        fresh = {k: v for k, v in row.metrics.items() if (k, step) not in self._known}
+        self._write_points(fresh, step)
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
+        """Record numbers as they are: float64, to the last digit."""
+        known = self._known
+        self._write_points({k: v for k, v in metrics.items() if known.get((k, step)) != v}, step)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags; the value of ``mlflow.parentRunId`` may be the key of a run."""
+        self._write("tags", values={key: str(value) for key, value in tags.items()})
+
+    def log_files(self, paths: Sequence[Path], *, folder: str | None = None) -> None:
+        """Copy files into the run's artifacts, as they are now."""
+
+        def fill(target: Path) -> None:
+            for path in paths:
+                shutil.copyfile(path, target / path.name)
+
+        self._keep("files", fill, folder=folder)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Write one text artifact."""
+        self._keep("text", lambda target: _write_text(target / name, text), folder=None)
+
+    def log_dataset(
+        self, *, name: str, digest: str, source: str, profile: Mapping[str, Any]
+    ) -> None:
+        """Record the data set as the run's input, where the UI shows "Datasets"."""
+        self._write("dataset", name=name, digest=digest[:8], source=source, profile=dict(profile))
+
+    def log_model(self, network: Any, example: Any, *, requirements: Sequence[str]) -> None:
+        """Record a torch network with signature and input example, so that MLflow can serve it.
+
+        example: ``[4, C, H, W]`` float32 numpy, standardised as in training.
+        requirements: lines of a pip requirements file.
+        """
+
+        def fill(target: Path) -> None:
+            import torch
+
+            mlflow = load_mlflow()
+            from mlflow.models import infer_signature
+
+            with torch.no_grad():
+                output = network(torch.from_numpy(example)).numpy()
+            try:
+                mlflow.pytorch.save_model(
+                    network,
+                    str(target / "model"),
+                    signature=infer_signature(example, output),
+                    input_example=example,
+                    pip_requirements=list(requirements),
+                )
+            except mlflow.MlflowException as error:
+                raise OSError(first_line(error)) from error
+
+        self._keep("model", fill, folder=None)
+
+    def finish(self, status: str | None = "FINISHED", *, resumable: bool = False) -> None:
+        """End the run as FINISHED, FAILED or KILLED; wait a short time until MLflow confirms it.
+
+        status: None leaves the run in MLflow as it is.  resumable: the run may go on later.
+        """
+        self._write("end", status=status, t=now_ms(), resumable=resumable)
+        if self._journal is None or self._shipper is None:
+            return
+        self._attempt("end of the run", self._journal.sync)
+        self._shipper.finish(self._journal)
+        if self.failures:
+            print(
+                f"warning: {self.failures} writes of the record failed; "
+                "the results on disk are complete.",
+                file=sys.stderr,
+            )
+
+    def _write_points(self, values: Mapping[str, float], step: int) -> None:
+        if values:
+            floats = {name: float(value) for name, value in values.items()}
+            self._time = max(now_ms(), self._time + 1)  # of two values the later one counts
+            self._write("metrics", t=self._time, step=step, values=floats)
+
+    def _keep(self, subject: str, fill: Callable[[Path], None], *, folder: str | None) -> None:
+        """Copy files into the journal, and write the line that names them."""
+        journal = self._journal
+        if journal is None:
+            return
+
+        def keep() -> None:
+            target = journal.new_folder()
+            fill(target)
+            kept = str(target.relative_to(journal.folder))
+            journal.write("files", kept=kept, folder=folder)
+
+        self._attempt(subject, keep)
+
+    def _write(self, op: str, **values: Any) -> None:
+        journal = self._journal
+        if journal is not None:
+            self._attempt(op, lambda: journal.write(op, **values))
+
+    def _attempt(self, subject: str, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            self.failures += 1
+            if self.failures == 1:
+                print(
+                    f"warning: the record of the run did not take its {subject}: "
+                    f"{first_line(error)}. Training goes on.",
+                    file=sys.stderr,
+                )
+        if self._shipper is not None:
+            self._shipper.wake()
+
+
+class NoRun(Run):
+    """Takes the place of a run where tracking is off: its methods write nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("", None, None)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _points(lines: Iterable[Line]) -> dict[tuple[str, int], float]:
+    """Return (name, step) → the last value that lines of a journal hold."""
+    return {
+        (name, line["step"]): value
+        for line in lines
+        if line["op"] == "metrics"
+        for name, value in line["values"].items()
+    }

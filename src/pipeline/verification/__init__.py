@@ -1,0 +1,1 @@
+"""Paired trials of remedies: plan, patient, trials, judgement, record, healing."""

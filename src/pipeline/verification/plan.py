@@ -1,0 +1,167 @@
+"""The plan of a verification: its remedies, its seeds, and the number of runs that they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.config import nearest
+from pipeline.diagnosis.faults import remedies_by_name
+from pipeline.diagnosis.paired_trials import LEAST_SEEDS
+from pipeline.diagnosis.record import HEALTHY, UNDETERMINED, Remedy
+from pipeline.diagnosis.remedies import CHECKS
+from pipeline.errors import ConfigError
+from pipeline.verification.patient import Patient
+from pipeline.verification.random_search import random_draws
+
+MOST_ARMS = 4
+MOST_COST = 12.0  # times as long as the run itself; a longer remedy must be asked for by name
+_RESEED_OFFSET = 1000
+
+
+@dataclass(frozen=True)
+class VerificationOptions:
+    """The wishes of a person.
+
+    storage: URL of the studies.  seeds: how many, of every arm.
+    remedies: names; empty for those that the diagnosis offers.
+    budget: runs in all; None for as many as four arms need.
+    sweep: overrides of the sweeps themselves (``n_jobs=2``, ``hydra/launcher=slurm``).
+    """
+
+    storage: str
+    seeds: int
+    remedies: tuple[str, ...] = ()
+    budget: int | None = None
+    sweep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VerificationPlan:
+    """The runs of a verification, before any of them is trained.
+
+    draws: settings of the random search.  seeds: of every arm.  reseeds: of the control that
+    changes nothing but the seed.
+    """
+
+    remedies: tuple[Remedy, ...]
+    draws: tuple[Remedy, ...]
+    seeds: tuple[int, ...]
+    reseeds: tuple[int, ...]
+
+    @property
+    def num_runs(self) -> int:
+        """How many runs it trains."""
+        return num_runs(len(self.remedies), len(self.seeds))
+
+    @property
+    def cost(self) -> float:
+        """How many plain runs take as long, see `Remedy.cost`."""
+        longer = sum(remedy.cost - 1 for remedy in self.remedies)
+        return self.num_runs + longer * len(self.seeds)
+
+
+def plan_of(patient: Patient, options: VerificationOptions) -> VerificationPlan | None:
+    """Return the plan of a verification; None where the diagnosis offers no remedy.
+
+    Raises `ConfigError` for too few seeds or runs, and for remedies that are unknown, in force
+    already, or without effect.
+    """
+    offered = remedies_to_try(patient, options)
+    if not offered:
+        return None
+    count = num_draws(len(offered), options.seeds)
+    return VerificationPlan(
+        remedies=tuple(offered),
+        draws=tuple(random_draws(patient.settings, count=count, seed=patient.seed)),
+        seeds=tuple(patient.seed + i for i in range(options.seeds)),
+        reseeds=tuple(patient.seed + _RESEED_OFFSET + i for i in range(options.seeds)),
+    )
+
+
+def num_runs(num_arms: int, num_seeds: int) -> int:
+    """Return how many runs a verification trains.
+
+    They are the base, the arms, the reseed, the random draws, and the best draw over all seeds.
+    """
+    return (num_arms + 3) * num_seeds + num_draws(num_arms, num_seeds)
+
+
+def num_draws(num_arms: int, num_seeds: int) -> int:
+    """Return how many draws make random search as expensive as the arms."""
+    return max(2, (num_arms - 1) * num_seeds)
+
+
+def remedies_to_try(patient: Patient, options: VerificationOptions) -> list[Remedy]:
+    """Return the remedies that were named, else the diagnosis's first ones and a combination.
+
+    Raises `ConfigError` as `plan_of` does.
+    """
+    most = _affordable_arms(options)
+    if options.remedies:
+        return _named_remedies(options.remedies, patient, most=most)
+
+    if patient.diagnosis.verdict in (HEALTHY, UNDETERMINED):
+        return []
+    listed = patient.diagnosis.findings[0].remedies
+    offered = [r for r in listed if r.name not in CHECKS]
+    offered = [r for r in offered if r.cost <= MOST_COST] or offered
+    if len(offered) > 1 and most >= 3:
+        return [*offered[: most - 1], *combinations(offered)][:most]
+    return offered[:most]
+
+
+def combinations(offered: Sequence[Remedy]) -> list[Remedy]:
+    """Return the first remedy together with the second or third; empty where they overlap.
+
+    Two remedies overlap if both set values of the same group.
+    """
+    first = offered[0]
+    for other in offered[1:3]:
+        if not _groups(first) & _groups(other):
+            name = f"{first.name}+{other.name}"
+            overrides = (*first.overrides, *other.overrides)
+            return [Remedy(name, overrides, "both together", cost=first.cost * other.cost)]
+    return []
+
+
+def _groups(remedy: Remedy) -> set[str]:
+    return {override.partition("=")[0].split(".")[0] for override in remedy.overrides}
+
+
+def _affordable_arms(options: VerificationOptions) -> int:
+    if options.seeds < LEAST_SEEDS:
+        raise ConfigError(
+            f"seeds={options.seeds}: must be {LEAST_SEEDS} or more. One pair of runs says nothing "
+            "about the next pair; 5 is usual."
+        )
+    if options.budget is None:
+        return MOST_ARMS
+    affordable = [
+        k for k in range(1, MOST_ARMS + 1) if num_runs(k, options.seeds) <= options.budget
+    ]
+    if not affordable:
+        raise ConfigError(
+            f"budget={options.budget}: cannot decide anything. One remedy with both controls needs "
+            f"{num_runs(1, options.seeds)} runs with seeds={options.seeds}."
+        )
+    return affordable[-1]
+
+
+def _named_remedies(names: Sequence[str], patient: Patient, *, most: int) -> list[Remedy]:
+    known = remedies_by_name(patient.settings)
+    listed = f"remedies=[{','.join(names)}]"
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{listed}: name {name} once; its runs would be the same.")
+        if name not in known:
+            raise ConfigError(
+                f"remedies={name}: is unknown, in force already, or without effect in this "
+                f"configuration{nearest(name, list(known))} There is: {', '.join(known)}."
+            )
+    if len(names) > most:
+        raise ConfigError(
+            f"{listed}: are {len(names)}; budget or habit allows {most}. "
+            "Name fewer, or raise budget."
+        )
+    return [known[name] for name in names]

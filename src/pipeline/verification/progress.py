@@ -1,0 +1,164 @@
+"""The progress of a verification or a healing: one total over all its runs.
+
+On a terminal it is one line that stays in place. Elsewhere each run that ends prints a line.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from pipeline.sweep.analysis import FinishedTrial
+from pipeline.sweep.progress import duration, has_terminal, progress_line
+
+LabelOf = Callable[[FinishedTrial], str]
+CostOf = Callable[[FinishedTrial], float]
+
+
+@dataclass
+class Workload:
+    """How much is done and left. A run's cost is how many times as long as a plain run it takes.
+
+    parallel: the most runs that were seen side by side.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    total_runs: int = 0
+    total_cost: float = 0.0
+    done_runs: int = 0
+    done_cost: float = 0.0
+    timed_cost: float = 0.0
+    seconds: float = 0.0
+    parallel: int = 1
+    _deadline: float | None = None
+
+    def expect(self, *, runs: int, cost: float) -> None:
+        """Add runs that are to come."""
+        self.total_runs += runs
+        self.total_cost += cost
+        self._plan()
+
+    def ended(self, *, cost: float, seconds: float | None) -> None:
+        """Count a run that ended. seconds: that it took, where known."""
+        self.done_runs += 1
+        self.done_cost += cost
+        if seconds is not None:
+            self.timed_cost += cost
+            self.seconds += seconds
+        self._plan()
+
+    def seconds_left(self) -> float | None:
+        """Return the time until all runs are done; None before the first one.
+
+        It is estimated anew when a run ends, and falls with the clock in between.
+        """
+        return None if self._deadline is None else max(0.0, self._deadline - self.clock())
+
+    def _plan(self) -> None:
+        if self.timed_cost:
+            left = max(0.0, self.total_cost - self.done_cost)
+            self._deadline = self.clock() + left * self.seconds / self.timed_cost / self.parallel
+
+
+class RunProgress:
+    """Follows all sweeps of a verification, see `pipeline.sweep.progress.Watcher`."""
+
+    def __init__(self, title: str) -> None:
+        self.work = Workload()
+        self._title = title
+        self._last = ""
+        self._seen: dict[str, set[int]] = {}
+        self._label_of: dict[str, LabelOf] = {}
+        self._cost_of: dict[str, CostOf] = {}
+        self._live = _live_line() if has_terminal() else None
+
+    def __enter__(self) -> RunProgress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def expect(self, *, runs: int, cost: float) -> None:
+        """Add the runs of a verification. cost: in plain runs."""
+        self.work.expect(runs=runs, cost=cost)
+
+    def follow(self, study: str, *, label_of: LabelOf, cost_of: CostOf) -> None:
+        """Prepare for the trials of a study.
+
+        label_of: names arm and seed of a trial.  cost_of: gives its cost in plain runs.
+        """
+        self._label_of[study], self._cost_of[study] = label_of, cost_of
+
+    def update(self, study_name: str, trials: Sequence[FinishedTrial], *, running: int) -> None:
+        """Count the trials that ended since the last call, and show them."""
+        self.work.parallel = max(self.work.parallel, running)
+        resumed = study_name not in self._seen
+        seen = self._seen.setdefault(study_name, set())
+        new = [trial for trial in trials if trial.number not in seen]
+        for trial in new:
+            seen.add(trial.number)
+            self.work.ended(cost=self._cost_of[study_name](trial), seconds=trial.seconds)
+            if not resumed:
+                self._show(f"{self._label_of[study_name](trial)}: {_result(trial)}")
+        if resumed and new:
+            self._show(f"{len(new)} runs of an earlier start")
+        self._draw()
+
+    def _show(self, event: str) -> None:
+        self._last = event
+        if self._live is None:
+            left_s = self._left_s()
+            left = "" if left_s is None else f"; {duration(left_s)} left"
+            line = f"[{self.work.done_runs}/{self.work.total_runs}] {event}{left}"
+            Console(highlight=False, markup=False, emoji=False).print(line)
+            sys.stdout.flush()
+
+    def line(self, *, width: int, ascii_only: bool = False) -> str:
+        """Return total and time left in one line of at most ``width`` columns."""
+        return progress_line(
+            self._title,
+            done=self.work.done_runs,
+            total=self.work.total_runs,
+            details=[self._last] if self._last else [],
+            left_s=self._left_s(),
+            width=width,
+            ascii_only=ascii_only,
+        )
+
+    def _draw(self) -> None:
+        if self._live is not None:
+            console = self._live.console
+            line = self.line(width=console.width, ascii_only=console.options.ascii_only)
+            self._live.update(Text(line, no_wrap=True, overflow="crop"), refresh=True)
+
+    def _left_s(self) -> float | None:
+        """Return the seconds left; None where they are unknown, or where nothing is left."""
+        done = self.work.done_runs >= self.work.total_runs
+        return None if done else self.work.seconds_left()
+
+
+def _live_line() -> Live:
+    # A stdout that goes to a file must stay there.
+    stderr, to_terminal = Console(stderr=True), sys.stdout.isatty()
+    return Live(console=stderr, auto_refresh=False, redirect_stdout=to_terminal)
+
+
+def _result(trial: FinishedTrial) -> str:
+    if trial.state != "complete":
+        return "diverged"
+    return f"validation loss {trial.values[0]:.4f}"

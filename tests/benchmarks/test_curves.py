@@ -1,0 +1,143 @@
+"""The corpus of curves: copies trained together, the oracle, and what is kept."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "curves"))
+
+from cases import FITTED, PARTS, UNSEEN, Case
+from oracle import best, cut, end_of, family, gain, label
+from pack import runs
+from stacked import CURVES, Settings, Trained, train, with_seed
+
+from pipeline.diagnosis.record import FAMILIES
+
+SMALL = Settings("cancer", "mlp", 4, epochs=2, num_train=64, batch=16, rate=3e-3)
+
+
+PAIRS = (
+    "cancer mlp",
+    "digits cnn",
+    "digits gru",
+    "diabetes residual",
+    "prose transformer",
+    "digits mixer",
+    "digits separable",
+    "digits temporal",
+    "cancer gated",
+)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_every_network_trains_in_a_stack(pair: str) -> None:
+    data, net = pair.split()
+    changed = replace(SMALL, data=data, net=net)
+    found = train([changed, with_seed(changed, 1)])
+    assert set(found[0].curves) == set(CURVES)
+    assert np.isfinite(found[0].curves["val_loss"]).all()
+    assert not np.array_equal(found[0].curves["val_loss"], found[1].curves["val_loss"])
+
+
+def test_a_copy_that_diverges_leaves_the_others_alone() -> None:
+    alone = train([SMALL, with_seed(SMALL, 1)])
+    wild = replace(SMALL, seed=1, rate=1e30, optimizer="sgd")
+    beside = train([SMALL, wild])
+    assert not np.isfinite(beside[1].curves["train_loss"]).all()
+    assert beside[0].curves["val_loss"] == pytest.approx(alone[0].curves["val_loss"], rel=1e-3)
+
+
+def test_a_fall_beyond_noise_is_a_gain_and_one_within_it_is_none() -> None:
+    now = np.array([1.0, 1.1, 0.9, 1.0, 1.05])
+    assert gain(now, 0.8 * now) == pytest.approx(0.2)
+    assert gain(now, now * np.array([0.5, 1.6, 0.6, 1.5, 0.8])) == 0.0
+    assert gain(0.001 * now, 0.0005 * now) == 0.0, "no difference that anybody would notice"
+
+
+def run_of(settings: Settings, losses: list[float]) -> Trained:
+    curve = np.array(losses, np.float32)
+    return Trained(settings, dict.fromkeys(CURVES, curve), curve)
+
+
+def test_a_planted_fault_holds_only_where_its_remedy_helps() -> None:
+    remedy = replace(SMALL, rate=1e-3)
+    case = Case("tune", "x", "learning_rate_too_high", SMALL, (remedy,))
+    seeds = range(5)
+
+    def there(mended: float) -> dict[Settings, Trained]:
+        ends = {SMALL: 1.0, remedy: mended}
+        return {
+            with_seed(which, s): run_of(with_seed(which, s), [1.0, end + 0.01 * s])
+            for which, end in ends.items()
+            for s in seeds
+        }
+
+    assert label(case, there(0.5), seeds) == "learning_rate_too_high"
+    assert label(case, there(0.97), seeds) is None
+
+
+def test_a_log_ends_as_early_stopping_ends_it() -> None:
+    case = Case("tune", "x", "healthy", SMALL, (), patience=2)
+    run = run_of(SMALL, [3.0, 2.0, 2.1, 2.2, 1.0, 1.0])
+    assert end_of(case, run) == 3
+    assert best(run, 3) == 1
+    rising = [run_of(SMALL, [1.0, 0.5, 0.5, 0.55, 0.7 + 0.01 * s, 0.9]) for s in range(5)]
+    assert cut(case, rising) == 4
+
+
+def curves_of(settings: Settings, train: list[float], test: list[float]) -> Trained:
+    """A run whose validation is as the test."""
+    curves = dict.fromkeys(CURVES, np.array(test, np.float32))
+    return Trained(settings, {**curves, "eval_loss": np.array(train, np.float32)}, np.zeros(1))
+
+
+MENDED = replace(SMALL, rate=1e-3)
+CASE = Case("tune", "x", "learning_rate_too_high", SMALL, (MENDED,))
+FELL = [1.0, 0.7, 0.5, 0.4, 0.38, 0.37]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "fault", "happened"),
+    [
+        ([1.0, 0.7, 0.5, 0.4, 0.2, 0.1], [1.0, 0.7, 0.5, 0.5, 0.7, 0.9], "x", "fits_and_fails"),
+        ([1.0, 0.7, 0.5, 0.5, 0.7, 0.9], [1.0, 0.7, 0.5, 0.5, 0.7, 0.9], "x", "unstable"),
+        ([1.0, 0.7, 0.5, 9.0, 9.0, np.nan], [1.0, 0.7, 0.5, 9.0, 9.0, np.nan], "x", "unstable"),
+        ([1.0, 0.5, 0.9, 0.5, 0.9, 0.5], [1.0, 0.5, 0.9, 0.5, 0.9, 0.5], "x", "unstable"),
+        ([0.9] * 6, [0.9] * 6, "x", "does_not_fit"),
+        ([0.38] * 6, [0.9] * 6, "x", None),  # the remedy gains nothing on the training part
+        ([1.0, 0.9, 0.8, 0.7, 0.6, 0.5], [1.0, 0.9, 0.8, 0.7, 0.6, 0.5], "x", None),
+        ([0.9, 0.3, 0.2, 0.1, 0.1, 0.1], [0.9, 0.5, 0.5, 0.5, 0.5, 0.5], "overfitting",
+         "fits_and_fails"),
+        (FELL, FELL, "undertrained", "stopped_too_early"),
+        (FELL, FELL, "healthy", "healthy"),
+        (FELL, [1.0, 0.7, 0.5, 0.5, 0.7, 0.9], "healthy", None),
+    ],
+    ids=["past_best", "rose_together", "lost", "shaken", "flat", "not_reducible", "still_falling",
+         "gap", "short", "healthy", "healthy_past_best"],
+)  # fmt: skip
+def test_the_family_is_what_happened_to_the_run(
+    train: list[float], test: list[float], fault: str, happened: str | None
+) -> None:
+    run = curves_of(SMALL, train, test)
+    there = {SMALL: run, MENDED: curves_of(MENDED, FELL, FELL)}
+    assert family(CASE, fault, run, len(test), there) == happened
+
+
+def test_the_corpus_holds_labelled_logs_of_parts_that_share_nothing() -> None:
+    fitted = [pair for part in FITTED for pair in PARTS[part]]
+    assert not {p.data for p in fitted} & {p.data for p in UNSEEN}
+    assert not {p.net for p in fitted} & {p.net for p in UNSEEN}
+    kept = list(runs(*PARTS))
+    assert len(kept) > 3000
+    assert {run.family for run in kept} == set(FAMILIES.values())
+    assert {run.fault for run in kept} <= set(FAMILIES)
+    for part in PARTS:
+        pairs = {run.pair for run in kept if run.part == part}
+        assert pairs == {(p.data, p.net) for p in PARTS[part]}
+    one = kept[0]
+    assert len(one.curves["val_loss"]) == len(one.curves["train_loss"])

@@ -1,0 +1,89 @@
+"""dvc.yaml against conf/: DVC tracks as a parameter each option that a training uses."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+# What a run shows or records, or a preset that stands above the groups: no stage depends on them.
+WITHOUT_EFFECT_ON_WEIGHTS = {"_self_", "tracking", "evaluation", "experiment", "sweep", "debug"}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "dvc.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def groups() -> set[str]:
+    defaults = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())["defaults"]
+    groups = {next(iter(d)) if isinstance(d, dict) else d for d in defaults}
+    return {g for g in groups if not g.startswith("override ")} - WITHOUT_EFFECT_ON_WEIGHTS
+
+
+def tracked_files(stage: dict[str, Any]) -> set[str]:
+    return {next(iter(entry)) for entry in stage["params"]}
+
+
+def test_training_names_every_group_that_decides_the_weights(
+    pipeline: dict[str, Any], groups: set[str]
+) -> None:
+    command = pipeline["stages"]["train"]["cmd"]
+    named = {argument.split("=")[0] for argument in command.split()[2:]}
+    assert groups <= named
+
+
+def test_training_tracks_the_file_of_every_group(
+    pipeline: dict[str, Any], groups: set[str]
+) -> None:
+    tracked = {Path(path).parts[1] for path in tracked_files(pipeline["stages"]["train"])}
+    assert groups <= tracked
+
+
+def test_the_defaults_of_dvc_are_those_of_conf(pipeline: dict[str, Any]) -> None:
+    defaults = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())["defaults"]
+    chosen = {key: value for d in defaults if isinstance(d, dict) for key, value in d.items()}
+    for entry in pipeline["vars"]:
+        for group, option in entry.items():
+            assert chosen[group] == option
+
+
+def test_every_named_file_exists(pipeline: dict[str, Any]) -> None:
+    values = {key: value for entry in pipeline["vars"] for key, value in entry.items()}
+    for stage in pipeline["stages"].values():
+        for model in stage.get("matrix", {}).get("model", [""]):
+            names = {**values, "item.model": model}
+            paths = (
+                [*tracked_files(stage), *stage.get("deps", [])]
+                if "params" in stage
+                else stage["deps"]
+            )
+            filled = [re.sub(r"\$\{([^}]+)\}", lambda m, n=names: n[m[1]], path) for path in paths]
+            for path in filled:
+                if path.startswith(("conf/", "src/")):
+                    assert (ROOT / path).exists(), path
+
+
+def test_dvc_itself_reads_the_pipeline() -> None:
+    command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only"]
+    listed = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert listed == [
+        "download",
+        "preprocess",
+        "train@mlp",
+        "train@cnn",
+        "evaluate@mlp",
+        "evaluate@cnn",
+        "diagnose@mlp",
+        "diagnose@cnn",
+        "report",
+    ]

@@ -1,0 +1,140 @@
+"""The sentences of the report, and numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from drawn import SPACE, VERIFICATION
+from pipeline.diagnosis.record import HEALTHY, UNDETERMINED, Condition, Diagnosis, Finding
+from pipeline.evaluation.intervals import wilson
+from pipeline.records import Estimate
+from pipeline.reporting import sentences
+from pipeline.reporting.model_report import ModelReport
+
+
+def diagnosis(verdict: str, *findings: Finding, reason: str = "") -> Diagnosis:
+    return Diagnosis(
+        name="cnn",
+        verdict=verdict,
+        confidence=0.874,
+        ranked=(verdict,),
+        reason=reason,
+        findings=findings,
+        follow=(),
+        undecided=(),
+        ruled_out=(),
+        not_run=(),
+    )
+
+
+def condition(value: float = 0.51234, epochs: tuple[int, int] | None = (2, 2)) -> Condition:
+    return Condition(
+        what="share",
+        value=value,
+        low=0.4,
+        high=0.6,
+        unit="×",
+        wanted="above",
+        limit=0.3,
+        probability=0.9,
+        epochs=epochs,
+    )
+
+
+def model(name: str, hits: int) -> ModelReport:
+    """A model with so many of 1,000 images right."""
+    accuracy = wilson(hits, 1000)
+    keys = ("test/accuracy", "test/accuracy_low", "test/accuracy_high")
+    values = (accuracy.value, accuracy.low, accuracy.high)
+    return ModelReport(name, dict(zip(keys, values, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason", "expected"),
+    [
+        (HEALTHY, "", "Healthy (confidence 0.87): no rule finds a fault in its training."),
+        (UNDETERMINED, "x is missing.", "Undetermined: x is missing."),
+    ],
+)
+def test_a_verdict_without_a_fault_is_one_sentence(
+    verdict: str, reason: str, expected: str
+) -> None:
+    assert sentences.of_verdict(diagnosis(verdict, reason=reason), None) == expected
+
+
+def test_a_fault_is_named_with_the_remedy_that_was_proved() -> None:
+    fault = Finding(
+        verdict="over_regularized",
+        probability=0.9,
+        what="The penalty wins.",
+        harm="",
+        conditions=(),
+    )
+    found = diagnosis("over_regularized", fault)
+    alone = "Over regularized (confidence 0.87): the penalty wins"
+    assert sentences.of_verdict(found, None) == f"{alone}."
+    assert sentences.of_verdict(found, VERIFICATION) == (
+        f"{alone}; proved to help: more data, test loss falls by 18{SPACE}% [12, 24]."
+    )
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [
+        (None, "above 0.3×"),
+        ((2, 2), "above 0.3×; epoch 2"),
+        ((1, 3), "above 0.3×; epochs 1 to 3"),
+    ],
+)
+def test_a_limit_names_the_epochs_of_its_number(
+    epochs: tuple[int, int] | None, expected: str
+) -> None:
+    assert sentences.limit(condition(epochs=epochs)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "interval"),
+    [(0.51234, "0.512×", "interval 0.4 … 0.6; "), (math.nan, "not finite", "")],
+)
+def test_a_number_that_is_not_finite_has_no_interval(
+    value: float, number: str, interval: str
+) -> None:
+    assert sentences.three_digits(value, "×") == number
+    assert sentences.interval(condition(value)) == interval
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        ([model("a", 990), model("b", 900)], "no other model's interval reaches"),
+        ([model("a", 905), model("b", 900), model("c", 700)], "interval of b overlaps"),
+        ([model("a", 900)], f"a reaches a test accuracy of 90.00{SPACE}%."),
+        ([ModelReport("a")], ""),
+    ],
+    ids=["ahead", "by_chance", "alone", "not_measured"],
+)
+def test_the_summary_tells_a_lead_from_chance(models: list[ModelReport], expected: str) -> None:
+    assert expected in sentences.of_all(models)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (None, "–"),
+        (0.25, "0.2 s"),
+        (59.96, "60.0 s"),
+        (75.3, "1 min 15 s"),
+        (119.7, "2 min 0 s"),
+        (7260, "2 h 1 min"),
+    ],
+)
+def test_durations(seconds: float | None, expected: str) -> None:
+    assert sentences.duration(seconds).replace(SPACE, " ") == expected
+
+
+def test_a_reduction_is_whole_percent_without_a_negative_zero() -> None:
+    reduction = Estimate(-0.004, -0.02, 0.1236, 5)
+    assert sentences.whole_percent(reduction) == f"0{SPACE}% [-2, 12]"
+    assert sentences.plain_percent(reduction) == "0 % [-2, 12]"

@@ -1,0 +1,130 @@
+"""The evaluation of a trained model: its numbers, its files, its place in the tracked run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.config import compose
+from pipeline.data.corruptions import corrupt
+from pipeline.data.store import content_sha256
+from pipeline.errors import DataError
+from pipeline.evaluation.generalization import read_generalization_csv
+from pipeline.evaluation.tables import read_confusion_csv
+from pipeline.models.inference import predict_logits
+from pipeline.models.saved import load_model
+from pipeline.runs.evaluation import (
+    ModelEvaluation,
+    evaluate_model,
+    track_evaluation,
+    write_evaluation,
+)
+from sealed_records import fields_of, write_fields
+from small_mnist import load_images, write_prepared
+
+TEST = load_images("test")
+QUICK = (
+    "evaluation.num_resamples=100",
+    "evaluation.corruptions=[noise]",
+    "evaluation.severities=[3]",
+    "evaluation.corruption_size=50",
+)
+
+
+def measure(root: Path, *overrides: str) -> ModelEvaluation:
+    """Evaluate ``mlp`` on one corruption, and on scikit-learn's digits."""
+    options = compose([*QUICK, *overrides], root=root).settings.evaluation
+    return evaluate_model("mlp", data="mnist", options=options, root=root)
+
+
+@pytest.fixture(scope="module")
+def measured(trained_once: Path) -> ModelEvaluation:
+    """The evaluation of the tiny model."""
+    return measure(trained_once, "evaluation.num_mistakes=12")
+
+
+def accuracy_by_hand(root: Path, images: np.ndarray, labels: np.ndarray) -> float:
+    model = load_model(root / "models" / "mlp")
+    logits = predict_logits(model.network, images, mean=model.mean, std=model.std)
+    return float((logits.argmax(1) == labels).mean())
+
+
+def test_the_scores_are_those_of_the_test_part(
+    measured: ModelEvaluation, trained_once: Path
+) -> None:
+    by_hand = accuracy_by_hand(trained_once, TEST.images, TEST.labels)
+    assert measured.scores.num_examples == 500
+    assert measured.metrics["test/accuracy"] == pytest.approx(by_hand)
+
+
+def test_a_corruption_is_measured_on_the_first_test_images(
+    measured: ModelEvaluation, trained_once: Path
+) -> None:
+    corrupted = corrupt(TEST.images[:50], name="noise", severity=3, seed=0)
+    by_hand = accuracy_by_hand(trained_once, corrupted, TEST.labels[:50])
+    assert measured.metrics["corruption/noise/3/accuracy"] == pytest.approx(by_hand)
+
+
+def test_the_rows_are_the_test_set_then_other_sets_then_corruptions(
+    measured: ModelEvaluation,
+) -> None:
+    assert [(row.name, row.severity) for row in measured.generalization] == [
+        ("test set", 0),
+        ("digits", None),
+        ("noise", 3),
+    ]
+
+
+def test_the_mistakes_are_wrong_and_the_surest_first(measured: ModelEvaluation) -> None:
+    mistakes = measured.mistakes
+    assert mistakes.images.shape == (12, 1, 28, 28)
+    assert (mistakes.predictions != mistakes.labels).all()
+    assert (np.diff(mistakes.confidences) <= 0).all()
+
+
+def test_the_files_hold_the_numbers_to_the_last_digit(
+    measured: ModelEvaluation, tmp_path: Path
+) -> None:
+    metrics, confusion, generalization, on = write_evaluation(measured, tmp_path)
+    assert fields_of(metrics) == measured.metrics
+    assert list(fields_of(metrics)) == sorted(measured.metrics)
+    np.testing.assert_array_equal(read_confusion_csv(confusion)[0], measured.scores.confusion)
+    assert tuple(read_generalization_csv(generalization)) == measured.generalization
+    assert fields_of(on) == {
+        "data": "mnist",
+        "sha256": content_sha256(TEST),
+        "num_images": 500,
+    }
+
+
+def test_the_preparation_that_the_model_was_trained_on_is_recognised(
+    measured: ModelEvaluation,
+) -> None:
+    assert measured.same_data
+
+
+def test_another_preparation_of_the_data_is_noticed(tiny_model: Path) -> None:
+    write_prepared(tiny_model / "data/processed/mnist", num_train=1000)
+    assert not measure(tiny_model).same_data
+
+
+def test_data_of_other_classes_is_refused(tiny_model: Path) -> None:
+    card = tiny_model / "data/processed/mnist/card.json"
+    write_fields(card, {**fields_of(card), "class_names": [*"abcdefghij"]})
+    with pytest.raises(DataError, match="the model mlp was trained on 10 classes"):
+        measure(tiny_model)
+
+
+def test_a_model_that_the_store_does_not_know_gets_a_run_of_its_own(
+    measured: ModelEvaluation, project: Path
+) -> None:
+    tracking = compose([], root=project).settings.tracking
+    track_evaluation(measured, [], tracking=tracking, root=project)
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert (run.info.run_name, run.info.status) == ("mlp", "FINISHED")
+    assert run.data.tags["model.sha256"] == measured.weights_sha256
+    assert run.data.metrics == measured.metrics

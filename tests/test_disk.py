@@ -1,0 +1,156 @@
+"""Room and rights on the disk: told before work begins, and the right limit is named."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline import cli, disk
+from pipeline.commands import train as stage
+from pipeline.config import compose
+from pipeline.disk import check_disk
+from pipeline.errors import DiskError
+from pipeline.runs.needed_disk import check_room
+from pipeline.training.checkpoints import LAST, ResumeFolder
+from trained_models import TINY
+
+SOURCE = Path(__file__).parents[1] / "src"
+POWERLESS = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+
+
+@pytest.fixture
+def file_limit() -> Iterator[None]:
+    """Let a test lower the limit on a file's size; it is raised again afterwards."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def limit_files(size: int) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+
+def test_what_fits_is_no_error_and_leaves_nothing(tmp_path: Path) -> None:
+    check_disk({tmp_path / "a" / "b": 1000}, largest=1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_room_is_told_with_both_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("Usage", (), {"free": 14_000_000})
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage)
+    check_disk({tmp_path / "a": 4_000_000}, largest=1)
+    # both folders are on one disk, so their sizes add up
+    with pytest.raises(DiskError, match=r"b: the disk has 14 MB free, but about 15 MB are needed"):
+        check_disk({tmp_path / "a": 4_000_000, tmp_path / "b": 1_000_000}, largest=1)
+
+
+@pytest.mark.usefixtures("file_limit")
+def test_a_limit_on_files_is_told_with_the_command_that_raises_it(tmp_path: Path) -> None:
+    limit_files(1_000_000)
+    check_disk({tmp_path: 1}, largest=1_000_000)
+    with pytest.raises(DiskError, match=r"1 MB at most .* about 1\.1 MB.*ulimit -f unlimited"):
+        check_disk({tmp_path: 1}, largest=1_000_001)
+
+
+def test_a_training_needs_room_for_its_largest_checkpoint(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The true checkpoint, model and results are no larger than what was foreseen."""
+    foreseen: dict[Path, int] = {}
+
+    def noted(places: dict[Path, int], *, largest: int) -> None:
+        foreseen.update(places)
+        foreseen[Path("largest")] = largest
+
+    monkeypatch.setattr("pipeline.runs.needed_disk.check_disk", noted)
+    config = compose([*TINY, "tracking=none", "model.width=256"], root=project)
+    sizes: list[int] = []
+    finish = ResumeFolder.finish
+
+    def measured(folder: ResumeFolder) -> None:
+        sizes.append((folder.folder / LAST).stat().st_size)
+        finish(folder)
+
+    monkeypatch.setattr("pipeline.training.checkpoints.ResumeFolder.finish", measured)
+    stage.train(config, root=project, output=project)
+    assert 0.3 * foreseen[Path("largest")] < sizes[0] <= foreseen[Path("largest")]
+    for place in ("models", "results"):
+        written = sum(p.stat().st_size for p in (project / place).rglob("*") if p.is_file())
+        assert written <= foreseen[project / place]
+
+
+def test_the_weights_count(tmp_path: Path) -> None:
+    settings = compose(["tracking=none"], root=Path(__file__).parents[1]).settings
+    network = nn.Linear(1, 1)
+    network.weight = nn.Parameter(torch.empty(1).expand(10**9, 10**6))  # takes no memory
+    with pytest.raises(DiskError, match="MB are needed"):
+        check_room(network, settings, output=tmp_path, root=tmp_path)
+
+
+@pytest.mark.usefixtures("file_limit")
+def test_a_training_that_meets_a_limit_goes_on_from_its_checkpoint(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The limit falls after the second epoch, as on a disk that somebody else fills."""
+    whole = stage.train(
+        compose([*TINY, "tracking=none", "name=whole"], root=project), root=project, output=project
+    )
+    line, epochs = stage.epoch_line, []
+
+    def full_after_two(*given: object, **named: object) -> str:
+        epochs.append(1)
+        if len(epochs) == 2:
+            limit_files(4096)
+        return str(line(*given, **named))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stage, "epoch_line", full_after_two)
+    monkeypatch.setattr(sys, "argv", ["pipeline", "train", *TINY, "tracking=none"])
+    assert cli.main() == 1
+    limit_files(resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+    told = capsys.readouterr().err
+    assert "larger than a file may be here" in told and "the same command goes on" in told
+    assert not (project / "models" / "mlp").exists()
+    assert list((project / "checkpoints").glob(f"*/{LAST}"))
+    monkeypatch.setattr(stage, "epoch_line", line)
+    again = stage.train(
+        compose([*TINY, "tracking=none"], root=project), root=project, output=project
+    )
+    assert again == whole
+    assert not list(project.rglob("*.partial")) and not list(project.rglob("*.tmp"))
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+@pytest.mark.parametrize("place", ["results", "models", "mlruns", "checkpoints", "journal"])
+def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(
+    place: str, project: Path
+) -> None:
+    folder = project / place
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o555)
+    before = POWERLESS if os.geteuid() == 0 else []
+    program = [sys.executable, "-m", "pipeline", "train", *TINY]
+    done = subprocess.run(
+        [*before, *program],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    folder.chmod(0o755)
+    assert done.returncode == 1
+    assert "epoch" not in done.stdout
+    (message,) = done.stderr.splitlines()
+    assert message.startswith(f"error: {folder}: cannot be written or read (Permission denied)")

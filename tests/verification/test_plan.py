@@ -1,0 +1,96 @@
+"""The plan: which remedies are tried, and how many runs they cost."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.diagnosis.record import Remedy
+from pipeline.errors import ConfigError
+from pipeline.verification.plan import (
+    VerificationOptions,
+    combinations,
+    num_runs,
+    plan_of,
+    remedies_to_try,
+)
+from verification_cases import options, patient
+
+
+def names(verdict: str, asked: VerificationOptions, *overrides: str) -> list[str]:
+    return [remedy.name for remedy in remedies_to_try(patient(verdict, *overrides), asked)]
+
+
+def test_the_diagnosis_offers_its_first_remedies_and_a_combination() -> None:
+    offered = names("overfitting", options())
+    assert offered == ["more_data", "dropout", "augment", "more_data+dropout"]
+
+
+def test_a_healthy_run_is_offered_nothing_but_takes_a_named_remedy() -> None:
+    assert plan_of(patient("healthy"), options()) is None
+    assert names("healthy", options(remedies=("l2",))) == ["l2"]
+
+
+@pytest.mark.parametrize(("budget", "arms"), [(num_runs(2, 5), 2), (num_runs(3, 5) - 1, 2)])
+def test_a_budget_buys_whole_arms(budget: int, arms: int) -> None:
+    assert len(names("overfitting", options(budget=budget))) == arms
+
+
+@pytest.mark.parametrize(
+    ("arms", "runs"),
+    [
+        pytest.param(1, 4 * 5 + 2, id="one_arm_and_two_draws"),
+        pytest.param(3, 6 * 5 + 2 * 5, id="draws_cost_as_much_as_further_arms"),
+    ],
+)
+def test_the_runs_are_base_arms_reseed_draws_and_best_draw(arms: int, runs: int) -> None:
+    assert num_runs(arms, 5) == runs
+
+
+def test_a_plan_counts_its_runs_seeds_and_draws() -> None:
+    plan = plan_of(patient(), options(remedies=("l2", "dropout"), seeds=3))
+    assert plan is not None
+    assert (plan.seeds, plan.reseeds) == ((0, 1, 2), (1000, 1001, 1002))
+    assert len(plan.draws) == 3
+    assert plan.num_runs == plan.cost == 5 * 3 + 3
+
+
+def test_a_remedy_that_takes_longer_costs_more() -> None:
+    plan = plan_of(patient(), options(remedies=("more_data",), seeds=3))
+    assert plan is not None
+    assert plan.cost - plan.num_runs == 3  # twice the data, three seeds
+
+
+@pytest.mark.parametrize(
+    ("second", "combined"),
+    [
+        pytest.param("model.dropout=0.5", ["first+second"], id="other_group"),
+        pytest.param("data.label_noise=0.0", [], id="same_group"),
+    ],
+)
+def test_only_remedies_of_different_groups_are_combined(second: str, combined: list[str]) -> None:
+    offered = [Remedy("first", ("data.fraction=1.0",), ""), Remedy("second", (second,), "")]
+    assert [remedy.name for remedy in combinations(offered)] == combined
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (options(seeds=1), "must be 3 or more"),
+        (options(budget=10), r"cannot decide anything\. One remedy .* needs 22 runs"),
+        (options(remedies=("dropuot",)), "dropout"),
+        (options(remedies=("zero_bias",)), "without effect"),
+        (options(remedies=("l2", "l2")), "name l2 once"),
+        (options(remedies=("dropout", "augment", "l2", "l1", "early_stopping")), "Name fewer"),
+    ],
+    ids=["seeds", "budget", "typo", "without_effect", "twice", "too_many"],
+)
+def test_a_plan_that_decides_nothing_is_refused(asked: VerificationOptions, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan_of(patient(), asked)
+
+
+def test_a_remedy_that_is_in_force_is_refused() -> None:
+    asked = options(remedies=("dropout",))
+    assert names("overfitting", asked) == ["dropout"]
+    with pytest.raises(ConfigError, match="in force already"):
+        names("overfitting", asked, "model.dropout=0.5")

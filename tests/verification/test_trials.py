@@ -1,0 +1,54 @@
+"""The trials: the folders of their runs, and the names of their arms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.sweep.analysis import StudyRecord, read_study
+from pipeline.verification import trials
+from pipeline.verification.trials import first_finished_run, shown_arm
+from verification_cases import STORAGE
+from verified import Verified
+
+
+@pytest.mark.parametrize(
+    ("part", "arm", "expected"),
+    [
+        ("arms", "dropout", "dropout"),
+        ("reseed", "as_it_was", "control: reseeded"),
+        ("search", "random_3", "control: draw 3"),
+        ("random", "random_3", "control: random search"),
+    ],
+)
+def test_an_arm_is_shown_by_its_remedy_or_control(part: str, arm: str, expected: str) -> None:
+    assert shown_arm(part, arm) == expected
+
+
+def test_the_first_finished_run_of_the_chosen_arm_has_the_lowest_seed(
+    verified: Verified, proved: Path
+) -> None:
+    folder = first_finished_run(verified.verification, storage=STORAGE, root=proved)
+    config = (folder / "results" / "wide_more_data" / "config.json").read_text()
+    assert '"seed": 0' in config and (folder / "models" / "wide_more_data").is_dir()
+
+
+def test_a_run_that_diverged_is_not_the_first_finished_one(
+    verified: Verified, proved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_seed_0(storage: str, name: str) -> StudyRecord:
+        record = read_study(storage, name)
+        states = ["failed" if t.params["seed"] == 0 else t.state for t in record.trials]
+        pairs = zip(record.trials, states, strict=True)
+        return replace(record, trials=tuple(replace(t, state=state) for t, state in pairs))
+
+    monkeypatch.setattr(trials, "read_study", without_seed_0)
+    folder = first_finished_run(verified.verification, storage=STORAGE, root=proved)
+    assert '"seed": 1' in (folder / "results" / "wide_more_data" / "config.json").read_text()
+
+
+def test_every_arm_can_be_trained_by_hand(verified: Verified) -> None:
+    written = {path.stem for path in (verified.root / "conf/experiment/verify/wide").iterdir()}
+    assert written == {"as_it_was", "more_data", "random_0", "random_1"}
