@@ -19,18 +19,16 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
+from turns import Racer, run_in_turn
+
 ROOT = Path(__file__).parents[1]
 NUM_TRAIN = 55_000
-TURN_S = 2.0
 
 KERAS = """
 import sys
@@ -51,57 +49,6 @@ model.fit(arrays["x"], arrays["y"], batch_size=32, epochs=epochs, verbose=0, cal
 """
 
 
-class Racer:
-    """A process that runs only in its turns, and prints a line at the end of every epoch.
-
-    ends: seconds that it had run at the end of each epoch.
-    """
-
-    def __init__(self, command: list[str], *, environment: dict[str, str]) -> None:
-        self.ends: list[float] = []
-        self._ran, self._since = 0.0, time.perf_counter()
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.stop()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("epoch"):
-                self.ends.append(self._ran + time.perf_counter() - self._since)
-
-    def turn(self, seconds: float) -> bool:
-        """Run for a while; return whether there is more to do."""
-        self._since = time.perf_counter()
-        os.killpg(self.process.pid, signal.SIGCONT)
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.stop()
-            return True
-        self._reader.join()
-        if self.process.returncode:
-            sys.exit(f"{self.process.args}: exit code {self.process.returncode}")
-        return False
-
-    def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGSTOP)
-        time.sleep(0.02)  # by now its last lines are read
-        self._ran += time.perf_counter() - self._since - 0.02
-
-    def speed(self) -> float:
-        """Images a second, from the end of the first epoch to the end of the last."""
-        return NUM_TRAIN * (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
-
-
 def race(keras_python: str, arrays: Path, epochs: int) -> tuple[float, float]:
     """Return images a second: ours, Keras'."""
     seed = time.time_ns() % 2**31  # a new seed for each race: a killed one must not be resumed
@@ -114,21 +61,10 @@ def race(keras_python: str, arrays: Path, epochs: int) -> tuple[float, float]:
             environment={"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"},
         ),
     )
-    try:
-        running = set(racers)
-        while running:
-            # The faster one waits for the other's epochs, so that each has the other beside it.
-            fewest = min(len(racer.ends) for racer in running)
-            for racer in [r for r in racers if r in running and len(r.ends) <= fewest]:
-                if not racer.turn(TURN_S):
-                    running.discard(racer)
-    finally:
-        for racer in racers:
-            if racer.process.poll() is None:
-                os.killpg(racer.process.pid, signal.SIGKILL)
+    run_in_turn(racers)
     if any(len(racer.ends) != epochs for racer in racers):
         sys.exit("a racer has not printed every epoch: no ratio")
-    mine, theirs = (racer.speed() for racer in racers)
+    mine, theirs = (racer.speed(NUM_TRAIN) for racer in racers)
     return mine, theirs
 
 
