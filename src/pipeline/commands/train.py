@@ -20,6 +20,7 @@ from pipeline.records import Prepared
 from pipeline.reporting import learning_curves
 from pipeline.reporting.style import save_png
 from pipeline.runs import names
+from pipeline.runs.divergence import explained
 from pipeline.runs.files import RunFiles
 from pipeline.runs.needed_disk import check_room
 from pipeline.runs.network import untrained_network
@@ -100,7 +101,9 @@ def _train(
             )
         except Diverged as error:
             keeper.keep_diverged(error)
-            raise
+            if not role.attended:
+                raise
+            raise explained(error, data, config, resume=resume, root=root) from error
         keeper.keep_trained(run)
 
     for line in _ending(run, settings.name):

@@ -21,6 +21,7 @@ def resumable(
     """Hold the run's folder in ``checkpoints/``, which an equal run that was killed has left.
 
     A finished run removes its checkpoints, and so does one that diverged: it would diverge again.
+    Its last finite weights are kept elsewhere, see `pipeline.runs.divergence`.
     An interrupted run leaves them, whether by Ctrl-C, by a full disk, or by a lost device.
     """
     folder = ResumeFolder(root / "checkpoints", provenance.resume_key(config.values, card))

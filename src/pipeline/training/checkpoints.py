@@ -23,6 +23,7 @@ import torch
 from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from pipeline.errors import DataError, TrainingError
 from pipeline.files import read_bytes, sealed, unsealed, write_atomically
@@ -86,6 +87,15 @@ def checked_checkpoint(path: Path) -> bytes:
     if mark != MARK or hashlib.sha256(body).hexdigest() != hashed.decode("ascii", "replace"):
         raise DataError(f"{path}: is not as it was written. {WAY_OUT}")
     return body
+
+
+def network_weights(path: Path | None) -> dict[str, Tensor]:
+    """Return the network's weights in a checkpoint of `WholeFileIO`; empty without one."""
+    if path is None:
+        return {}
+    state = WholeFileIO().load_checkpoint(path, map_location="cpu")["state_dict"]
+    start = "network."
+    return {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
 
 
 class EpochCheckpoint(Checkpoint):

@@ -42,12 +42,21 @@ class FitResult:
 
 
 class Diverged(TrainingError):
-    """A loss is not finite. History and signals until then are kept for a diagnosis."""
+    """A loss is not finite. History and signals until then are kept for a diagnosis.
+
+    world_size: how many processes trained.
+    """
 
     def __init__(
-        self, message: str, history: tuple[EpochRecord, ...], signals: SignalRecord
+        self,
+        message: str,
+        history: tuple[EpochRecord, ...],
+        signals: SignalRecord,
+        *,
+        world_size: int = 1,
     ) -> None:
         super().__init__(message)
+        self.world_size = world_size
         self.history = history
         self.signals = signals
 
@@ -105,7 +114,12 @@ def _plain_errors(
     except TrainingError as error:
         if not recorder.history:
             raise
-        raise Diverged(str(error), tuple(recorder.history), _record(signals)) from error
+        raise Diverged(
+            str(error),
+            tuple(recorder.history),
+            _record(signals),
+            world_size=trainer.world_size,
+        ) from error
     except SystemExit as error:
         if trainer.interrupted:  # Lightning has turned Ctrl-C into an exit with code 1
             raise KeyboardInterrupt from error

@@ -1,0 +1,139 @@
+"""A training whose loss is lost names the layer, and leaves its last finite weights."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pipeline.commands.train import train
+from pipeline.config import compose
+from pipeline.data.store import load_prepared
+from pipeline.runs.network import untrained_network
+from pipeline.training.fit import Diverged
+from pipeline.training.module import Batch, Classifier
+from pipeline.training.replay import find_loss
+from trained_models import TINY
+
+STEP, EVALUATE = Classifier.training_step, Classifier.validation_step
+EPOCH, BATCH = 1, 0  # the first step of the second epoch
+
+
+def planted(module: Classifier, batch_idx: int) -> bool:
+    return module.current_epoch == EPOCH and batch_idx == BATCH
+
+
+def first_layer(module: Classifier) -> nn.Linear:
+    return next(m for m in module.network.modules() if isinstance(m, nn.Linear))
+
+
+def images_lost(module: Classifier, batch: Batch, batch_idx: int) -> Tensor:
+    images, labels = batch
+    factor = math.nan if planted(module, batch_idx) else 1.0
+    return STEP(module, (images * factor, labels), batch_idx)
+
+
+def output_overflows(module: Classifier, batch: Batch, batch_idx: int) -> Tensor:
+    if not planted(module, batch_idx):
+        return STEP(module, batch, batch_idx)
+    weight = first_layer(module).weight
+    with torch.no_grad():
+        weight.mul_(1e38)  # finite: its products with the pixels are not
+    return STEP(module, batch, batch_idx)
+
+
+def gradient_lost(module: Classifier, batch: Batch, batch_idx: int) -> Tensor:
+    objective = STEP(module, batch, batch_idx)
+    if planted(module, batch_idx):
+        bias = first_layer(module).bias
+        objective = objective + (0 * bias).abs().sqrt().sum()  # 0, with the slope 0 · ∞
+    return objective
+
+
+def loss_lost(module: Classifier, batch: Batch, batch_idx: int) -> Tensor:
+    objective = STEP(module, batch, batch_idx)
+    return objective / 0 if planted(module, batch_idx) else objective
+
+
+CASES: dict[str, tuple[Callable[..., Tensor], str]] = {
+    "images": (images_lost, r"the images of the batch, at step 1\."),
+    "output": (output_overflows, r"the output of hidden\.linear1 \(Linear\), at step 1\."),
+    "gradient": (
+        gradient_lost,
+        r"the gradient of the bias of hidden\.linear1 \(Linear\), at step 1\.",
+    ),
+    "loss": (loss_lost, r"the loss, at step 1\."),
+}
+
+
+def diverged(project: Path, *overrides: str) -> str:
+    config = compose([*TINY, "trainer.max_epochs=3", "tracking=none", *overrides], root=project)
+    with pytest.raises(Diverged) as caught:
+        train(config, root=project, output=project)
+    return str(caught.value)
+
+
+def left(project: Path) -> dict[str, Tensor]:
+    (path,) = (project / "checkpoints" / "diverged").iterdir()
+    return load_file(path)
+
+
+@pytest.mark.parametrize(("plant", "words"), CASES.values(), ids=CASES)
+def test_the_first_lost_number_is_named_and_the_weights_before_it_are_kept(
+    plant: Callable[..., Tensor], words: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second epoch's first step is lost: the weights are those of a training of one epoch."""
+    healthy = compose(
+        [*TINY, "trainer.max_epochs=1", "tracking=none", "name=healthy"], root=project
+    )
+    train(healthy, root=project, output=project)
+    monkeypatch.setattr(Classifier, "training_step", plant)
+    message = diverged(project)
+    assert re.search(words, message), message
+    assert "after epoch 2" in message and "The last finite weights are in checkpoints/" in message
+    expected = load_file(project / "models" / "healthy" / "model.safetensors")
+    kept = left(project)
+    assert kept.keys() == expected.keys()
+    assert all(torch.equal(kept[name], expected[name]) for name in expected)
+    assert not (project / "models" / "mlp").exists()
+
+
+def test_a_number_that_only_the_evaluation_loses_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(module: Classifier, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        if module.current_epoch == EPOCH:
+            with torch.no_grad():
+                first_layer(module).weight.fill_(math.inf)
+        EVALUATE(module, batch, batch_idx, dataloader_idx)
+
+    monkeypatch.setattr(Classifier, "validation_step", lost)
+    assert "(Linear), in the evaluation." in diverged(project)
+    assert all(bool(tensor.isfinite().all()) for tensor in left(project).values())
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn", "lstm"])
+def test_a_rate_that_is_far_too_high_leaves_finite_weights(model: str, project: Path) -> None:
+    config = ("model.width=8", "model.depth=1", f"model={model}", "optimizer=sgd")
+    message = diverged(project, *config, "optimizer.learning_rate=1e38")
+    assert "The first number that was not finite was in" in message
+    assert all(bool(tensor.isfinite().all()) for tensor in left(project).values())
+
+
+def test_a_healthy_training_has_no_lost_number(project: Path) -> None:
+    config = compose([*TINY, "trainer.max_epochs=2", "tracking=none"], root=project)
+    data = load_prepared(project / "data" / "processed" / "mnist")
+    found = find_loss(
+        untrained_network(config.settings, data.card),
+        data,
+        settings=config.settings,
+        checkpoint=None,
+        until_epoch=1,
+    )
+    assert found is None
