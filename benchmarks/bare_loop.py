@@ -122,7 +122,7 @@ def race(words: tuple[str, ...], epochs: int, folder: Path) -> tuple[float, floa
     train = ["train", *words, f"seed={seed}", f"trainer.max_epochs={epochs}", "name=raced"]
     own = [sys.executable, "-m", "pipeline", *train, "overwrite=true"]
     loop = [sys.executable, __file__, "--bare", str(epochs), *words]
-    path = {"PYTHONPATH": str(ROOT / "src")}
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
     racers = (Racer(own, environment=path, folder=folder), Racer(loop, environment=path))
     run_in_turn(racers)
     if any(len(racer.ends) != epochs for racer in racers):

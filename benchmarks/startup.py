@@ -28,6 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+SOURCES = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 TORCH, LIGHTNING = "import torch", "import pytorch_lightning"
@@ -81,7 +82,7 @@ def cases(num_images: int, *, whole: bool) -> list[Case]:
 
 def run(words: list[str], folder: Path) -> Run:
     """Run a process to its end. Raises where it fails."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    environment = {**os.environ, "PYTHONPATH": SOURCES}
     began = time.perf_counter()
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.diagnosis import diagnose
+from pipeline.diagnosis import Diagnosis, diagnose
 from pipeline.diagnosis.calibration import widened
 from planted_history import FAULTS, history
 
@@ -43,14 +43,29 @@ def test_ten_times_beyond_the_range_takes_half_of_the_certainty() -> None:
     assert confidence == pytest.approx(0.5 + 0.5 * np.exp(-0.7))
 
 
-def test_a_run_no_better_than_a_cheap_baseline_is_not_healthy() -> None:
-    """The better baseline of the planted histories has 0.25 nats."""
-    train, val = np.full(12, 0.24), np.full(12, 0.27)
-    found = diagnose(history(train=train, val=val))
+def beside(*, times: float) -> Diagnosis:
+    """A run without a fault whose losses are so many times those of the planted healthy one."""
+    train, val = np.full(12, 0.168 * times), np.full(12, 0.189 * times)
+    return diagnose(history(train=train, val=val))
+
+
+def test_a_run_that_loses_to_all_cheap_baselines_is_not_healthy() -> None:
+    """They have 0.25 and 0.40 nats."""
+    found = beside(times=0.42 / 0.189)
     assert found.verdict == "undetermined"
-    assert "cheap baseline" in found.reason
+    assert "logistic regression and" in found.reason
     assert "healthy" not in found.ranked
-    assert diagnose(history(train=0.7 * train, val=0.7 * val)).verdict == "healthy"
+
+
+def test_a_run_that_loses_to_the_better_baseline_is_healthy_with_a_note() -> None:
+    found = beside(times=0.27 / 0.189)
+    assert found.verdict == "healthy"
+    assert "1.08 times that of random features" in found.notes[0]
+
+
+def test_a_run_better_than_the_baselines_needs_no_note() -> None:
+    found = beside(times=1.0)
+    assert (found.verdict, found.notes) == ("healthy", ())
 
 
 def test_the_diagnosis_says_so() -> None:

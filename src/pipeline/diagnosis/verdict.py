@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.diagnosis.calibration import widened
-from pipeline.diagnosis.curve_measures import loss_to_baseline_ratio
 from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.faults import FAULTS
 from pipeline.diagnosis.history import History
@@ -52,29 +51,45 @@ def by_rules(history: History) -> Diagnosis:
         else:
             judged[fault.verdict] = finding
     found = conclude(judged, not_run, name=history.name, settings=history.context.settings)
-    return told(not_healthy_if_poor(found, run), history)
+    return told(beside_baselines(found, run), history)
 
 
 def told(found: Diagnosis, history: History) -> Diagnosis:
     """Return a diagnosis with the confidence that it deserves on a run like this one."""
     confidence, notes = widened(found.confidence, history)
     family_confidence = confidence if found.family else 0.0
-    return replace(found, confidence=confidence, family_confidence=family_confidence, notes=notes)
-
-
-def not_healthy_if_poor(found: Diagnosis, run: MeasuredRun) -> Diagnosis:
-    """A run that is no better than the cheap baselines is not healthy, though no rule says why."""
-    ratio = loss_to_baseline_ratio(run, "val")
-    if found.verdict != HEALTHY or isinstance(ratio, Unmeasured) or ratio.value < 1:
-        return found
-    reason = (
-        f"no rule finds a fault, but the validation loss is {ratio.value:.2f} times that of a "
-        "cheap baseline (logistic regression, random features)"
-    )
     return replace(
-        found, verdict=UNDETERMINED, confidence=0.0, reason=reason, family="",
+        found,
+        confidence=confidence,
+        family_confidence=family_confidence,
+        notes=(*found.notes, *notes),
+    )
+
+
+def beside_baselines(found: Diagnosis, run: MeasuredRun) -> Diagnosis:
+    """Compare a healthy run with the cheap baselines of its data card.
+
+    A run that none of them leaves behind stays as it is. One that loses to the best of them gets a
+    note. One that loses to all of them is not healthy, though no rule says why.
+    """
+    if found.verdict != HEALTHY or not run.history.context.baselines:
+        return found
+    loss = float(run.val_loss[run.kept])
+    better = {
+        name.replace("_", " "): loss / baseline.cross_entropy
+        for name, baseline in run.history.context.baselines.items()
+        if loss >= baseline.cross_entropy
+    }
+    if not better:
+        return found
+    beaten = " and ".join(f"{ratio:.2f} times that of {name}" for name, ratio in better.items())
+    settle = "A larger network or a longer training tells whether the data allows more."
+    if len(better) < len(run.history.context.baselines):
+        return replace(found, notes=(*found.notes, f"The validation loss is {beaten}. {settle}"))
+    return replace(
+        found, verdict=UNDETERMINED, confidence=0.0, family="", settle=settle,
+        reason=f"no rule finds a fault, but the validation loss is {beaten}, cheap baselines",
         ranked=tuple(v for v in found.ranked if v != HEALTHY),
-        settle="A larger network or a longer training tells whether the data allows more.",
     )  # fmt: skip
 
 
