@@ -111,7 +111,10 @@ def call(name: str, rest: Sequence[str]) -> int:
     command, here = load(name), Path.cwd().resolve()
     if command.resumed:
         interruption.way_on("the same command goes on after the last finished epoch")
-    root = find_root(here) if command.in_project else here
+    anywhere = command.anywhere_with and any(
+        word.startswith(f"{command.anywhere_with}=") for word in rest
+    )
+    root = find_root(here) if command.in_project and not anywhere else here
     called = parse(name, command, hide_all(rest), here=here, root=root)
     if root != here:
         # Lightning starts the other processes of a training with this line, in the root.

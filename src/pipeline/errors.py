@@ -49,6 +49,10 @@ class TrainingError(PipelineError):
     """Training cannot continue: a loss is not finite, or a checkpoint does not fit."""
 
 
+class CommandError(PipelineError):
+    """A command of a person's own fails, or gives no number that can be judged."""
+
+
 class TrackingError(PipelineError):
     """The record of runs cannot be reached or written."""
 

@@ -64,8 +64,8 @@ class Command(Generic[Given]):
     settings: whether it takes the settings of a training, or those of Hydra (``hydra.…``) only.
     positional: the option that takes words without ``=``.  flags: name → meaning; a name that
     ends with ``=`` takes the next word as its value.  in_project: False for a command that works
-    anywhere.  resumed: an interrupted command goes on where it was.  more: further help, made when
-    it is asked for.
+    anywhere.  anywhere_with: option that makes it work anywhere.  resumed: an interrupted command
+    goes on where it was.  more: further help, made when it is asked for.
     """
 
     options: type[Given]
@@ -75,6 +75,7 @@ class Command(Generic[Given]):
     positional: str | None = None
     flags: Mapping[str, str] = field(default_factory=dict)
     in_project: bool = True
+    anywhere_with: str | None = None
     resumed: bool = False
     more: Callable[[Path], str] | None = None
 

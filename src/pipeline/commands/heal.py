@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.commands.command import Call, Command
-from pipeline.commands.verify import VerifyOptions, patient_of, trial_options
+from pipeline.commands.verify_trials import TrialOptions, patient_of, trial_options
 
 
-class HealOptions(VerifyOptions):
+class HealOptions(TrialOptions):
     """Options of ``pipeline heal``: those of ``verify``, and the rounds."""
 
     rounds: Annotated[int, Field(ge=1)] = Field(

@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from pydantic import model_validator
 
-from pydantic import Field
-
-from pipeline.commands import trained
-from pipeline.commands.command import Call, Command, Options, RunId, RunName, one_of
-
-if TYPE_CHECKING:
-    from pipeline.verification.patient import Patient
-    from pipeline.verification.plan import VerificationOptions
+from pipeline.commands.command import Call, Command
+from pipeline.commands.verify_command import CommandOptions, check, verify_any
+from pipeline.commands.verify_trials import patient_of, trial_options
 
 
-class VerifyOptions(Options):
-    """Options of ``pipeline verify``, and of ``pipeline heal``."""
+class VerifyOptions(CommandOptions):
+    """Options of ``pipeline verify``."""
 
-    name: RunName | None = Field(
-        None, description="run to mend; may be left out where only one is trained"
-    )
-    run: RunId | None = Field(None, description="id of an MLflow run to mend, instead of a name")
-    remedies: tuple[str, ...] = Field(
-        (), description="remedies to try; without it those that the diagnosis offers"
-    )
-    seeds: Annotated[int, Field(ge=3, le=1000)] = Field(
-        5, description="paired seeds of each arm; more seeds show smaller gains"
-    )
-    budget: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="most runs in all; without it those that four arms need"
-    )
-    storage: str | None = Field(
-        None, description="URL of the studies' database; without it that of conf/"
-    )
-    n_jobs: Annotated[int, Field(ge=-1)] | None = Field(
-        None, description="runs side by side; -1 for one a core"
-    )
+    @model_validator(mode="after")
+    def _options_fit(self) -> VerifyOptions:
+        check(self)
+        return self
 
 
-def run(call: Call[VerifyOptions]) -> None:
+def run(call: Call[VerifyOptions]) -> int:
     """Train the arms, judge them, print the outcome."""
+    if call.options.cmd is not None:
+        return verify_any(call)
+
     from pipeline.launch import multirun
     from pipeline.reporting.verification_text import show_verification
     from pipeline.verification.verify import verify
@@ -54,33 +36,7 @@ def run(call: Call[VerifyOptions]) -> None:
     )
     if found:
         show_verification(found)
-
-
-def patient_of(options: VerifyOptions, root: Path) -> Patient:
-    """Return the run that the options name, with its diagnosis."""
-    from pipeline.config import compose
-    from pipeline.verification import patient
-
-    if one_of(options, "name", "run", required=False) == "run" and options.run:
-        uri = compose([], root=root).settings.tracking.uri
-        return patient.patient_of_run(options.run, uri=uri, root=root)
-    return patient.patient_of(trained.the_one(options.name, trained.results(root)), root=root)
-
-
-def trial_options(call: Call[VerifyOptions]) -> VerificationOptions:
-    """Return the plan of the trials, as the options and Hydra's settings ask for it."""
-    from pipeline.config import sweep_options
-    from pipeline.verification.plan import VerificationOptions
-
-    asked = call.options
-    jobs = () if asked.n_jobs is None else (f"n_jobs={asked.n_jobs}",)
-    return VerificationOptions(
-        storage=asked.storage or str(sweep_options([], root=call.root)["storage"]),
-        remedies=asked.remedies,
-        seeds=asked.seeds,
-        budget=asked.budget,
-        sweep=(*jobs, *call.settings),
-    )
+    return 0
 
 
 COMMAND = Command(
@@ -88,9 +44,12 @@ COMMAND = Command(
     run=run,
     settings="hydra",
     resumed=True,
+    anywhere_with="cmd",
     examples=(
         "pipeline verify name=mlp",
         "pipeline verify name=mlp remedies=[dropout,augment] seeds=10 n_jobs=2",
         "pipeline verify run=<MLflow id> budget=60",
+        'pipeline verify cmd="python train.py --l2 {l2} --seed {seed}" metric=loss '
+        '"remedies={l2:[0,1e-4]}"',
     ),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,10 +61,25 @@ class Judged:
     verdicts: tuple[str, ...]
 
 
-def judge(base: Arm, arms: Sequence[Arm], *, symptom: str) -> list[Judged]:
+@dataclass(frozen=True)
+class Rule:
+    """How paired gains decide: `FIXED`, or `pipeline.verification.anytime.ANYTIME`.
+
+    p_value: of the gains ``[n]``, two-sided.  interval: of their mean, at a level.
+    seeds_needed: about how many pairs would decide at a level; None above `MOST_SEEDS`.
+    """
+
+    p_value: Callable[[np.ndarray], float]
+    interval: Callable[[np.ndarray, float], tuple[float, float]]
+    seeds_needed: Callable[[np.ndarray, float], int | None]
+
+
+def judge(
+    base: Arm, arms: Sequence[Arm], *, symptom: str, rule: Rule | None = None
+) -> list[Judged]:
     """Judge each arm against the base, seed by seed; return the most helpful arm first.
 
-    symptom: the verdict that the remedies are meant against.
+    symptom: the verdict that the remedies are meant against.  rule: `FIXED` without one.
     Student's t tests the difference of the logarithms of paired losses. Holm's method adjusts the
     p-values, Bonferroni's the intervals. An arm is confirmed if its loss falls beyond noise and
     most of its runs show no symptom that the base lacks. It is harmful if its loss rises beyond
@@ -72,19 +87,27 @@ def judge(base: Arm, arms: Sequence[Arm], *, symptom: str) -> list[Judged]:
     If most of the base's runs diverged, no symptom counts as new: any model is better than none.
     Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979.
     """
-    gains = [log_gains(base.losses, arm.losses) for arm in arms]
-    adjusted = holm([_p_value(gain) for gain in gains])
+    rule = rule or FIXED
+    gains = [log_gains(base.losses[: len(arm.losses)], arm.losses) for arm in arms]
+    adjusted = holm([rule.p_value(gain) for gain in gains])
     judged = [
-        _judged(arm, gain, p, base=base, symptom=symptom, comparisons=len(arms))
+        _judged(arm, gain, p, base=base, symptom=symptom, comparisons=len(arms), rule=rule)
         for arm, gain, p in zip(arms, gains, adjusted, strict=True)
     ]
     return sorted(judged, key=lambda j: -j.improvement.value)
 
 
 def _judged(
-    arm: Arm, gains: np.ndarray, p_value: float, *, base: Arm, symptom: str, comparisons: int
+    arm: Arm,
+    gains: np.ndarray,
+    p_value: float,
+    *,
+    base: Arm,
+    symptom: str,
+    comparisons: int,
+    rule: Rule,
 ) -> Judged:
-    improvement = relative_reduction(gains, comparisons=comparisons)
+    improvement = relative_reduction(gains, comparisons=comparisons, rule=rule)
     new_symptoms = _new_symptoms(arm, base, symptom)
     decided = p_value < 1 - LEVEL
 
@@ -102,7 +125,7 @@ def _judged(
         p_value=p_value,
         symptom_share=sum(v in (symptom, DIVERGED) for v in arm.verdicts) / len(arm.verdicts),
         new_symptoms=new_symptoms,
-        seeds_needed=None if decided else seeds_needed(improvement),
+        seeds_needed=None if decided else rule.seeds_needed(gains, improvement.level),
         val_losses=arm.losses,
         verdicts=arm.verdicts,
     )
@@ -127,32 +150,53 @@ def log_gains(base: Sequence[float], losses: Sequence[float]) -> np.ndarray:
     return np.asarray(logs[0] - logs[1])
 
 
-def relative_reduction(gains: np.ndarray, *, comparisons: int = 1) -> Estimate:
-    """Return the mean relative reduction of the loss, with its t interval.
+def relative_reduction(
+    gains: np.ndarray, *, comparisons: int = 1, rule: Rule | None = None
+) -> Estimate:
+    """Return the mean relative reduction of the loss, with its interval.
 
-    gains: ``[n]`` from `log_gains`.
+    gains: ``[n]`` from `log_gains`.  rule: `FIXED` without one, whose interval is Student's t.
     comparisons: the interval's level is ``1 - 0.05 / comparisons``.
     """
+    level = level_of(comparisons)
+    low, high = (rule or FIXED).interval(gains, level)
+    low, value, high = (1 - math.exp(-x) for x in (low, float(gains.mean()), high))
+    return Estimate(value=value, low=low, high=high, n=len(gains), level=level)
+
+
+def level_of(comparisons: int) -> float:
+    """Return the level of an interval among so many: Bonferroni's."""
+    return 1 - (1 - LEVEL) / comparisons
+
+
+def t_interval(gains: np.ndarray, level: float) -> tuple[float, float]:
+    """Return Student's t interval of the mean gain."""
     n, mean = len(gains), float(gains.mean())
-    level = 1 - (1 - LEVEL) / comparisons
     reach = _t_quantile(level, n) * float(gains.std(ddof=1)) / math.sqrt(n)
-    low, value, high = (1 - math.exp(-x) for x in (mean - reach, mean, mean + reach))
-    return Estimate(value=value, low=low, high=high, n=n, level=level)
+    return mean - reach, mean + reach
 
 
 def seeds_needed(reduction: Estimate) -> int | None:
     """Return the least number of seeds that would decide a reduction of this mean and spread.
 
-    reduction: from `relative_reduction`; its interval holds the spread of the pairs.
+    reduction: from `relative_reduction`; its t interval holds the spread of the pairs.
     Returns None where `MOST_SEEDS` would be too few.
     """
     mean = abs(math.log1p(-reduction.value))
     reach = (math.log1p(-reduction.low) - math.log1p(-reduction.high)) / 2
     spread = reach * math.sqrt(reduction.n) / _t_quantile(reduction.level, reduction.n)
-    more = np.arange(max(reduction.n + 1, LEAST_SEEDS), MOST_SEEDS + 1)
-    reaches = _t_quantiles(reduction.level, more) * spread / np.sqrt(more)
+    return _t_seeds(mean, spread, reduction.n, reduction.level)
+
+
+def _t_seeds(mean: float, spread: float, n: int, level: float) -> int | None:
+    more = np.arange(max(n + 1, LEAST_SEEDS), MOST_SEEDS + 1)
+    reaches = _t_quantiles(level, more) * spread / np.sqrt(more)
     deciding = more[reaches < mean]
     return int(deciding[0]) if len(deciding) else None
+
+
+def _seeds_by_t(gains: np.ndarray, level: float) -> int | None:
+    return _t_seeds(abs(float(gains.mean())), float(gains.std(ddof=1)), len(gains), level)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -191,3 +235,7 @@ def _t_quantiles(level: float, counts: np.ndarray) -> np.ndarray:
     from scipy import stats  # here: pages and texts read the words of a judgement only
 
     return np.asarray(stats.t.ppf(0.5 + level / 2, counts - 1))
+
+
+# The number of pairs is set beforehand. Student, The Probable Error of a Mean, 1908.
+FIXED = Rule(p_value=_p_value, interval=t_interval, seeds_needed=_seeds_by_t)

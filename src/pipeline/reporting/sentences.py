@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from pipeline.diagnosis.foreign_proof import DIFFERENCE
 from pipeline.diagnosis.paired_trials import CONFIRMED, HARMFUL, NOT_CONFIRMED
 from pipeline.diagnosis.proof import Verification
 from pipeline.diagnosis.record import FAMILY_WORDS, HEALTHY, UNDETERMINED, Condition, Diagnosis
@@ -51,6 +52,31 @@ def whole_percent(share: Estimate) -> str:
 def plain_percent(share: Estimate) -> str:
     """Return `whole_percent` with plain spaces, for a terminal and for files."""
     return whole_percent(share).replace(_SPACE, " ")
+
+
+def change(by: Estimate, scale: str) -> str:
+    """Return an improvement: ``21 % [15, 26]``, ``0.4 % [0.2, 0.6]`` or ``0.012 [0.01, 0.014]``.
+
+    scale: ``ratio`` or ``difference``. An end of the interval may be infinite.
+    """
+    factor, unit = (1.0, "") if scale == DIFFERENCE else (100.0, " %")
+    value, low, high = (factor * x for x in (by.value, by.low, by.high))
+    finite = [abs(x) for x in (value, low, high) if math.isfinite(x)]
+    digits = 0 if unit and max(finite) >= 10 else max(1, 2 - _magnitude(max(finite)))
+    shown = [_rounded(x, digits) for x in (value, low, high)]
+    return f"{shown[0]}{unit} [{shown[1]}, {shown[2]}]"
+
+
+def _magnitude(size: float) -> int:
+    """Return the power of ten of a number, for example -2 for 0.03; 0 for 0."""
+    return math.floor(math.log10(size)) if size else 0
+
+
+def _rounded(value: float, digits: int) -> str:
+    """Return a number without a negative zero; ∞ where it is not finite."""
+    if not math.isfinite(value):
+        return "-∞" if value < 0 else "∞"
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def three_digits(value: float, unit: str = "") -> str:

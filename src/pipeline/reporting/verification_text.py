@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.diagnosis.foreign_proof import ForeignProof
 from pipeline.diagnosis.paired_trials import MOST_SEEDS, NOT_CONFIRMED, Judged
 from pipeline.diagnosis.proof import Healing, Round, Verification
-from pipeline.reporting.sentences import plain_percent, words
+from pipeline.reporting.sentences import change, plain_percent, words
 
 
 def show_verification(verification: Verification) -> None:
@@ -16,6 +17,30 @@ def show_verification(verification: Verification) -> None:
     console.print(_table(verification))
     console.print(verification.sentence)
     _print_command(verification.experiment)
+
+
+def show_command(proof: ForeignProof) -> None:
+    """Print the arms of a command's verification, its notes, and the sentence."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("arm", f"gain of {proof.metric}", "p (Holm)", "pairs", "verdict"):
+        table.add_column(heading)
+    for arm in proof.arms:
+        gain, pairs = change(arm.improvement, proof.scale), str(arm.improvement.n)
+        needed = needed_seeds(arm.seeds_needed) if arm.verdict == NOT_CONFIRMED else ""
+        table.add_row(arm.name, gain, f"{arm.p_value:.2g}", pairs, f"{arm.verdict}{needed}")
+    for name, control in (("reseeded", proof.reseed), ("random search", proof.random)):
+        if control is not None:
+            table.add_row(f"control: {name}", change(control, proof.scale), "", str(control.n), "")
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(table)
+    for line in (*proof.notes, proof.sentence):
+        console.print(line, soft_wrap=True)
+
+
+def needed_seeds(seeds: int | None) -> str:
+    """Return how many seeds an undecided arm needs, as the end of its verdict."""
+    needed = f"about {seeds}" if seeds else f"more than {MOST_SEEDS}"
+    return f", needs {needed} seeds"
 
 
 def show_healing(healing: Healing) -> None:
@@ -68,5 +93,4 @@ def _verdict(arm: Judged) -> str:
         return f"{arm.verdict}, new: {', '.join(map(words, arm.new_symptoms))}"
     if arm.verdict != NOT_CONFIRMED:
         return arm.verdict
-    needed = f"about {arm.seeds_needed}" if arm.seeds_needed else f"more than {MOST_SEEDS}"
-    return f"{arm.verdict}, needs {needed} seeds"
+    return f"{arm.verdict}{needed_seeds(arm.seeds_needed)}"

@@ -1,0 +1,48 @@
+"""Training scripts of somebody else, and the command line that verifies them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import cli
+
+# Its loss depends on the seed (0.1), on the pair of seed and dropout (0.02), and on the gain. It
+# notes each start in starts.txt, as a run that is repeated would show there.
+SCRIPT = """\
+import random, sys
+values = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+seed, dropout = int(values["--seed"]), float(values["--dropout"])
+with open("starts.txt", "a") as file:
+    file.write(f"{dropout} {seed}\\n")
+noise = random.Random(seed).gauss(0, 0.1)
+own = random.Random(f"{seed} {dropout}").gauss(0, 0.02)
+loss = 2.718281828 ** (noise + own - GAIN * dropout)
+ENDING
+"""
+PRINTS = 'print(f"epoch 3: val_loss={loss:.6f}")'
+COMMAND = f"cmd={sys.executable} train.py --dropout {{dropout}} --seed {{seed}}"
+REMEDIES = "remedies={dropout:[0.0,0.3]}"
+ASKED = (COMMAND, "metric=val_loss", REMEDIES)
+
+
+def write_script(folder: Path, *, gain: float = 1.0, ending: str = PRINTS) -> None:
+    text = SCRIPT.replace("GAIN", str(gain)).replace("ENDING", ending)
+    (folder / "train.py").write_text(text)
+
+
+def starts(folder: Path) -> list[str]:
+    """Dropout and seed of every run that was started, in their order."""
+    path = folder / "starts.txt"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def verified(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    """Exit code and proof of a command line, typed in the working directory."""
+    code = cli.call("verify", [*ASKED, *words, "output=json"])
+    proof: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return code, proof

@@ -1,0 +1,58 @@
+"""The number on the output of somebody else's script."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import CommandError
+from pipeline.verification.foreign.reading import number_in_text, read_number
+from pipeline.verification.foreign.template import fill
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("val_loss=0.5", 0.5),
+        ("loss: 1.0 - val_loss: 0.25", 0.25),
+        ("val_loss 9.0\nval_loss 3e-2\nsaved in 4.1 s", 0.03),
+        ("│      val_loss       │   0.125   │", 0.125),
+        ('{"train_loss": 9, "val_loss": -0.5, "epoch": 3}', -0.5),
+        ("\x1b[32mval_loss\x1b[0m = .5.", 0.5),
+        ("best/val_loss=9 old_val_loss=8", None),
+        ("val_loss=0.5s", None),
+        ("epoch 1\n 0.75 \n\n", 0.75),
+        ("val_loss improved\nepoch 7 of 7", None),
+    ],
+)
+def test_the_last_number_of_the_metric_counts(text: str, value: float | None) -> None:
+    assert number_in_text("val_loss", text) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("a.json", json.dumps([{"val": {"loss": 9}}, {"val": {"loss": 0.5}}]), 0.5),
+        ("a.jsonl", '{"val.loss": 9}\n{"val.loss": 0.5}\n{"val.lo', 0.5),
+        ("a.csv", "step;val.loss\n1;9\n2;0.5\n", 0.5),
+        ("a.txt", "val.loss: 9\nval.loss: 0.5\n", 0.5),
+    ],
+)
+def test_files_are_read_by_their_kind(name: str, text: str, value: float, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    found = read_number("val.loss", output="", files=[tmp_path / name], since=0)
+    assert (found.value, found.source) == (value, name)
+
+
+def test_two_files_that_disagree_are_named(tmp_path: Path) -> None:
+    for name, value in (("a.json", 1), ("b.json", 2)):
+        (tmp_path / name).write_text(json.dumps({"loss": value}))
+    with pytest.raises(CommandError, match=r"several files \(a\.json, b\.json\)"):
+        read_number("loss", output="", files=sorted(tmp_path.iterdir()), since=0)
+
+
+def test_only_names_in_braces_are_placeholders() -> None:
+    filled = fill('{"lr": 1} {{lr}} {lr}', {"lr": "0.1 {seed}"})
+    assert filled == '{"lr": 1} {lr} 0.1 {seed}'
