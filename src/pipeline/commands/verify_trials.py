@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -27,11 +27,6 @@ class TrialOptions(Options):
     )
     seeds: Annotated[int, Field(ge=3, le=1000)] = Field(
         5, description="paired seeds of each arm; more seeds show smaller gains"
-    )
-    stop: Literal["early", "fixed"] | None = Field(
-        None,
-        description="fixed runs all seeds; early adds one pair at a time until the evidence "
-        "decides, seeds at most; without it fixed for a run, early for cmd",
     )
     budget: Annotated[int, Field(ge=1)] | None = Field(
         None, description="most runs in all; without it those that four arms need"

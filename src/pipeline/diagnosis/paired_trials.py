@@ -74,12 +74,10 @@ class Rule:
     seeds_needed: Callable[[np.ndarray, float], int | None]
 
 
-def judge(
-    base: Arm, arms: Sequence[Arm], *, symptom: str, rule: Rule | None = None
-) -> list[Judged]:
+def judge(base: Arm, arms: Sequence[Arm], *, symptom: str) -> list[Judged]:
     """Judge each arm against the base, seed by seed; return the most helpful arm first.
 
-    symptom: the verdict that the remedies are meant against.  rule: `FIXED` without one.
+    symptom: the verdict that the remedies are meant against.
     Student's t tests the difference of the logarithms of paired losses. Holm's method adjusts the
     p-values, Bonferroni's the intervals. An arm is confirmed if its loss falls beyond noise and
     most of its runs show no symptom that the base lacks. It is harmful if its loss rises beyond
@@ -87,27 +85,19 @@ def judge(
     If most of the base's runs diverged, no symptom counts as new: any model is better than none.
     Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979.
     """
-    rule = rule or FIXED
-    gains = [log_gains(base.losses[: len(arm.losses)], arm.losses) for arm in arms]
-    adjusted = holm([rule.p_value(gain) for gain in gains])
+    gains = [log_gains(base.losses, arm.losses) for arm in arms]
+    adjusted = holm([_p_value(gain) for gain in gains])
     judged = [
-        _judged(arm, gain, p, base=base, symptom=symptom, comparisons=len(arms), rule=rule)
+        _judged(arm, gain, p, base=base, symptom=symptom, comparisons=len(arms))
         for arm, gain, p in zip(arms, gains, adjusted, strict=True)
     ]
     return sorted(judged, key=lambda j: -j.improvement.value)
 
 
 def _judged(
-    arm: Arm,
-    gains: np.ndarray,
-    p_value: float,
-    *,
-    base: Arm,
-    symptom: str,
-    comparisons: int,
-    rule: Rule,
+    arm: Arm, gains: np.ndarray, p_value: float, *, base: Arm, symptom: str, comparisons: int
 ) -> Judged:
-    improvement = relative_reduction(gains, comparisons=comparisons, rule=rule)
+    improvement = relative_reduction(gains, comparisons=comparisons)
     new_symptoms = _new_symptoms(arm, base, symptom)
     decided = p_value < 1 - LEVEL
 
@@ -125,7 +115,7 @@ def _judged(
         p_value=p_value,
         symptom_share=sum(v in (symptom, DIVERGED) for v in arm.verdicts) / len(arm.verdicts),
         new_symptoms=new_symptoms,
-        seeds_needed=None if decided else rule.seeds_needed(gains, improvement.level),
+        seeds_needed=None if decided else seeds_needed(improvement),
         val_losses=arm.losses,
         verdicts=arm.verdicts,
     )
@@ -150,16 +140,14 @@ def log_gains(base: Sequence[float], losses: Sequence[float]) -> np.ndarray:
     return np.asarray(logs[0] - logs[1])
 
 
-def relative_reduction(
-    gains: np.ndarray, *, comparisons: int = 1, rule: Rule | None = None
-) -> Estimate:
-    """Return the mean relative reduction of the loss, with its interval.
+def relative_reduction(gains: np.ndarray, *, comparisons: int = 1) -> Estimate:
+    """Return the mean relative reduction of the loss, with its t interval.
 
-    gains: ``[n]`` from `log_gains`.  rule: `FIXED` without one, whose interval is Student's t.
+    gains: ``[n]`` from `log_gains`.
     comparisons: the interval's level is ``1 - 0.05 / comparisons``.
     """
     level = level_of(comparisons)
-    low, high = (rule or FIXED).interval(gains, level)
+    low, high = t_interval(gains, level)
     low, value, high = (1 - math.exp(-x) for x in (low, float(gains.mean()), high))
     return Estimate(value=value, low=low, high=high, n=len(gains), level=level)
 
