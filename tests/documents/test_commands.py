@@ -17,6 +17,7 @@ RUN_HERE = ("README.md", "docs/histories.md", "docs/signals.md", "docs/sweeps.md
 ELSEWHERE = {
     "make repro": "test_models_have_learned",
     "make ui": "test_runs_are_sorted_by_their_verdict",
+    "pipeline verify cmd=": "test_a_true_improvement_is_accepted_with_both_controls",
     "pipeline verify": "test_a_remedy_is_proved",
     "pipeline heal": "test_a_run_that_diverged_is_healed",
     "pipeline diagnose name=mlp probe=true": "test_probes_write_a_record_of_every_fork",

@@ -290,3 +290,24 @@ def test_no_shell_reads_a_value(folder: Path) -> None:
     with pytest.raises(PipelineError, match="could not convert string to float"):
         cli.call("verify", [COMMAND, "metric=val_loss", remedies])
     assert not (folder / "hacked").exists()
+
+
+# --- which runs count again -----------------------------------------------------------------------
+
+
+def test_only_a_changed_script_or_settings_file_makes_runs_anew(
+    folder: Path, capsys: Capture
+) -> None:
+    for name in ("main.yaml", "mine.yaml"):
+        (folder / name).write_text("lr: 1")
+    asked = [f"{COMMAND} --config {{config}} --log log.csv", "metric=val_loss", "n_jobs=2"]
+    asked += ["remedies={config:[main.yaml,mine.yaml],dropout:[0.0,0.3]}", "stop=fixed", "seeds=3"]
+    mine = "loss += ('mine' in values['--config']) * random.Random(seed).random() / 1e3"
+    write_script(folder, ending=f"{mine}\nopen('log.csv', 'a').write('1')\n{PRINTS}")
+    cli.call("verify", asked)
+    first = len(starts(folder))
+    cli.call("verify", asked)
+    assert len(starts(folder)) == first, "a file that the command writes changes nothing"
+    (folder / "mine.yaml").write_text("lr: 2")
+    cli.call("verify", asked)
+    assert first < len(starts(folder)) < 2 * first, "only the runs with this file"

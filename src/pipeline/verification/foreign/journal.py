@@ -18,8 +18,8 @@ from pipeline.errors import ConfigError, DataError
 class FinishedRun:
     """One line of ``runs.jsonl``.
 
-    key: hash of the command with its values, of the metric, and of the files that the command
-    names.  words: as they were run.  source: where the number stood.
+    key: hash of the command with its values, of the metric, and of the scripts and settings files
+    that the command names.  words: as they were run.  source: where the number stood.
     """
 
     key: str

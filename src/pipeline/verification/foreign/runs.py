@@ -19,7 +19,8 @@ from pipeline.verification.foreign.process import Stopped, last_lines, run_comma
 from pipeline.verification.foreign.reading import FILE_KINDS, is_store, read_number
 from pipeline.verification.foreign.template import OUT, SEED, Template, fill
 
-_MOST_HASHED_BYTES = 10_000_000
+# Files of a command that make its runs others when they change. What it may write is none of them.
+_CODE = (".py", ".sh", ".jl", ".r", ".lua", ".yaml", ".yml", ".toml", ".ini", ".cfg")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Runs:
         self._template = template
         self._options = options
         self._journal = Journal(options.results / "runs.jsonl")
-        self._code = _code_digest(template.words, options.folder)
+        self._code: dict[str, str] = {}
         self._say = say
 
     def values(self, jobs: Sequence[Job]) -> list[float]:
@@ -123,15 +124,24 @@ class Runs:
         return [path for path in every if path.suffix in FILE_KINDS and path.is_file()]
 
     def _key(self, job: Job) -> str:
+        words = self._template.filled({**job.settings, SEED: str(job.seed), OUT: ""})
         content = [
             self._template.words,
             sorted(job.settings.items()),
             job.seed,
             self._options.metric,
             self._options.metric_file,
-            self._code,
+            [self._digest(word) for word in words if word.lower().endswith(_CODE)],
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+    def _digest(self, word: str) -> str:
+        """Return the hash of a file that the command names, as it was when it was first needed."""
+        if word not in self._code:
+            path = self._options.folder / word
+            content = path.read_bytes() if path.is_file() else b""
+            self._code[word] = hashlib.sha256(content).hexdigest()
+        return self._code[word]
 
 
 def _raise_first(done: set[Future[None]]) -> None:
@@ -139,16 +149,6 @@ def _raise_first(done: set[Future[None]]) -> None:
     real = [error for error in errors if not isinstance(error, Stopped)]
     for error in (*real, *errors):
         raise error
-
-
-def _code_digest(words: Sequence[str], folder: Path) -> str:
-    """Return a hash of the files that the command names; another script makes other runs."""
-    digest = hashlib.sha256()
-    for word in words:
-        path = folder / word
-        if path.is_file() and path.stat().st_size <= _MOST_HASHED_BYTES:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _state(path: Path) -> tuple[int, int] | None:
