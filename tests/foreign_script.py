@@ -46,3 +46,22 @@ def verified(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict
     code = cli.call("verify", [*ASKED, *words, "output=json"])
     proof: dict[str, Any] = json.loads(capsys.readouterr().out)
     return code, proof
+
+
+# A logistic regression on 60 examples with 40 features, of which two matter: without L2 it
+# overfits.
+TRAINING = """\
+import sys
+import numpy as np
+
+values = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+draw, l2 = np.random.default_rng(int(values["--seed"])), float(values["--l2"])
+features = draw.normal(size=(560, 40))
+labels = (features[:, 0] + features[:, 1] + 0.5 * draw.normal(size=560) > 0).astype(float)
+weights = 0.01 * draw.normal(size=40)
+for _ in range(2000):
+    chance = 1 / (1 + np.exp(-features[:60] @ weights))
+    weights -= 0.5 * (features[:60].T @ (chance - labels[:60]) / 60 + l2 * weights)
+chance = np.clip(1 / (1 + np.exp(-features[60:] @ weights)), 1e-9, 1 - 1e-9)
+print("val_loss:", -np.mean(np.where(labels[60:] == 1, np.log(chance), np.log(1 - chance))))
+"""

@@ -45,6 +45,13 @@ def reveal(address: str) -> str:
     return os.environ.get(_variable(address), address) if HIDDEN in address else address
 
 
+def revealed(text: str) -> str:
+    """Return a text with the passwords of its addresses, as `reveal` does for one address."""
+    for address in _addresses(text):
+        text = text.replace(address, reveal(address))
+    return text
+
+
 def _addresses(text: str) -> list[str]:
     """Return the addresses in a text: of an override ``key='address'`` only the address."""
     return re.findall(r"[A-Za-z][\w+.-]*://[^\s'\"]+", text)

@@ -118,5 +118,5 @@ def _wishes(asked: CommandOptions, words: tuple[str, ...]) -> ForeignOptions:
         metric_file=asked.metric_file,
         scale=asked.scale,
         timeout_s=asked.timeout,
-        n_jobs=len(os.sched_getaffinity(0)) if jobs < 0 else jobs,
+        n_jobs=(os.cpu_count() or 1) if jobs < 0 else jobs,
     )

@@ -104,7 +104,9 @@ class Runs:
         options = self._options
         named = fill(options.metric_file, settings) if options.metric_file else None
         before = _state(options.folder / named) if named else None
-        run_command(words, logs=logs, timeout_s=options.timeout_s, stop=stop)
+        run_command(
+            self._template.to_run(settings), logs=logs, timeout_s=options.timeout_s, stop=stop
+        )
         files = _written(options.folder / named, before) if named else self._found(settings)
         output = Path(f"{logs}.out").read_text(errors="replace")
         try:

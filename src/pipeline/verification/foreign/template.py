@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pipeline.config.words import nearest
 from pipeline.errors import ConfigError
+from pipeline.passwords import HIDDEN, revealed
 
 SEED, OUT = "seed", "out"
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}")
@@ -41,6 +42,10 @@ class Template:
         """Return the words with every placeholder replaced; a value stays within its word."""
         return [fill(word, settings) for word in self.words]
 
+    def to_run(self, settings: Mapping[str, str]) -> list[str]:
+        """Return the same words with the passwords of addresses, which no file may hold."""
+        return [fill(revealed(word), settings) for word in self.words]
+
 
 def template_of(command: str, remedies: str) -> Template:
     """Read a command and its remedies, ``{dropout:[0.0,0.3],lr:[0.1,0.01]}``.
@@ -52,6 +57,11 @@ def template_of(command: str, remedies: str) -> Template:
         words = tuple(shlex.split(command))
     except ValueError as error:
         raise ConfigError(f"cmd={command}: cannot be split into words ({error}).") from error
+    if any(HIDDEN in revealed(word) for word in words):
+        raise ConfigError(
+            f"cmd={command}: holds a password outside of an address, which would stand in files. "
+            "Let the command read it from an environment variable."
+        )
     if not words:
         raise ConfigError(f"cmd={command}: is empty. For example: {EXAMPLE}")
     values = _remedies(remedies)
