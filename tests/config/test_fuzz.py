@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conftest import make_project
+from fuzzed_settings import RULES
 from pipeline.config import compose
 from pipeline.config.overrides import override_text
 from pipeline.errors import ConfigError
@@ -29,33 +33,6 @@ FUZZED = settings(
 )
 
 
-def whole(low: int, high: float = math.inf) -> Callable[[Any], bool]:
-    return lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high
-
-
-def number(fits: Callable[[float], bool]) -> Callable[[Any], bool]:
-    return lambda v: (
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) and fits(v)
-    )
-
-
-# The rule of each setting, written down a second time: beside no other change it is accepted
-# exactly where this function says so.
-RULES: dict[str, Callable[[Any], bool]] = {
-    "seed": whole(0, 2**32 - 1),
-    "trainer.max_epochs": whole(1),
-    "model.width": whole(1, 65536),
-    "model.depth": whole(0, 200),
-    "model.dropout": number(lambda v: 0 <= v < 1),
-    "optimizer.learning_rate": number(lambda v: v > 0),
-    "optimizer.weight_decay": number(lambda v: v >= 0),
-    "data.fraction": number(lambda v: 0 < v <= 1),
-    "data.label_noise": number(lambda v: 0 <= v <= 1),
-    "trainer.gradient_clip_norm": lambda v: v is None or number(lambda x: x > 0)(v),
-    "tracking.tensorboard": lambda v: isinstance(v, bool),
-    "model.normalization": lambda v: v in ("none", "batch", "layer"),
-    "penalty.l1": number(lambda v: v >= 0),
-}
 # Letters, and signs that mean something in YAML, in a shell, or in Hydra's grammar.
 TEXT = st.text(st.sampled_from("abzé漢 .,:;=+-~*?!'\"\\/()[]{}$@%#&|<>\t\n0123456789"), max_size=30)
 PLAIN = (
@@ -153,6 +130,8 @@ def test_a_random_file_is_taken_or_refused(content: dict[str, Any], root: Path) 
 @FUZZED
 @given(content=st.binary(max_size=200) | TEXT.map(str.encode))
 @example(content=b"a: 1\xff")
+@example(content=b"defaults:\n  - override /network: x\n# @package _global_\n")
+@example(content=b"defaults:\n  - override /optimizer: sgd\n")
 @example(content=b"\xef\xbb\xbfseed: 1")
 @example(content=b"a: 1:30:99999999999999999999999")
 @example(content=b"a: 2001-99-99")

@@ -225,6 +225,32 @@ def test_every_broken_file_is_named_up_to_ten(folder: Path) -> None:
     assert "and 2 more" in said
 
 
+def test_a_few_broken_files_are_left_out_with_their_names_and_reasons(folder: Path) -> None:
+    for index in range(8, 12):  # 24 sound images
+        for name in ("cat", "dog"):
+            save(folder / name / f"{index:02}.png", value=100 * (name == "dog") + index)
+    sound = read(folder)
+    (folder / "cat" / "05.png").write_bytes(b"no")
+    (folder / "dog" / "x.png").write_bytes(make_png_header(40_000, 40_000))
+    found = read(folder)
+    assert np.array_equal(found.train.images, sound.train.images)
+    assert found.train.labels.tolist() == sound.train.labels.tolist()
+    assert np.array_equal(found.test.images, sound.test.images)
+    (note,) = found.notes
+    assert "2 of 26 images cannot be used" in note and "They were left out." in note
+    assert "cat/05.png: not a sound" in note and "dog/x.png: too large" in note
+
+
+def test_a_class_whose_images_are_all_broken_is_named(folder: Path) -> None:
+    for index in range(8, 30):
+        save(folder / "dog" / f"{index:02}.png", value=index)
+    for path in (folder / "cat").glob("[1-7].png"):
+        path.unlink()
+    (folder / "cat" / "0.png").write_bytes(b"no")
+    with pytest.raises(DataError, match="The class cat has no others"):
+        read(folder)
+
+
 @pytest.mark.parametrize("target", ["file", "folder", "class"])
 def test_a_link_that_leads_out_is_refused(target: str, folder: Path) -> None:
     outside = save(folder.parent / "outside" / "secret.png")

@@ -15,6 +15,9 @@ from pipeline.config.words import nearest, suggested_key
 def explain(error: Exception, overrides: Sequence[str], root: Path) -> str:
     """Return the complaint in one piece, with the nearest key or option where one was mistyped."""
     text = str(error)
+    if file := re.match(r"In '([^']+)': (Could not override .*)", text, re.DOTALL):
+        told = " ".join(file[2].split())
+        return f"conf/{file[1]}.yaml: {told} Correct its list of defaults."
     if key := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(key[1], overrides, root)
     option = re.search(r"Could not find '([^']+)'", text)

@@ -20,6 +20,8 @@ from pipeline.errors import DataError
 from pipeline.records import ImageSet, Split
 
 _MAX_NAMED = 10
+# Damage that is rare leaves a sound data set; more of it says that something else is wrong.
+MAX_BROKEN_SHARE = 0.1  # of the images of a part
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class FolderImages:
 
     val: None where the folder has no validation part of its own.  places: part → the folder that
     its images came from; a part that was split off has none.  skipped: files that are not images,
-    relative to the folder.  notes: sentences on folders that were left out.
+    relative to the folder.  notes: sentences on folders and images that were left out.
     """
 
     train: ImageSet
@@ -53,7 +55,7 @@ def read_image_folder(
     Raises:
         DataError: no folder, a layout that is not known, fewer than two classes, an empty class, a
             link that leads out of the folder, a class that the training part does not have, or
-            images that cannot be decoded.
+            more than ``MAX_BROKEN_SHARE`` of a part's images cannot be decoded.
     """
     layout = recognise(path)
     skipped: list[str] = []
@@ -61,12 +63,12 @@ def read_image_folder(
         split: _list_files(part, root=path, skipped=skipped) for split, part in layout.parts.items()
     }
     class_names = _class_names(layout.parts, files)
-    sets = {
-        split: _decode_all(
+    notes, sets = list(layout.notes), {}
+    for split, listed in files.items():
+        sets[split], broken = _decode_all(
             listed, class_names, size=image_size, channels=channels, background=background
         )
-        for split, listed in files.items()
-    }
+        notes += [f"{broken}They were left out."] if broken else []
     train, test = sets["train"], sets.get("test")
     if test is None:
         train, test = _split_test(train, fraction=test_fraction, seed=seed)
@@ -77,7 +79,7 @@ def read_image_folder(
         class_names=class_names,
         places=layout.parts,
         skipped=tuple(skipped),
-        notes=layout.notes,
+        notes=tuple(notes),
     )
 
 
@@ -152,23 +154,36 @@ def _decode_all(
     size: int,
     channels: int,
     background: int,
-) -> ImageSet:
+) -> tuple[ImageSet, str]:
+    """Return the images that can be decoded, and a sentence on the others; empty without any."""
     pairs = [(path, class_names.index(name)) for name, paths in files.items() for path in paths]
     images = np.empty((len(pairs), channels, size, size), dtype=np.uint8)
-    broken = []
-    for index, (path, _) in enumerate(pairs):
+    labels: list[int] = []
+    broken: list[str] = []
+    for path, label in pairs:
         try:
-            images[index] = decode_image(path, size=size, channels=channels, background=background)
+            decoded = decode_image(path, size=size, channels=channels, background=background)
         except DataError as error:
             broken.append(str(error))
-    if broken:
-        more = f"\n  … and {len(broken) - _MAX_NAMED} more" if len(broken) > _MAX_NAMED else ""
-        listed = "\n  ".join(broken[:_MAX_NAMED])
-        raise DataError(
-            f"{len(broken)} of {len(pairs)} images cannot be used:\n  {listed}{more}\n"
-            "Repair or remove them."
-        )
-    return ImageSet(images=images, labels=np.array([label for _, label in pairs], dtype=np.int64))
+        else:
+            images[len(labels)] = decoded
+            labels.append(label)
+    told = _on_broken(broken, count=len(pairs))
+    if len(broken) > MAX_BROKEN_SHARE * len(pairs):
+        raise DataError(f"{told}At most {MAX_BROKEN_SHARE:.0%} may be. Repair or remove them.")
+    empty = [name for name in files if class_names.index(name) not in labels]
+    if empty:
+        raise DataError(f"{told}The class {empty[0]} has no others. Repair them.")
+    return ImageSet(images=images[: len(labels)], labels=np.array(labels, dtype=np.int64)), told
+
+
+def _on_broken(broken: Sequence[str], *, count: int) -> str:
+    """Return how many images cannot be used, with the first names and reasons."""
+    if not broken:
+        return ""
+    more = f"\n  … and {len(broken) - _MAX_NAMED} more" if len(broken) > _MAX_NAMED else ""
+    listed = "\n  ".join(broken[:_MAX_NAMED])
+    return f"{len(broken)} of {count} images cannot be used:\n  {listed}{more}\n"
 
 
 def _split_test(images: ImageSet, *, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
