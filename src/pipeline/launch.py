@@ -30,6 +30,7 @@ from pipeline.passwords import hide_all
 # The training of one model, as `pipeline train` runs it.
 TRAINING = "pipeline.commands.train.job"
 NEW_TRAINING = "pipeline.commands.train.new_job"  # refuses the name of another model
+SEED_TRAINING = "pipeline.commands.train.seed_job"  # one seed of a group
 
 
 def run_once(overrides: Sequence[str], *, root: Path, task: str = TRAINING) -> Any:

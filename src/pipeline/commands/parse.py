@@ -150,10 +150,15 @@ def _is_plain_number(text: str, schema: Mapping[str, Any]) -> bool:
 
 
 def _read(text: str, schema: Mapping[str, Any]) -> Any:
-    """Return a typed value as pydantic takes it: a list in brackets or with commas, a word."""
+    """Return a typed value as pydantic takes it: a list in brackets or with commas, a word.
+
+    Where a number is possible too, ``5`` is no list.
+    """
     kinds = _kinds(schema)
     if text == "null" and "null" in kinds:
         return None
+    if "integer" in kinds and re.fullmatch(_NUMBERS["integer"], text, re.ASCII):
+        return text
     if "array" in kinds:
         inner = text.removeprefix("[").removesuffix("]")
         return tuple(part.strip() for part in inner.split(",") if part.strip())

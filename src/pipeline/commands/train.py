@@ -28,7 +28,7 @@ from pipeline.runs.resume import resumable
 from pipeline.runs.role import Role
 from pipeline.runs.tracked import record_network, record_trained, tracked_run
 from pipeline.runs.train_once import Objective, TrainedRun, diagnosis_of, train_once
-from pipeline.runs.trial import role_of
+from pipeline.runs.trial import SeedOfGroup, role_of
 from pipeline.runs.verdict import tags_of
 from pipeline.sweep.trial import current_trial
 from pipeline.tracking import Run, TensorBoard
@@ -46,11 +46,15 @@ def job(config: RunConfig, *, root: Path) -> Callable[[Path], Objective]:
     Nothing is written. Raises `DataError` for missing data, `ConfigError` for data that was
     prepared with other settings, a network that cannot be built or a device that is not there.
     """
-    check_device(config.settings.trainer)
-    card_of(config.settings.data, root=root)
-    data = _prepared(prepared_folder(config.settings.data.name, root=root))
-    network = untrained_network(config.settings, data.card)
-    return partial(_train, network, data, config, root=root, role=role_of(current_trial()))
+    return _prepared_job(config, root=root, role=role_of(current_trial()))
+
+
+def seed_job(config: RunConfig, *, root: Path) -> Callable[[Path], Objective]:
+    """Do as `job` does for one seed of a group; its files lie under its name in the project."""
+    trial = current_trial()
+    assert trial is not None
+    train_seed = _prepared_job(config, root=root, role=SeedOfGroup(trial))
+    return lambda _: train_seed(root)
 
 
 def new_job(config: RunConfig, *, root: Path) -> Callable[[Path], Objective]:
@@ -67,6 +71,14 @@ def train(config: RunConfig, *, root: Path, output: Path) -> Objective:
     Raises `job`'s errors, and `Diverged` when a loss is not finite.
     """
     return job(config, root=root)(output)
+
+
+def _prepared_job(config: RunConfig, *, root: Path, role: Role) -> Callable[[Path], Objective]:
+    check_device(config.settings.trainer)
+    card_of(config.settings.data, root=root)
+    data = _prepared(prepared_folder(config.settings.data.name, root=root))
+    network = untrained_network(config.settings, data.card)
+    return partial(_train, network, data, config, root=root, role=role)
 
 
 def _train(

@@ -82,3 +82,12 @@ class TrialOfSweep:
         if self.trial.lost:
             return None
         return "KILLED" if self.trial.pruned and status == "FINISHED" else status
+
+
+@dataclass(frozen=True)
+class SeedOfGroup(TrialOfSweep):
+    """The role of one seed's training in a group; its model's name holds the seed."""
+
+    def title(self, name: str) -> str:
+        """Return the name of the model, by which its evaluation finds the run."""
+        return name

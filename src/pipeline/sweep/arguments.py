@@ -24,7 +24,7 @@ def checked_arguments(overrides: Sequence[str], *, root: Path) -> list[str]:
     Raises `ConfigError` for a value that no training accepts, an objective with the wrong
     direction or a cluster that is not there, and `DataError` for missing data.
     """
-    overrides = _write_out(overrides)
+    overrides = written_out(overrides)
     of_hydra = [o for o in overrides if o.lstrip("+~").startswith(("hydra.", "hydra/"))]
     own = [o for o in overrides if o not in of_hydra]
     loader = config_loader(root)
@@ -55,8 +55,11 @@ def checked_arguments(overrides: Sequence[str], *, root: Path) -> list[str]:
     return [*of_hydra, *own]
 
 
-def _write_out(overrides: Sequence[str]) -> list[str]:
-    """Write ``n_trials=50`` as ``hydra.sweeper.n_trials=50``; add a launcher for several jobs."""
+def written_out(overrides: Sequence[str]) -> list[str]:
+    """Write ``n_trials=50`` as ``hydra.sweeper.n_trials=50``; add a launcher for several jobs.
+
+    Writing out what is written out already changes nothing.
+    """
     has_launcher = any(o.startswith("hydra/launcher=") for o in overrides)
     arguments = []
     for override in overrides:

@@ -10,7 +10,8 @@ from typing import Any
 import optuna
 
 from pipeline.errors import SpaceError, SweepError
-from pipeline.sweep.storage import Database
+from pipeline.files import sqlite_file
+from pipeline.sweep.storage import Database, open_storage
 from pipeline.sweep.trial import FOLDER
 
 SPACE = "pipeline:space"  # the attribute that holds the search space with the fixed overrides
@@ -20,6 +21,14 @@ def study_name_for(signature: Mapping[str, Any], directions: list[str], prefix: 
     """Return a name from a hash of the search, so that the same command finds its study again."""
     search = json.dumps([signature, directions], sort_keys=True)
     return f"{prefix}-{hashlib.sha256(search.encode()).hexdigest()[:8]}"
+
+
+def study_names(storage: str) -> list[str]:
+    """Return the names of all studies of a database; none where its file is not there yet."""
+    file = sqlite_file(storage)
+    if file is not None and not file.is_file():
+        return []
+    return optuna.get_all_study_names(open_storage(storage).storage)
 
 
 def open_study(

@@ -14,12 +14,13 @@ from pipeline.tracking.reader import (
     read_tracked,
     run_of_model,
 )
-from pipeline.tracking.run import MODEL_TAG, NoRun, Run
+from pipeline.tracking.run import BEST_RUN_TAG, MODEL_TAG, NoRun, Run
 from pipeline.tracking.sync import Synced, sync
 from pipeline.tracking.tensorboard import TensorBoard
 from pipeline.tracking.tracker import Tracker, open_tracker
 
 __all__ = [
+    "BEST_RUN_TAG",
     "MODEL_TAG",
     "NoRun",
     "Run",

@@ -24,10 +24,12 @@ from pipeline.tracking.journal import (
     read_state,
     write_state,
 )
-from pipeline.tracking.run import MODEL_TAG
+from pipeline.tracking.run import BEST_RUN_TAG, MODEL_TAG
 from pipeline.tracking.store import KEY_TAG, Latest, Store
 
-PARENT_TAG, ENDED_TAG = "mlflow.parentRunId", "pipeline.ended"
+ENDED_TAG = "pipeline.ended"
+# Tags whose value names another run.
+RUN_TAGS = ("mlflow.parentRunId", BEST_RUN_TAG)
 # MLflow's limits.
 MAX_PARAMS_A_CALL, MAX_METRICS_A_CALL, MAX_TAGS_A_CALL = 100, 1000, 100
 MOST_UPLOADS = 3  # of one file that the store does not list afterwards
@@ -148,11 +150,9 @@ class Delivery:
         return {**self.head.tags, KEY_TAG: self.head.key}
 
     def _sent_tags(self, tags: Mapping[str, str]) -> dict[str, str]:
-        """Return tags with MLflow's id of the parent in place of its key."""
-        sent = dict(tags)
-        if PARENT_TAG in sent:
-            sent[PARENT_TAG] = self._resolved(sent[PARENT_TAG]) or sent[PARENT_TAG]
-        return sent
+        """Return tags with MLflow's id of a run in place of its key."""
+        named = {key: self._resolved(tags[key]) for key in RUN_TAGS if key in tags}
+        return {**tags, **{key: run_id for key, run_id in named.items() if run_id}}
 
     def _resolved(self, address: str) -> str | None:
         """Return MLflow's id of a run that is named by its key or its id, or None."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.tracking.shipper import Shipper
 
 MODEL_TAG = "model.sha256"
+BEST_RUN_TAG = "seeds.best_run"
 MAX_PARAM_LENGTH = 6000  # MLflow's limit
 
 
@@ -72,7 +73,7 @@ class Run:
         self._write_points({k: v for k, v in metrics.items() if known.get((k, step)) != v}, step)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags; the value of ``mlflow.parentRunId`` may be the key of a run."""
+        """Set tags; the value of ``mlflow.parentRunId`` or `BEST_RUN_TAG` may be a run's key."""
         self._write("tags", values={key: str(value) for key, value in tags.items()})
 
     def log_files(self, paths: Sequence[Path], *, folder: str | None = None) -> None:
