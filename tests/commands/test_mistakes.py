@@ -14,6 +14,38 @@ from pipeline import cli
 MISTAKES: dict[str, tuple[str, int, str, str, str]] = {
     "command": ("trian", 2, "trian", "unknown command", "Did you mean train?"),
     "group": ("train modle=cnn", 2, "modle", "unknown key", "Did you mean model=?"),
+    "no_seed": (
+        "train seeds=0", 2, "seeds=0", "number from 2 to 1000, or [", "tutorial_cnn seeds=5",
+    ),
+    "seeds_in_words": (
+        "train seeds=five", 2, "seeds=five", "must be a whole number", "tutorial_cnn seeds=5",
+    ),
+    "empty_list_of_seeds": (
+        "train seeds=[]", 2, "seeds=[]", "has no value", "tutorial_cnn seeds=5",
+    ),
+    "negative_seed": (
+        "train seeds=[-1,2]", 2, "seeds=[-1,2]", "from 0 to 4294967295", "tutorial_cnn seeds=5",
+    ),
+    "seed_twice": ("train seeds=[1,1]", 2, "seeds=[1,1]", "names 1 twice", "Leave one out"),
+    "only_one_seed": ("train seeds=[7]", 2, "seeds=[7]", "has no spread", "alone: seed=7"),
+    "seeds_in_a_sweep": (
+        "train -m seeds=3 model=mlp,cnn", 2, "seeds=3", "trains one setting", "seed=0,1,2",
+    ),
+    "seeds_and_a_list": (
+        "train seeds=3 model=mlp,cnn", 2, "model=mlp,cnn", "has several values", "-m, and seed=",
+    ),
+    "seeds_and_seeds": (
+        "train seeds=3 seed=0,1", 2, "seed=0,1", "has several values", "Give one value",
+    ),
+    "seeds_and_a_seed": (
+        "train seeds=[3,7] seed=1", 2, "seed=1", "seeds=[3,7] names the seeds", "Leave seed out",
+    ),
+    "seeds_and_trials": (
+        "train seeds=3 n_trials=9", 2, "n_trials=9", "trains one setting", "Leave one of the two",
+    ),
+    "seeds_and_a_flag": (
+        "train seeds=3 --cfg job", 2, "seeds=3", "only shows settings", "Leave one of the two",
+    ),
     "option_of_a_group": (
         "train model=cnnn", 2, "model=cnnn", "unknown option", "Did you mean model=cnn?",
     ),

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from pipeline.sweep.analysis import StudyRecord
 
 Seeds = int | tuple[int, ...]
-_NOT_HERE = ("n_trials", "study_name", "direction", "max_failure_rate", "params")
+# A killed training goes on after its last epoch, so a group loses no seed to kills from outside.
+MOST_ATTEMPTS = 1000
+_NOT_HERE = ("n_trials", "study_name", "direction", "max_failure_rate", "max_attempts", "params")
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ def _sweep_overrides(group: Group, study_name: str) -> list[str]:
         f"study_name={study_name}",
         f"hydra.sweeper.direction={direction}",
         "hydra.sweeper.max_failure_rate=1.0",
+        f"hydra.sweeper.max_attempts={MOST_ATTEMPTS}",
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist, mean, stdev
 
 import numpy as np
 
@@ -43,15 +43,15 @@ def wilson_f1(hits: int, *, predicted: int, support: int) -> Estimate:
 
 
 def student(values: Sequence[float]) -> Estimate:
-    """Return the mean of two or more independent values with its t interval.
+    """Return the mean of two or more independent values, rounded once, with its t interval.
 
     Student, The Probable Error of a Mean, 1908.
     """
     from scipy import stats  # here: it takes a second, and most intervals do without
 
-    n, mean = len(values), fmean(values)
+    n, centre = len(values), mean(map(float, values))
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * stdev(values) / n**0.5
-    return Estimate(value=mean, low=mean - reach, high=mean + reach, n=n)
+    return Estimate(value=centre, low=centre - reach, high=centre + reach, n=n)
 
 
 def resampled_sums(columns: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import stdev
 
 from pipeline.evaluation.intervals import student
 from pipeline.evaluation.results import EvaluatedOn
@@ -23,7 +23,8 @@ ACCURACY = "test/accuracy"
 class OverSeeds:
     """One number over the seeds.
 
-    mean: of the values.  standard_deviation: with n - 1.  low, high: Student's 95 % interval of
+    mean: of the values, rounded once (a sum that is rounded first can change its last digit).
+    standard_deviation: with n - 1.  low, high: Student's 95 % interval of
     the mean.  values: in the order of the seeds.  All but the values are NaN where one value is not
     finite, and the last three where there is only one.
     """
@@ -103,7 +104,7 @@ def summarised(values: Sequence[float]) -> OverSeeds:
     if n < 2:
         return OverSeeds(values[0], math.nan, math.nan, math.nan, n, tuple(values))
     interval = student(values)
-    return OverSeeds(fmean(values), stdev(values), interval.low, interval.high, n, tuple(values))
+    return OverSeeds(interval.value, stdev(values), interval.low, interval.high, n, tuple(values))
 
 
 def without_ends(metrics: Mapping[str, float]) -> dict[str, float]:
