@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.commands import train
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError, DataError, TrainingError
 from pipeline.evaluation.over_seeds import SeedsRecord, read_seeds
-from sealed_records import fields_of
+from sealed_records import fields_of, write_fields
 from trained_models import ON_ONE_THREAD
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -163,12 +164,14 @@ def test_the_same_command_again_changes_nothing(
 
 
 def test_overwrite_trains_all_again(group: Path) -> None:
-    cli.call("train", [*LINE, "overwrite=true", "tracking=none"])
     first = record_of(group).study
-    cli.call("train", [*LINE, "overwrite=true", "tracking=none"])
+    cli.call("train", [*LINE, "overwrite=true"])
     assert record_of(group).study == f"{first}_2"
-    cli.call("train", [*LINE, "tracking=none"])
+    cli.call("train", LINE)
     assert record_of(group).study == f"{first}_2"  # goes on with the latest
+    assert Counter(run.info.run_name for run in runs_of(group)) == {
+        "tiny, 3 seeds": 2, **{f"tiny_seed{seed}": 2 for seed in SEEDS}
+    }  # fmt: skip
 
 
 def test_a_model_of_other_settings_is_not_replaced(group: Path) -> None:
@@ -223,3 +226,33 @@ def test_a_damaged_record_is_refused(group: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "best": "tiny_seed7"}))
     with pytest.raises(DataError, match=r"seeds\.json"):
         record_of(group)
+
+
+def test_the_report_has_a_row_for_the_group_and_none_for_its_models(
+    group: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.call("report", [])
+    page = (group / "results" / "report.html").read_text()
+    accuracy = record_of(group).test["test/accuracy"]
+    assert f"{100 * accuracy.mean:.2f}\N{NO-BREAK SPACE}% ± " in page
+    assert f"{100 * accuracy.low:.2f} … {100 * accuracy.high:.2f}" in page
+    assert "Over several seeds" in page and "seeds 3, 7, 11; the best" in page
+    assert '<article aria-labelledby="model-1">' not in page
+    assert "report on tiny: results/report.html" in capsys.readouterr().out
+    cli.call("check", [])
+    path = group / "results" / "tiny" / "seeds.json"
+    write_fields(path, fields_of(path) | {"best": "tiny_seed3"})
+    with pytest.raises(DataError, match="shows an earlier state"):
+        cli.call("check", [])
+
+
+def test_a_group_stands_beside_models_of_their_own(group: Path) -> None:
+    for place in ("models", "results"):
+        shutil.copytree(group / place / "tiny_seed7", group / place / "single")
+    cli.call("report", [])
+    page = (group / "results" / "report.html").read_text()
+    assert "Over several seeds" in page and "tiny_seed3</a>" not in page
+    assert page.count("<article ") == 1
+    cli.call("report", ["models=[tiny_seed3,tiny]"])
+    page = (group / "results" / "report_tiny_seed3_tiny.html").read_text()
+    assert "Over several seeds" in page and page.count("<article ") == 1

@@ -175,7 +175,7 @@ def _sweep_overrides(group: Group, study_name: str) -> list[str]:
 def _recorded(group: Group, study: StudyRecord, *, root: Path) -> SeedsRecord:
     """Evaluate the models that are not evaluated yet; write and track the group's record."""
     from pipeline.commands.evaluate import evaluate
-    from pipeline.evaluation.over_seeds import SEEDS_FILE, read_seeds
+    from pipeline.evaluation.over_seeds import SEEDS_FILE, SEEDS_PICTURE, read_seeds
     from pipeline.files import write_record
     from pipeline.reporting import seed_curves
     from pipeline.reporting.style import save_png
@@ -193,7 +193,7 @@ def _recorded(group: Group, study: StudyRecord, *, root: Path) -> SeedsRecord:
             evaluate(settings.model_copy(update={"name": run.name}), root=root)
 
     record = seeds.group_of(group.name, group.seeds, study, root=root)
-    files = [folder / SEEDS_FILE, folder / "seeds.png"]
+    files = [folder / SEEDS_FILE, folder / SEEDS_PICTURE]
     histories = [RunFiles(root, run.name).read_history() for run in finished]
     save_png(seed_curves.plot(histories), files[1])
     write_record(files[0], record)

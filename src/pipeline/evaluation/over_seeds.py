@@ -15,7 +15,7 @@ from pipeline.evaluation.intervals import student
 from pipeline.evaluation.results import EvaluatedOn
 from pipeline.files import Number, read_record
 
-SEEDS_FILE = "seeds.json"
+SEEDS_FILE, SEEDS_PICTURE = "seeds.json", "seeds.png"
 ACCURACY = "test/accuracy"
 
 

@@ -18,6 +18,8 @@ from pipeline.reporting import comparison, pictures, sentences
 from pipeline.reporting.forest import rows_of
 from pipeline.reporting.model_report import ModelReport
 from pipeline.reporting.pictures import Picture
+from pipeline.reporting.seed_groups import GroupReport
+from pipeline.reporting.seed_groups import rows_of as rows_of_groups
 from pipeline.reporting.style import PHONE, WIDE, png_bytes
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
@@ -40,7 +42,11 @@ _PLACES = {"TRAINING": pictures.TRAINING, "TEST": pictures.TEST, "ELSEWHERE": pi
 
 
 def render_report(
-    models: Sequence[ModelReport], *, title: str, generated_from: Mapping[str, str]
+    models: Sequence[ModelReport],
+    *,
+    title: str,
+    generated_from: Mapping[str, str],
+    seed_groups: Sequence[GroupReport] = (),
 ) -> str:
     """Return the report on ``models`` as the text of one self-contained HTML file.
 
@@ -50,10 +56,14 @@ def render_report(
 
     Args:
         generated_from: printed as given, such as a commit or a hash of the data.
+        seed_groups: settings that were trained with several seeds.
 
     Raises:
-        DataError: when there is no model, two have the same name, or a picture is not a PNG.
+        DataError: when there is neither model nor group, two models have the same name, or a
+            picture is not a PNG.
     """
+    if not seed_groups:
+        _check_any(models)
     _check(models)
     groups = _by_test_set(models)
     ordered = [model for group in groups for model in group.models]
@@ -62,6 +72,7 @@ def render_report(
         generated_from=dict(generated_from),
         groups=groups,
         models=ordered,
+        seed_groups=rows_of_groups(seed_groups),
         places={model.name: place for place, model in enumerate(ordered, start=1)},
         **_PLACES,
     )
@@ -110,11 +121,14 @@ def template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def _check(models: Sequence[ModelReport]) -> None:
+def _check_any(models: Sequence[ModelReport]) -> None:
     if not models:
         raise DataError(
             "There are 0 models to report on. Train one with `pipeline train`, then evaluate it."
         )
+
+
+def _check(models: Sequence[ModelReport]) -> None:
     names = [model.name for model in models]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

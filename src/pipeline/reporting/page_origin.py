@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import DataError
+from pipeline.evaluation.over_seeds import SEEDS_FILE
 from pipeline.evaluation.results import EVALUATED_ON
 from pipeline.files import read_bytes
 
@@ -22,6 +23,7 @@ _RESULTS = (
     "diagnosis.json",
     "verification.json",
     "healing.json",
+    SEEDS_FILE,
 )
 _SIGNATURE = re.compile(r"<!-- page ([0-9a-f]{64}) -->\n\Z")
 

@@ -23,6 +23,7 @@ from pipeline.evaluation.model_description import (
     TrainingSummary,
     read_description,
 )
+from pipeline.evaluation.over_seeds import SEEDS_PICTURE
 from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn, Metrics
 from pipeline.evaluation.tables import read_confusion_csv, read_history_csv
 from pipeline.files import Record, read_record
@@ -53,7 +54,9 @@ def read_model(name: str, *, root: Path) -> ModelReport:
         name, diagnosis=diagnosis, verification=verification, elsewhere=generalization, root=root
     )
     on_disk = {
-        p.stem: p.read_bytes() for p in sorted(folder.glob("*.png")) if p.stem not in REPLACED
+        p.stem: p.read_bytes()
+        for p in sorted(folder.glob("*.png"))
+        if p.stem not in REPLACED and p.name != SEEDS_PICTURE
     }
     return ModelReport(
         name=name,
