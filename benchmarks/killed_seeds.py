@@ -145,8 +145,10 @@ def _round(
     found = [f"exit code {code}"] if code else []
     found += [*wrong_runs(folder, seeds), *wrong_means(folder, seeds)] if not found else []
     again = query(folder / "optuna.db", "select sum(attempts - 1) from pipeline_tickets")
+    children = len(query(folder / "mlflow.db", CHILDREN))
     lines = [
-        f"{hit} kills in {started} starts, {again[0][0] if again else 0} trainings begun again"
+        f"{hit} kills after {stages} ended trainings, {started} starts before the last; "
+        f"{again[0][0] if again else 0} trainings begun again; {children} finished children"
     ]
     lines += [f"  {line}" for line in found]
     log = (folder / "log.txt").read_text()

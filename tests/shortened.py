@@ -26,7 +26,7 @@ SHORTER = {
     ),
 }
 # Put in the place of a command's own value.
-SMALLER = {"n_trials": "2", "n_jobs": "1"}
+SMALLER = {"n_trials": "2", "n_jobs": "1", "seeds": "2"}
 COMMANDS = {"train", "evaluate", "diagnose", "compare", "predict", "sweep-report"}
 
 

@@ -154,11 +154,12 @@ def test_the_same_command_again_changes_nothing(
     assert len(runs_of(group)) == 4
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "tiny: 3 trainings, seeds 3, 7, 11"
-    assert "3 done" in lines[1]
+    assert "3 done" in lines[1] and not [line for line in lines if line.startswith("tiny_seed")]
     accuracy = record_of(group).test["test/accuracy"]
-    assert lines[-3] == (
+    assert lines[-2] == (
         f"tiny: test accuracy {100 * accuracy.mean:.2f} % ± "
-        f"{100 * accuracy.standard_deviation:.2f} % over 3 seeds"
+        f"{100 * accuracy.standard_deviation:.2f} % over 3 seeds "
+        f"[{accuracy.low:.2%}, {accuracy.high:.2%}]"
     )
     assert lines[-1] == "record: results/tiny/seeds.json, picture: results/tiny/seeds.png"
 
@@ -256,3 +257,26 @@ def test_a_group_stands_beside_models_of_their_own(group: Path) -> None:
     cli.call("report", ["models=[tiny_seed3,tiny]"])
     page = (group / "results" / "report_tiny_seed3_tiny.html").read_text()
     assert "Over several seeds" in page and page.count("<article ") == 1
+
+
+def test_a_comparison_shows_every_model_of_a_group(
+    group: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("models", "results"):
+        shutil.copytree(group / place / "tiny_seed7", group / place / "single")
+    capsys.readouterr()
+    cli.call("compare", ["names=[single,tiny]"])
+    lines = capsys.readouterr().out.splitlines()
+    labels = [line.split()[0] for line in lines[1:5]]
+    assert labels == ["single", *(f"tiny_seed{seed}" for seed in SEEDS)]
+    assert f"tiny: test {record_of(group).in_words}" in lines
+
+
+def test_check_finds_a_mean_that_is_not_that_of_the_files(group: Path) -> None:
+    cli.call("check", [])
+    path = group / "results" / "tiny" / "seeds.json"
+    fields = fields_of(path)
+    fields["test"]["test/accuracy"]["mean"] += 1e-15
+    write_fields(path, fields)
+    with pytest.raises(DataError, match=r"test/accuracy.*metrics\.json"):
+        cli.call("check", [])

@@ -57,6 +57,8 @@ def _links(name: str | None, root: Path) -> Iterator[Link]:
     for place, found, check in places:
         for each in found:
             yield place, partial(check, each, root=root)
+    for path in sorted((root / "results").glob("*/seeds.json")) if not name else []:
+        yield "seeds", partial(chain.seeds, path.parent.name, root=root)
     for path in sorted((root / "results").glob("report*.html")):
         yield "report", partial(_report, path, root)
 

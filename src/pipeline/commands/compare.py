@@ -36,7 +36,7 @@ class CompareOptions(Options):
     """Options of ``pipeline compare``. Exactly one of study, names and folder is given."""
 
     study: StudyName | None = Field(None, description="study of a sweep, as the sweep printed it")
-    names: tuple[RunName, ...] = Field((), description="two runs or more, by name")
+    names: tuple[RunName, ...] = Field((), description="two runs or groups of seeds, or more")
     folder: Path | None = Field(None, description="folder of a multirun")
     metric: Metric = Field("val/loss", description="measure that is drawn")
     storage: str | None = Field(
@@ -56,7 +56,12 @@ class CompareOptions(Options):
 
 def run(call: Call[CompareOptions]) -> None:
     """Draw the runs that the options name."""
+    from pipeline.evaluation.over_seeds import read_seeds
+
     compare(group_of(call), metric=call.options.metric, root=call.root)
+    for name in call.options.names:
+        if record := read_seeds(call.root / "results" / name):
+            print(f"{name}: test {record.in_words}")
 
 
 def group_of(call: Call[CompareOptions]) -> RunGroup:

@@ -204,11 +204,17 @@ def _recorded(group: Group, study: StudyRecord, *, root: Path) -> SeedsRecord:
 
 
 def _ending(record: SeedsRecord) -> list[str]:
+    """Return the last lines: what failed, size and cost, the result, and where the record lies."""
+    from pipeline.evaluation.over_seeds import ACCURACY, SEEDS_FILE, SEEDS_PICTURE
+
     first, last = record.finished[0].name, record.finished[-1].name
+    parameters, seconds = (record.kept[key].mean for key in ("parameters", "seconds"))
+    accuracy, folder = record.test[ACCURACY], f"results/{record.name}"
+    interval = f" [{accuracy.low:.2%}, {accuracy.high:.2%}]" if accuracy.n > 1 else ""
     return [
         *(f"seed {run.seed} failed: {run.failure}" for run in record.runs if run.failure),
-        f"{record.name}: test {record.in_words}",
-        f"best by {record.objective} on validation: models/{record.best}; "
-        f"models/{first} … models/{last}",
-        f"record: results/{record.name}/seeds.json, picture: results/{record.name}/seeds.png",
+        f"{parameters:,.0f} parameters, {seconds:.0f} s a training; "
+        f"models/{first} … models/{last}; best by {record.objective} on validation: {record.best}",
+        f"{record.name}: test {record.in_words}{interval}",
+        f"record: {folder}/{SEEDS_FILE}, picture: {folder}/{SEEDS_PICTURE}",
     ]

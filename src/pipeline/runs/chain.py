@@ -25,6 +25,13 @@ from pipeline.diagnosis.record import Diagnosis
 from pipeline.errors import DataError, ModelError, TrackingError
 from pipeline.evaluation.generalization import read_generalization_csv
 from pipeline.evaluation.model_description import read_description
+from pipeline.evaluation.over_seeds import (
+    SEEDS_FILE,
+    OverSeeds,
+    SeedsRecord,
+    read_seeds,
+    summarised,
+)
 from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn, Metrics
 from pipeline.evaluation.tables import read_confusion_csv
 from pipeline.files import read_record
@@ -34,6 +41,7 @@ from pipeline.runs.evaluation import accuracies
 from pipeline.runs.files import CONFIG_FILE, HISTORY_FILE, RunFiles
 from pipeline.runs.history import read_run
 from pipeline.runs.provenance import data_sha256
+from pipeline.runs.seeds import metrics_of
 from pipeline.tracking import read_artifact, read_tracked, run_of_model
 
 # Records in results/<name>/ with the command that makes each again.
@@ -170,6 +178,29 @@ def check_evaluation(folder: Path) -> None:
                 f"{folder / file}: has {key} = {value:.6g}, metrics.json "
                 f"{metrics.get(key, math.nan):.6g}. {way_out}"
             )
+
+
+def seeds(name: str, *, root: Path) -> str:
+    """Check ``results/<name>/seeds.json``: of these models, with the means of their metrics."""
+    folder = root / "results" / name
+    record = read_seeds(folder)
+    assert record is not None
+    way_out = "Make it again with the command that made it: pipeline train … seeds=…"
+    for run in record.finished:
+        if read_description(root / "models" / run.name).weights_sha256 != run.weights_sha256:
+            raise DataError(f"{folder / SEEDS_FILE}: models/{run.name} is another one. {way_out}")
+    for key, summary in record.test.items():
+        if summary.n > 1 and math.isfinite(summary.mean) and summary != _again(key, record, root):
+            raise DataError(
+                f"{folder / SEEDS_FILE}: {key} is not that of the models' metrics.json. {way_out}"
+            )
+    return (
+        f"{folder.relative_to(root)}: {len(record.finished)} models, and the means of their files"
+    )
+
+
+def _again(key: str, record: SeedsRecord, root: Path) -> OverSeeds:
+    return summarised([metrics_of(run.name, root=root)[key] for run in record.finished])
 
 
 def mlflow(name: str, *, root: Path) -> str:

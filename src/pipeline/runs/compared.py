@@ -12,6 +12,7 @@ from pipeline.config import nearest
 from pipeline.config.limits import read_yaml_text
 from pipeline.diagnosis import History
 from pipeline.errors import ConfigError, DataError
+from pipeline.evaluation.over_seeds import read_seeds
 from pipeline.runs.files import HISTORY_FILE, RunFiles
 from pipeline.runs.history import diverged, read_run
 
@@ -70,11 +71,15 @@ class RunGroup:
 
 
 def named_runs(names: Sequence[str], *, root: Path) -> RunGroup:
-    """Return the trained models of these names; raise `DataError` where one has no history."""
-    for name in names:
+    """Return the trained models of these names; raise `DataError` where one has no history.
+
+    The name of a group of seeds stands for its models.
+    """
+    models = list(dict.fromkeys(model for name in names for model in _models_of(name, root)))
+    for name in models:
         _check_history(name, root)
-    _check_count(len(names), "names", "Name fewer.")
-    runs = tuple(_read(name, name, output=root, root=root) for name in names)
+    _check_count(len(models), "names", "Name fewer.")
+    runs = tuple(_read(name, name, output=root, root=root) for name in models)
     joined = "_".join(names)
     short = f"{names[0]}_and_{len(names) - 1}_more"
     return RunGroup(joined if len(joined) <= MOST_LETTERS else short, runs)
@@ -102,6 +107,12 @@ def multirun(folder: Path, *, name: str, root: Path) -> RunGroup:
             "The train.log of each job shows the reason."
         )
     return RunGroup(name, tuple(runs), tuple(differing), tuple(missing))
+
+
+def _models_of(name: str, root: Path) -> list[str]:
+    folder = root / "results" / name
+    group = None if (folder / HISTORY_FILE).is_file() else read_seeds(folder)
+    return [run.name for run in group.finished] if group else [name]
 
 
 def _check_history(name: str, root: Path) -> None:

@@ -7,13 +7,11 @@ from pathlib import Path
 
 from pipeline.errors import DataError
 from pipeline.evaluation.over_seeds import (
-    SEEDS_FILE,
     OverSeeds,
     SeedRun,
     SeedsRecord,
     member_name,
     over_seeds,
-    read_seeds,
     without_ends,
 )
 from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn, Metrics
@@ -43,7 +41,7 @@ def group_of(name: str, seeds: Sequence[int], study: StudyRecord, *, root: Path)
         runs=tuple(runs),
         on=_evaluated_on(finished[0].name, root=root),
         kept=over_seeds([kept[run.seed] for run in finished]),
-        test=over_seeds([without_ends(_metrics(run.name, root=root)) for run in finished]),
+        test=over_seeds([without_ends(metrics_of(run.name, root=root)) for run in finished]),
     )
 
 
@@ -84,12 +82,6 @@ def is_evaluated(run: SeedRun, *, earlier: SeedsRecord | None, root: Path) -> bo
     """Whether an earlier start of the same group has evaluated this very model."""
     known = earlier.runs if earlier else ()
     return run in known and (root / "results" / run.name / "metrics.json").is_file()
-
-
-def groups(root: Path) -> list[SeedsRecord]:
-    """Return the groups under ``results/``, by name. Raises `DataError` for a damaged one."""
-    folders = sorted(path.parent for path in (root / "results").glob(f"*/{SEEDS_FILE}"))
-    return [record for folder in folders if (record := read_seeds(folder)) is not None]
 
 
 def record_group(
@@ -139,7 +131,8 @@ def _seed(trial: FinishedTrial) -> int:
     return int(trial.params["seed"])
 
 
-def _metrics(name: str, *, root: Path) -> Mapping[str, float]:
+def metrics_of(name: str, *, root: Path) -> Mapping[str, float]:
+    """Return the numbers of an evaluated model. Raises `DataError` where they are missing."""
     path = root / "results" / name / "metrics.json"
     return read_record(path, Metrics, way_out=_evaluate(name)).root
 
