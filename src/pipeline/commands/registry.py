@@ -32,7 +32,7 @@ REGISTRY: dict[str, Entry] = {
     "diagnose": Entry("say why a run is not better, with evidence and remedies", "diagnose"),
     "watch": Entry("read a log that grows, and say when a fault has become certain", "watch"),
     "verify": Entry(
-        "prove a remedy over paired seeds, against a reseed and random search", "verify"
+        "prove a remedy of a run, or of any command, over paired seeds with two controls", "verify"
     ),
     "heal": Entry("diagnose, verify, adopt the confirmed remedy, again until healthy", "heal"),
     "reproduce": Entry(

@@ -91,7 +91,10 @@ def verify_any(call: Call[CommandOptions]) -> int:
         print(to_json(proof), end="")
     else:
         _show(proof)
-    return EXIT_CODES[proof.decision]
+    code = EXIT_CODES[proof.decision]
+    if code:
+        print(f"{proof.decision}: exit code {code}", file=sys.stderr, flush=True)
+    return code
 
 
 def _show(proof: ForeignProof) -> None:
