@@ -152,7 +152,7 @@ def _round(
     ]
     lines += [f"  {line}" for line in found]
     log = (folder / "log.txt").read_text()
-    lines.append(log[-1500:] if found else log.splitlines()[-3])
+    lines.append(log[-1500:] if found else log.splitlines()[-2])
     return not found, "\n".join(lines)
 
 
