@@ -53,6 +53,10 @@ class CommandError(PipelineError):
     """A command of a person's own fails, or gives no number that can be judged."""
 
 
+class ForeignCodeError(PipelineError):
+    """A person's own class has raised an error while it was built or used."""
+
+
 class TrackingError(PipelineError):
     """The record of runs cannot be reached or written."""
 

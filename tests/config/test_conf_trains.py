@@ -24,6 +24,7 @@ MISSING = {
     ),
     "trainer=mps": (torch.backends.mps.is_available(), "no Apple graphics"),
     "precision=fp16": (torch.cuda.is_available(), "fp16 needs a graphics card"),
+    "data=datamodule": (False, "tests/commands/test_own_code.py has a class for it"),
     "trainer=ddp": (False, "tests/test_ddp.py trains with two processes"),
 }
 TINY = ["tracking=none", "trainer.sample_size=100", "trainer.max_epochs=1"]
@@ -32,6 +33,12 @@ FEW_IMAGES = "data.fraction=0.05"
 NEEDED = {
     "data=image_folder": [FEW_IMAGES, "data.path=image_folder"],
     "debug=overfit_batch": [],
+    "callbacks=lr_monitor": [FEW_IMAGES, "logger=csv"],
+    "schedule=own": [
+        FEW_IMAGES,
+        "schedule._target_=torch.optim.lr_scheduler.ExponentialLR",
+        "schedule.arguments={gamma: 0.9}",
+    ],
     "schedule=step": [FEW_IMAGES, "schedule.every_epochs=1", "trainer.max_epochs=2"],
 }
 

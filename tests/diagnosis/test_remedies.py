@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.config import compose
+from pipeline.diagnosis import diagnose
 from pipeline.diagnosis.remedies import (
     USUAL_RATE,
     batch_norm,
@@ -17,12 +19,23 @@ from pipeline.diagnosis.remedies import (
     more_epochs,
     wider,
 )
+from planted_history import FAULTS, history
 
 ROOT = Path(__file__).parents[2]
 
 
 def settings(*overrides: str) -> Any:
     return compose(overrides, root=ROOT)[1]
+
+
+@pytest.mark.parametrize("trains_itself", [True, False])
+def test_a_module_that_trains_itself_gets_only_what_changes_it(trains_itself: bool) -> None:
+    planted = history(**FAULTS["overfitting"], settings=settings())
+    context = replace(planted.context, trains_itself=trains_itself)
+    remedies = diagnose(replace(planted, context=context)).findings[0].remedies
+    keys = {o.partition("=")[0].partition(".")[0] for r in remedies for o in r.overrides}
+    assert "augment" in keys
+    assert bool(keys & {"penalty", "loss", "optimizer"}) is not trains_itself
 
 
 def test_the_usual_rates_are_those_of_conf() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.commands.command import Call, Command, NoOptions
-from pipeline.config.schema import DataSection, Idx, ImageFolder
+from pipeline.config.schema import DataSection, Idx, ImageFolder, OwnData
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ def run(call: Call[NoOptions]) -> None:
     from pipeline.data.store import load_card
     from pipeline.data.unchanged import Preparation
 
-    data = compose(call.settings, root=call.root).settings.data
+    settings = compose(call.settings, root=call.root).settings
+    data = settings.data
     _check_name(data, root=call.root)
     directory = prepared_folder(data.name, root=call.root)
     deciding = {"name": data.name, **data.preparation()}
@@ -45,7 +48,8 @@ def run(call: Call[NoOptions]) -> None:
         print(f"nothing to do: {directory.relative_to(call.root)}/ is of these files and settings")
         _print_card(load_card(directory))
         return
-    _print_card(_prepare(data, directory, root=call.root))
+    raw = _raw(data, allow=settings.allow_targets, root=call.root)
+    _print_card(_prepare(raw, data, directory))
     preparation.note()
 
 
@@ -54,6 +58,9 @@ def _sources(data: DataSection, root: Path) -> list[Path]:
     from pipeline.data.manifest import find_dataset
     from pipeline.data.raw import SUMS_NAME
 
+    if isinstance(data, OwnData):
+        found = find_spec(data.target.rpartition(".")[0])
+        return [Path(found.origin)] if found and found.origin else []
     if isinstance(data, ImageFolder):
         folder = root / Path(data.path).expanduser()
         return [folder] if folder.is_dir() else []
@@ -62,10 +69,15 @@ def _sources(data: DataSection, root: Path) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _prepare(data: DataSection, directory: Path, *, root: Path) -> DataCard:
+def _raw(data: DataSection, *, allow: Sequence[str], root: Path) -> _Raw:
+    if isinstance(data, OwnData):
+        return _module(data, allow)
+    return _idx(data, root) if isinstance(data, Idx) else _folder(data, root)
+
+
+def _prepare(raw: _Raw, data: DataSection, directory: Path) -> DataCard:
     from pipeline.data.prepare import prepare_dataset
 
-    raw = _idx(data, root) if isinstance(data, Idx) else _folder(data, root)
     for line in raw.lines:
         print(line)
     return prepare_dataset(
@@ -87,13 +99,13 @@ def _check_name(data: DataSection, *, root: Path) -> None:
     from pipeline.data.prepared import absolute, prepared_folder
     from pipeline.data.store import CARD, load_card
 
-    if not isinstance(data, ImageFolder):
+    if isinstance(data, Idx):
         return
     way_out = f"Give it a name of its own: data.name={data.name}_2, here and in every training."
     if data.name in DATASETS:
         raise ConfigError(f"data.name={data.name}: is the name of a published set. {way_out}")
     folder = prepared_folder(data.name, root=root)
-    if not (folder / CARD).is_file():
+    if not isinstance(data, ImageFolder) or not (folder / CARD).is_file():
         return
     present = load_card(folder).settings.get("path")
     if present and absolute(present, root=root) != absolute(data.path, root=root):
@@ -110,6 +122,13 @@ def _idx(data: Idx, root: Path) -> _Raw:
     dataset = find_dataset(data.name)
     train, test = read_raw(data.name, root / "data" / "raw" / data.name)
     return _Raw(train, test, tuple(dataset.class_names))
+
+
+def _module(data: OwnData, allow: Sequence[str]) -> _Raw:
+    from pipeline.training.own_data import read_datamodule
+
+    found = read_datamodule(data.target, data.arguments(), allow=allow)
+    return _Raw(found.train, found.test, found.class_names, val=found.val, lines=found.notes)
 
 
 def _folder(data: DataSection, root: Path) -> _Raw:
@@ -157,7 +176,7 @@ def _left_out(found: FolderImages) -> list[str]:
 
 
 def _validation_size(data: DataSection, num_train: int) -> int:
-    wanted = data.validation_size if isinstance(data, Idx | ImageFolder) else 0
+    wanted = data.validation_size if isinstance(data, Idx | ImageFolder | OwnData) else 0
     return round(wanted * num_train) if isinstance(wanted, float) else wanted
 
 

@@ -15,11 +15,12 @@ from pipeline.data.prepared import card_of, prepared_folder
 from pipeline.data.store import load_for_training
 from pipeline.diagnosis import Diagnosis
 from pipeline.diagnosis.record import HEALTHY
-from pipeline.models.build import count_parameters
+from pipeline.models.build import count_parameters, trains_itself
 from pipeline.records import Prepared
 from pipeline.reporting import learning_curves
 from pipeline.reporting.style import save_png
-from pipeline.runs import names
+from pipeline.runs import continuation, names
+from pipeline.runs.continuation import FirstPart
 from pipeline.runs.divergence import explained
 from pipeline.runs.files import RunFiles
 from pipeline.runs.needed_disk import check_room
@@ -32,12 +33,17 @@ from pipeline.runs.trial import SeedOfGroup, role_of
 from pipeline.runs.verdict import tags_of
 from pipeline.sweep.trial import current_trial
 from pipeline.tracking import Run, TensorBoard
-from pipeline.training.assembly import images_of
-from pipeline.training.checkpoints import SharedFolder
+from pipeline.training.assembly import check_attachments, images_of
+from pipeline.training.checkpoints import ResumeFolder, SharedFolder
 from pipeline.training.fit import Diverged, is_main_process
 from pipeline.training.hardware import check_device
 from pipeline.training.progress import epoch_line
 from pipeline.training.recorder import Observer
+
+_OWN_TRAINING = (
+    "trains itself by its own training_step and optimizer; loss, penalty, optimizer, schedule, "
+    "init and activation have no effect. Loss below is cross-entropy"
+)
 
 
 def job(config: RunConfig, *, root: Path) -> Callable[[Path], Objective]:
@@ -58,10 +64,17 @@ def seed_job(config: RunConfig, *, root: Path) -> Callable[[Path], Objective]:
 
 
 def new_job(config: RunConfig, *, root: Path) -> Callable[[Path], Objective]:
-    """Do as `job` does, but raise `ConfigError` where another model has the run's name."""
+    """Do as `job` does, but go on with a finished run that is to train longer.
+
+    Raises `ConfigError` where another model has the run's name.
+    """
+    first = None
     if is_main_process():
-        names.check_free(config, root=root)
-    return job(config, root=root)
+        card = card_of(config.settings.data, root=root)
+        first = continuation.first_part(config, card, root=root)
+        if first is None:
+            names.check_free(config, root=root)
+    return _prepared_job(config, root=root, role=role_of(current_trial()), first=first)
 
 
 def train(config: RunConfig, *, root: Path, output: Path) -> Objective:
@@ -73,20 +86,31 @@ def train(config: RunConfig, *, root: Path, output: Path) -> Objective:
     return job(config, root=root)(output)
 
 
-def _prepared_job(config: RunConfig, *, root: Path, role: Role) -> Callable[[Path], Objective]:
+def _prepared_job(
+    config: RunConfig, *, root: Path, role: Role, first: FirstPart | None = None
+) -> Callable[[Path], Objective]:
+    """first: the finished run whose epochs are the first ones of this one."""
     check_device(config.settings.trainer)
     card_of(config.settings.data, root=root)
     data = _prepared(prepared_folder(config.settings.data.name, root=root))
     network = untrained_network(config.settings, data.card)
-    return partial(_train, network, data, config, root=root, role=role)
+    check_attachments(config.settings, network, num_classes=data.card.num_classes)
+    return partial(_train, network, data, config, root=root, role=role, first=first)
 
 
 def _train(
-    network: nn.Module, data: Prepared, config: RunConfig, output: Path, *, root: Path, role: Role
+    network: nn.Module,
+    data: Prepared,
+    config: RunConfig,
+    output: Path,
+    *,
+    root: Path,
+    role: Role,
+    first: FirstPart | None,
 ) -> Objective:
     """Train a network, keep the outcome, and return the objective.
 
-    output: the root; in a multirun the folder of the job.
+    output: the root; in a multirun the folder of the job.  first: see `_prepared_job`.
     """
     settings = config.settings
     if not is_main_process():
@@ -94,13 +118,15 @@ def _train(
         return beside.objective(settings.objective)
 
     check_room(network, settings, output=output, root=root)
-    role.say(_beginning(network, data, settings))
+    for line in _beginning(network, data, settings):
+        role.say(line)
     with (
         names.held(settings.name, root=output) if role.attended else nullcontext(),
         resumable(config, data.card, role=role, root=root) as resume,
         tracked_run(config, data.card, role=role, resume=resume, root=root) as record,
     ):
         keeper = _Keeper(config, data, role, RunFiles(output, settings.name), record)
+        _go_on(first, keeper, resume)
         try:
             run = train_once(
                 network,
@@ -110,13 +136,14 @@ def _train(
                 signal_observers=[record.log_epoch] if role.attended else [],
                 resume=resume,
                 show_progress=role.attended,
+                outputs=output / "outputs",
             )
         except Diverged as error:
             keeper.keep_diverged(error)
             if not role.attended:
                 raise
             raise explained(error, data, config, resume=resume, root=root) from error
-        keeper.keep_trained(run)
+        keeper.keep_trained(run, resume, root=root)
 
     for line in _ending(run, settings.name):
         role.say(line)
@@ -163,8 +190,11 @@ class _Keeper:
         if diagnosis.findings and self.role.attended:
             self.role.say(_verdict_line(config.settings.name, diagnosis))
 
-    def keep_trained(self, run: TrainedRun) -> None:
-        """Keep a run that reached its end; a trial that was stopped leaves no model."""
+    def keep_trained(self, run: TrainedRun, resume: ResumeFolder, *, root: Path) -> None:
+        """Keep a run that reached its end; a trial that was stopped leaves no model.
+
+        A run of its own also leaves its last checkpoint, so that it can train longer.
+        """
         if run.diagnosis:
             self.record.set_tags(tags_of(run.diagnosis))
         self.role.trained(run, self.config.settings.objective)
@@ -182,12 +212,37 @@ class _Keeper:
         with_network = self.config.settings.tracking.model
         if with_network is True or (with_network == "auto" and self.role.attended):
             record_network(self.record, run, self.data)
+        if self.role.attended:
+            continuation.keep(
+                resume,
+                self.config,
+                self.data.card,
+                epochs=len(run.history),
+                run=self.record.key,
+                weights_sha256=digest,
+                root=root,
+            )
 
 
-def _beginning(network: nn.Module, data: Prepared, settings: Settings) -> str:
+def _go_on(first: FirstPart | None, keeper: _Keeper, resume: ResumeFolder) -> None:
+    """Let a run begin with the epochs of a finished one, if any; its record gets them too."""
+    if first is None:
+        return
+    name, record = keeper.config.settings.name, keeper.record
+    for line in (f"{name}: goes on after epoch {first.num_epochs}", *first.notes):
+        keeper.role.say(line)
+    continuation.begin_with(first, resume)
+    record.set_tags({continuation.CONTINUES: first.run})
+    for row in keeper.files.read_history()[: first.num_epochs]:
+        record.log_epoch(row)
+
+
+def _beginning(network: nn.Module, data: Prepared, settings: Settings) -> list[str]:
     num_images = len(images_of(data, settings, channels_last=False).train_indices)
     num_parameters = count_parameters(network)
-    return f"{settings.name}: {num_parameters:,} parameters, {num_images:,} training images"
+    line = f"{settings.name}: {num_parameters:,} parameters, {num_images:,} training images"
+    own = [f"{settings.name}: {_OWN_TRAINING}"] if trains_itself(network) else []
+    return [line, *own]
 
 
 def _ending(run: TrainedRun, name: str) -> list[str]:

@@ -42,7 +42,7 @@ def sections_of(settings: Sequence[str], *, root: Path) -> dict[str, Mapping[str
     for group, option in chosen_options(settings, root=root).items():
         section = _package(root / "conf" / group / f"{option}.yaml") or group
         if section in Settings.model_fields:
-            found[section] = {**found.get(section, {}), **_option(group, option, root)}
+            found[section] = {**found.get(section, {}), **option_values(group, option, root)}
     return found
 
 
@@ -81,13 +81,13 @@ def _defaults(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             )
 
 
-def _option(group: str, option: str, root: Path) -> dict[str, Any]:
+def option_values(group: str, option: str, root: Path) -> dict[str, Any]:
     """Return the values of an option, with those of the options that it builds on."""
     content = read(root / "conf" / group / f"{option}.yaml")
     values: dict[str, Any] = {}
     for item in content.pop("defaults", []):
         if isinstance(item, str) and item != "_self_":
-            values |= _option(group, item, root)
+            values |= option_values(group, item, root)
     return values | content
 
 

@@ -24,6 +24,8 @@ def explain(error: Exception, overrides: Sequence[str], root: Path) -> str:
     if option and (message := _unknown_option(option[1], error, root)):
         return message
     cause = " ".join(str(error.__cause__ or error).split())
+    if group := re.search(r"Multiple values for (\w+)", cause):
+        return f"+{group[1]}=: conf/ has this group already. Leave the + out: {group[1]}=<option>"
     for read in (_several_values, _bad_grammar, _unknown_deletion, _wrong_type):
         if message := read(text, cause, overrides):
             return message

@@ -10,9 +10,16 @@ from typing import Any
 import yaml
 
 from pipeline.config.compose import composed_values, flat, unresolved_values
+from pipeline.config.conf_files import option_values
 from pipeline.config.limits import read_yaml_text
+from pipeline.config.project import options_of
+from pipeline.config.schema import Own, OwnData, OwnOptimizer
+from pipeline.config.validate import schema_of
 
 # Groups whose option stands in the resolved values as their name.
+ATTACHED = ("callbacks", "metrics", "logger")
+# Mappings that are null in ``conf/`` and take any key.
+OPEN = (("trainer", "extra"), ("schedule", "arguments"))
 _NAMED_GROUPS = ("data", "augment", "model", "activation", "init", "loss", "optimizer", "schedule")
 
 
@@ -32,14 +39,46 @@ def overrides_of(values: Mapping[str, Any], *, root: Path) -> list[str]:
     # Unchecked: an option alone may lack a value or contradict another that the run has.
     given, wanted = composed_values(groups, root=root), flat(values)
     named = [] if given["name"] == wanted["name"] else [f"name={wanted['name']}"]
-    changed = _changed(wanted, given, without=("name",))
+    apart = ("name", *ATTACHED)
+    changed = _changed(wanted, given, without=apart)
     # Values that follow from others, such as the name of the tracked experiment, come last.
     follow = {key for key, raw in unresolved_values(groups, root).items() if "${" in str(raw)}
     own = [o for o in changed if o.partition("=")[0] not in follow]
     if len(own) < len(changed):
         given = composed_values([*groups, *own], root=root)
-        own += _changed(wanted, given, without=("name",))
-    return [*named, *groups, *own]
+        own += _changed(wanted, given, without=apart)
+    return [*named, *groups, *own, *_of_own_classes(values, given), *_attached(values)]
+
+
+def _of_own_classes(values: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Return overrides for the arguments of a person's own classes that no option has."""
+    sections = {group: values[group] for group in _NAMED_GROUPS if "_target_" in values[group]}
+    return [
+        f"+{group}.{key}={override_text(value)}"
+        for group, node in sections.items()
+        if issubclass(schema_of(group, node), Own | OwnOptimizer | OwnData)
+        for key, value in node.items()
+        if f"{group}.{key}" not in given
+        and not any(known.startswith(f"{group}.{key}.") for known in given)
+    ]
+
+
+def _attached(values: Mapping[str, Any]) -> list[str]:
+    """Return overrides for what a person attaches: ``conf/`` has no keys for it."""
+    found = [
+        f"+{section}.{key}={override_text(node)}"
+        for section in ATTACHED
+        for key, node in _named(values.get(section))
+    ]
+    for section, key in OPEN:
+        if node := values[section].get(key):
+            found.append(f"{section}.{key}={override_text(node)}")
+    return found
+
+
+def _named(value: Any) -> list[tuple[str, Any]]:
+    pairs = enumerate(value) if isinstance(value, list) else (value or {}).items()
+    return [(str(key), node) for key, node in pairs]
 
 
 def _changed(
@@ -72,17 +111,15 @@ def _option_of(group: str, node: Mapping[str, Any], *, root: Path) -> str | None
 
     The section's name tells it in most cases. The name of a person's own data set does not.
     """
-    folder = root / "conf" / group
-    name = str(node["name"])
-    named = folder / f"{name}.yaml"
-    if named.is_file() and (group != "data" or _keys(named) == set(node)):
+    name, known = str(node["name"]), options_of(group, root)
+    if name in known and (group != "data" or _keys(group, name, root) == set(node)):
         return name
-    fitting = [path for path in sorted(folder.glob("*.yaml")) if _keys(path) == set(node)]
-    return min(fitting, key=lambda path: _num_differing(path, node)).stem if fitting else None
+    fitting = [option for option in known if _keys(group, option, root) == set(node)]
+    return min(fitting, key=lambda o: _num_differing(group, o, node, root)) if fitting else None
 
 
-def _num_differing(path: Path, node: Mapping[str, Any]) -> int:
-    given = yaml.safe_load(read_yaml_text(path))
+def _num_differing(group: str, option: str, node: Mapping[str, Any], root: Path) -> int:
+    given = option_values(group, option, root)
     return sum(given[key] != value for key, value in node.items())
 
 
@@ -97,17 +134,17 @@ def merge(base: Sequence[str], extra: Sequence[str], *, root: Path) -> list[str]
     for text in (*base, *extra):
         key, _, value = text.partition("=")
         if (root / "conf" / key).is_dir() and found.get(key, standard.get(key)) != value:
-            keep = _keys(root / "conf" / key / f"{value}.yaml")
-            for other in [k for k in found if k.startswith(f"{key}.")]:
-                if other.removeprefix(f"{key}.") not in keep:
+            keep = _keys(key, value, root)
+            for other in [k for k in found if k.lstrip("+").startswith(f"{key}.")]:
+                if other.lstrip("+").removeprefix(f"{key}.") not in keep:
                     del found[other]
         found[key] = value
     groups = [k for k in found if "." not in k]
     return [f"{k}={found[k]}" for k in [*groups, *(k for k in found if "." in k)]]
 
 
-def _keys(path: Path) -> set[str]:
-    return set(yaml.safe_load(read_yaml_text(path)) or {}) if path.is_file() else set()
+def _keys(group: str, option: str, root: Path) -> set[str]:
+    return set(option_values(group, option, root))
 
 
 def _defaults(root: Path) -> dict[str, str]:

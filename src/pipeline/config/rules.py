@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Set
 from pipeline.config import schema
 from pipeline.config.augment_schema import ComposeSettings, EraseSettings, IdentitySettings
 from pipeline.config.guard import check_allowed
+from pipeline.config.lightning import check_attached, mistakes_of_extra
 from pipeline.config.schema import Settings
 from pipeline.errors import ConfigError
 
@@ -21,7 +22,15 @@ def check_rules(settings: Settings, *, explicit: Set[str] = frozenset()) -> None
     for name in ("augment", "model", "activation", "loss", "optimizer"):
         target = getattr(settings, name).target
         check_allowed(target, allow=settings.allow_targets, key=f"{name}._target_")
-    mistakes = list(_contradictions(settings))
+    if isinstance(settings.data, schema.OwnData):
+        check_allowed(settings.data.target, allow=settings.allow_targets, key="data._target_")
+    if isinstance(settings.schedule, schema.OwnSchedule):
+        target = settings.schedule.target
+        check_allowed(target, allow=settings.allow_targets, key="schedule._target_")
+        if target.endswith(".ReduceLROnPlateau"):
+            raise ConfigError(f"schedule._target_={target}: Use schedule=plateau instead.")
+    check_attached(settings)
+    mistakes = [*mistakes_of_extra(settings), *_contradictions(settings)]
     for keys, ineffective, why in _EFFECTS:
         touched = sorted(k for k in explicit if k in keys or k.split(".")[0] in keys)
         if touched and ineffective(settings):

@@ -110,6 +110,21 @@ class ImageFolder(DataSection):
     )
 
 
+class OwnData(DataSection):
+    """A person's own LightningDataModule; further keys are its arguments."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow", populate_by_name=True)
+
+    target: str = Field(alias="_target_", description="class of the LightningDataModule")
+    validation_size: Count | Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = Field(
+        description="images, or share, of the validation part where the module has none"
+    )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the class."""
+        return dict(self.model_extra or {})
+
+
 # --- models ---
 
 
@@ -357,7 +372,18 @@ class Plateau(WarmUp):
     patience: CountOrZero = Field(description="epochs without a lower val/loss before a step down")
 
 
-Schedule = Annotated[Constant | Cosine | OneCycle | Step | Plateau, Field(discriminator="name")]
+class OwnSchedule(Section):
+    """A learning-rate scheduler of torch or of a person's own."""
+
+    name: Literal["own"]
+    target: str = Field(alias="_target_", description="class of the scheduler")
+    interval: Literal["epoch", "step"] = Field(description="when it is stepped")
+    arguments: dict[str, Any] | None = Field(description="its arguments")
+
+
+Schedule = Annotated[
+    Constant | Cosine | OneCycle | Step | Plateau | OwnSchedule, Field(discriminator="name")
+]
 
 
 # --- trainer, tracking, evaluation ---
@@ -392,6 +418,10 @@ class Trainer(Section):
     )
     num_threads: Count | None = Field(
         description="threads of the processor; null for torch's choice"
+    )
+    # Runs of earlier versions have none.
+    extra: dict[str, Any] | None = Field(
+        None, description="further arguments of Lightning's Trainer"
     )
 
     @model_validator(mode="before")
@@ -457,6 +487,10 @@ Objective = Literal[
 ]
 
 
+# Objects that are built from their ``_target_``, by name or as a list.
+Attached = dict[str, Any] | list[Any] | None
+
+
 class Settings(Section):
     """The whole configuration of a run, validated."""
 
@@ -468,7 +502,7 @@ class Settings(Section):
     objective: Objective | Annotated[list[Objective], Field(min_length=1)] = Field(
         description="measure that a run returns to a sweep; or a list"
     )
-    data: Idx | ImageFolder
+    data: Idx | ImageFolder | OwnData
     augment: Built
     model: Built
     activation: Built
@@ -481,3 +515,7 @@ class Settings(Section):
     signals: SignalsSettings
     tracking: Tracking
     evaluation: EvaluationSettings
+    # Runs of earlier versions have none of these.
+    callbacks: Attached = Field(None, description="callbacks of Lightning, by name")
+    metrics: Attached = Field(None, description="metrics of torchmetrics, by name")
+    logger: Attached = Field(None, description="loggers of Lightning, by name")

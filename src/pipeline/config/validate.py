@@ -92,6 +92,8 @@ def validate(values: Mapping[str, Any]) -> Settings:
 
 def schema_of(section: str, node: Mapping[str, Any]) -> type[Section]:
     """Return the schema of a section of the configuration, by its name and its ``_target_``."""
+    if section == "data" and "_target_" in node:
+        return schema.OwnData
     if section == "data":
         folder = node.get("name") == "image_folder" or ("path" in node and "mirror" not in node)
         return schema.ImageFolder if folder else schema.Idx

@@ -11,6 +11,7 @@ MOST_LISTED = 40
 # Words of other tools, and the setting or group (``model=``) that means the same here.
 OTHER_WORDS: dict[str, str] = {
     "accelerator": "trainer.accelerator",
+    "accumulate_grad_batches": "trainer.extra={accumulate_grad_batches: …}",
     "amp": "precision=",
     "arch": "model=",
     "architecture": "model=",
@@ -19,6 +20,7 @@ OTHER_WORDS: dict[str, str] = {
     "augmentations": "augment=",
     "backbone": "model=",
     "batch": "data.batch_size",
+    "callback": "callbacks=",
     "batchsize": "data.batch_size",
     "bs": "data.batch_size",
     "criterion": "loss=",
@@ -43,6 +45,7 @@ OTHER_WORDS: dict[str, str] = {
     "layers": "model.depth",
     "lr": "optimizer.learning_rate",
     "lr_scheduler": "schedule=",
+    "max_steps": "trainer.extra={max_steps: …}",
     "max_norm": "trainer.gradient_clip_norm",
     "n_epochs": "trainer.max_epochs",
     "net": "model=",

@@ -10,7 +10,8 @@ Pixels that enter from outside the image are background.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -161,6 +162,31 @@ class Compose:
         for step in self.steps:
             images = step(images, generator=generator)
         return images
+
+
+def with_generator(transform: Callable[..., Tensor]) -> Augmentation:
+    """Return a transform that takes ``generator``, also where a person's own does not.
+
+    Such a one draws from torch's global generator, as torchvision's do. It is seeded from ours,
+    and put back. A transform that draws from Python's or numpy's generators is not.
+    """
+    parameters = inspect.signature(transform).parameters.values()
+    takes = any(p.name == "generator" or p.kind is p.VAR_KEYWORD for p in parameters)
+    return transform if takes else _Seeded(transform)
+
+
+@dataclass(frozen=True)
+class _Seeded:
+    """A transform of the whole batch that draws from torch's global generator."""
+
+    transform: Callable[[Tensor], Tensor]
+
+    def __call__(self, images: Tensor, *, generator: Generator) -> Tensor:
+        """Return the transformed images."""
+        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+            torch.manual_seed(seed)
+            return self.transform(images)
 
 
 def _uniform(*shape: int, like: Tensor, generator: Generator) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.overrides import override_text, section_overrides
-from pipeline.config.schema import DataSection, ImageFolder
+from pipeline.config.schema import DataSection, OwnData
 from pipeline.data.store import CARD, load_card
 from pipeline.errors import ConfigError, DataError
 from pipeline.records import DataCard
@@ -60,7 +60,7 @@ def differences(card: DataCard, data: DataSection, *, root: Path) -> dict[str, t
     wanted, present = data.preparation(), _known(card)
     if not card.settings:
         wanted = {key: value for key, value in wanted.items() if key in present}
-    elif isinstance(data, ImageFolder) != ("path" in card.settings):
+    elif ("path" in wanted) != ("path" in card.settings):
         return {"path": (wanted.get("path"), present.get("path"))}
     return {
         key: (value, present.get(key))
@@ -71,6 +71,8 @@ def differences(card: DataCard, data: DataSection, *, root: Path) -> dict[str, t
 
 def preprocess_command(data: DataSection, *, root: Path) -> str:
     """Return the command that prepares the data of these settings."""
+    if isinstance(data, OwnData):  # its option is a person's own file, most likely of that name
+        return f"pipeline preprocess data={data.name} allow_targets=[{data.target.split('.')[0]}]"
     kept = {"name", *data.preparation()}
     overrides = section_overrides("data", dict(data), root=root)
     parts = [o for o in overrides if o.startswith("data=") or o[5:].partition("=")[0] in kept]

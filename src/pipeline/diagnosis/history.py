@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +23,9 @@ CURVES = (
     "learning_rate",
 )
 
+# Stands among the metadata of the signals where a LightningModule has trained itself.
+TRAINS_ITSELF = "trains_itself"
+
 # How the training curve was measured: in evaluation mode at the end of an epoch, as validation is;
 # or as a mean over the epoch's own steps, in training mode, while the weights still change.
 TrainCurve = Literal["evaluation", "running_mean", "unknown"]
@@ -39,6 +42,8 @@ class Context:
     settings: the resolved configuration; empty where it is not known.
     train_curve: how the training curve was measured.
     train_by_step: whether its points are means of losses that were logged by step.
+    trains_itself: whether a person's own LightningModule has its own loss and optimizer, on which
+        the settings have no effect.
     """
 
     num_classes: int | None = None
@@ -50,6 +55,7 @@ class Context:
     settings: Mapping[str, Any] = field(default_factory=dict)
     train_curve: TrainCurve = "unknown"
     train_by_step: bool = False
+    trains_itself: bool = False
 
     @classmethod
     def of(cls, card: DataCard, settings: Mapping[str, Any], *, kept_epoch: int | None) -> Context:
@@ -114,6 +120,8 @@ class History:
         names = sorted({n for row in rows for n in row.metrics if n in CURVES})
         nan = float("nan")
         measured = signals is not None and len(signals.arrays["epochs"]) > 0
+        if signals is not None and TRAINS_ITSELF in signals.metadata:
+            context = replace(context, trains_itself=True)
         return cls(
             epochs=np.array([row.epoch for row in rows], dtype=np.int64),
             curves={

@@ -21,6 +21,8 @@ USUAL_RATE = {
     **{"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05},
 }
 FAR_ABOVE_USUAL = 100
+# Sections that have no effect on a LightningModule of a person's own.
+OF_OUR_TRAINING = ("activation", "init", "loss", "penalty", "optimizer", "schedule")
 
 
 def file_label(name: str) -> str:
@@ -28,6 +30,12 @@ def file_label(name: str) -> str:
     for sign, word in (("+", "_and_"), ("/", "_over_"), ("*", "_times_"), (".", "_")):
         name = name.replace(sign, word)
     return name
+
+
+def works_on_own_module(remedy: Remedy) -> bool:
+    """Whether a remedy changes a LightningModule that has its own loss, optimizer and weights."""
+    keys = [override.partition("=")[0].partition(".")[0] for override in remedy.overrides]
+    return not any(key in OF_OUR_TRAINING for key in keys)
 
 
 def value_of(finding: Finding, key: str) -> float | None:
@@ -142,7 +150,8 @@ def lower_rates(s: Settings, factors: Sequence[float]) -> Iterator[Remedy]:
 
 def clip(s: Settings) -> Iterator[Remedy]:
     """Clip the gradient, where it is not clipped."""
-    if s["trainer"]["gradient_clip_norm"] is None:
+    by_value = (s["trainer"].get("extra") or {}).get("gradient_clip_val")
+    if s["trainer"]["gradient_clip_norm"] is None and by_value is None:
         why = "no step exceeds a limit"
         yield Remedy("clip", ("trainer.gradient_clip_norm=1.0",), why)
 

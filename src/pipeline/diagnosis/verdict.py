@@ -22,7 +22,7 @@ from pipeline.diagnosis.record import (
     Finding,
     NotRun,
 )
-from pipeline.diagnosis.remedies import Settings
+from pipeline.diagnosis.remedies import Settings, works_on_own_module
 
 # A run can be called healthy only where these faults could be judged.
 NEEDED_FOR_HEALTHY = ("overfitting", "undertrained", "underfitting")
@@ -50,7 +50,13 @@ def by_rules(history: History) -> Diagnosis:
             not_run.append(NotRun(fault.verdict, finding.needs))
         else:
             judged[fault.verdict] = finding
-    found = conclude(judged, not_run, name=history.name, settings=history.context.settings)
+    found = conclude(
+        judged,
+        not_run,
+        name=history.name,
+        settings=history.context.settings,
+        trains_itself=history.context.trains_itself,
+    )
     return told(beside_baselines(found, run), history)
 
 
@@ -99,6 +105,7 @@ def conclude(
     *,
     name: str,
     settings: Settings,
+    trains_itself: bool = False,
 ) -> Diagnosis:
     """Make one verdict of the findings of all faults.
 
@@ -109,6 +116,7 @@ def conclude(
 
     judged: verdict → finding, of any probability.
     settings: of the run, for the remedies; empty where they are not known: then there are none.
+    trains_itself: whether the network has its own loss and optimizer, which no setting changes.
     """
     standing = _standing(judged)
     causes = _causes(standing)
@@ -121,7 +129,9 @@ def conclude(
         confidence=confidence,
         ranked=_ranked(verdict, judged),
         reason=reason,
-        findings=tuple(_with_remedies(cause, judged, settings) for cause in causes),
+        findings=tuple(
+            _with_remedies(cause, judged, settings, trains_itself=trains_itself) for cause in causes
+        ),
         follow=tuple(judged[f.verdict] for f in standing if f not in causes),
         undecided=tuple(judged[f.verdict] for f in undecided),
         ruled_out=tuple(judged[f.verdict] for f in ruled_out),
@@ -131,10 +141,13 @@ def conclude(
     )
 
 
-def _with_remedies(cause: Fault, judged: Mapping[str, Finding], settings: Settings) -> Finding:
+def _with_remedies(
+    cause: Fault, judged: Mapping[str, Finding], settings: Settings, *, trains_itself: bool
+) -> Finding:
     finding = judged[cause.verdict]
-    offered = tuple(cause.remedies(settings, finding)) if settings else ()
-    return replace(finding, remedies=offered)
+    offered = cause.remedies(settings, finding) if settings else ()
+    kept = [r for r in offered if not trains_itself or works_on_own_module(r)]
+    return replace(finding, remedies=tuple(kept))
 
 
 def _verdict(

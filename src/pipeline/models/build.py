@@ -8,12 +8,15 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.config.guard import build, locate
 from pipeline.config.schema import Built, Init
 from pipeline.data.batches import epoch_seed
+from pipeline.errors import ConfigError
 from pipeline.models.initialization import initialize
+
+NUM_TRIED = 2  # images that a person's own network is tried on
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,47 @@ def build_network(architecture: Architecture, *, seed: int) -> nn.Module:
             },
             key="model",
         )
+        if not _inside_ours(a.model.target):
+            check_logits(network, a)
+    if trains_itself(network):
+        return network
     rule: dict[str, Any] = dict(a.init)
     generator = torch.Generator().manual_seed(epoch_seed(seed, 1))
     initialize(network, generator=generator, **rule)
     return network
+
+
+def trains_itself(network: nn.Module) -> bool:
+    """Whether a network is a LightningModule: it has its own loss, optimizer and first weights."""
+    return callable(getattr(network, "training_step", None))
+
+
+def check_logits(network: nn.Module, a: Architecture) -> None:
+    """Raise `ConfigError` where a person's own network gives no logits ``[N, classes]``."""
+    name, wanted = a.model.target, [NUM_TRIED, a.num_classes]
+    images = torch.rand(NUM_TRIED, *a.input_shape)
+    network.eval()
+    try:
+        with torch.no_grad():
+            found = network(images)
+    except Exception as error:
+        raise ConfigError(
+            f"model._target_={name}: fails on images {list(images.shape)}: "
+            f"{type(error).__name__}: {' '.join(str(error).split())}. Its forward() must map "
+            f"images to logits {wanted}."
+        ) from error
+    finally:
+        network.train()
+    shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    if shape != wanted or not found.is_floating_point():
+        raise ConfigError(
+            f"model._target_={name}: gives {shape} for images {list(images.shape)}, and must give "
+            f"logits {wanted}: one number for each class. Change the return value of its forward()."
+        )
+
+
+def _inside_ours(target: str) -> bool:
+    return target.startswith("pipeline.")
 
 
 def _activation(a: Architecture) -> Any:

@@ -8,6 +8,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pipeline.config import RunConfig
+from pipeline.config.lightning import attached
+from pipeline.diagnosis.history import TRAINS_ITSELF
 from pipeline.files import write_atomically
 from pipeline.records import Prepared
 from pipeline.runs.network import untrained_network
@@ -21,10 +23,11 @@ def explained(
 ) -> Diverged:
     """Return the error with two more sentences: where the loss began, and where the weights lie.
 
-    The weights are written to ``checkpoints/diverged/``.  Several processes cannot train an epoch
-    again: there the weights are those of the last whole epoch, if there is one.
+    The weights are written to ``checkpoints/diverged/``.  Several processes, and a person's own
+    modules and callbacks, cannot train an epoch again: there the weights are those of the last
+    whole epoch, if there is one.
     """
-    found = _find(error, data, config, resume) if error.world_size == 1 else None
+    found = _find(error, data, config, resume) if _can_repeat(error, config) else None
     weights = found.weights if found else network_weights(resume.last)
     sentences = [str(error)]
     if found:
@@ -33,6 +36,12 @@ def explained(
         path = _path(config.settings.name, resume, root=root)
         sentences.append(_kept(weights, path, root=root))
     return Diverged(" ".join(sentences), error.history, error.signals, world_size=error.world_size)
+
+
+def _can_repeat(error: Diverged, config: RunConfig) -> bool:
+    """Whether the lost epoch can be trained again as it was, without a person's own callbacks."""
+    own = TRAINS_ITSELF in error.signals.metadata or attached(config.settings)
+    return error.world_size == 1 and not own
 
 
 def _find(error: Diverged, data: Prepared, config: RunConfig, resume: ResumeFolder) -> Loss | None:

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from pipeline.config import RunConfig
 from pipeline.config.compose import flat
 from pipeline.errors import ConfigError, DataError, ModelError
+from pipeline.evaluation.model_description import ModelDescription
 from pipeline.runs.files import RunFiles
 from pipeline.runs.provenance import WITHOUT_EFFECT_ON_WEIGHTS
 
@@ -28,8 +29,8 @@ def check_free(config: RunConfig, *, root: Path) -> None:
     The same settings may train again: that repeats the run.
     """
     name = config.settings.name
-    recorded = _recorded(name, root=root)
-    differing = _differences(recorded, config.values) if recorded else []
+    model = recorded(name, root=root)
+    differing = _differences(model.settings, config.values) if model else []
     if not differing:
         return
     shown = ", ".join(differing[:MOST_DIFFERENCES_SHOWN])
@@ -68,27 +69,37 @@ def held(name: str, *, root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _recorded(name: str, *, root: Path) -> Mapping[str, Any]:
-    """Return the settings of the model of this name; empty where none can be read."""
+def recorded(name: str, *, root: Path) -> ModelDescription | None:
+    """Return the description of the model of this name; None where none can be read."""
     try:
-        found = RunFiles(root, name).read_description()
+        return RunFiles(root, name).read_description()
     except (DataError, ModelError):
-        return {}  # a damaged model: training it again is the way out
-    return found.settings if found else {}
+        return None  # a damaged model: training it again is the way out
+
+
+def differing_keys(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the settings that decide the weights and are not equal.
+
+    A setting that is null is the same as one that an earlier version did not have.
+    """
+    before, after = _deciding(then), _deciding(now)
+    keys = dict.fromkeys([*after, *before])
+    return [key for key in keys if before.get(key) != after.get(key)]
 
 
 def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return ``key=value, was value`` for each setting that decides the weights."""
-    written = json.loads(json.dumps(now))  # as the record of the model has it
-    before, after = (
-        flat({key: v for key, v in values.items() if key not in WITHOUT_EFFECT_ON_WEIGHTS})
-        for values in (then, written)
-    )
+    before, after = _deciding(then), _deciding(now)
     return [
         f"{key}={_shown(after, key)}, was {_shown(before, key)}"
-        for key in dict.fromkeys([*after, *before])
-        if (key in before) != (key in after) or before.get(key) != after.get(key)
+        for key in differing_keys(then, now)
     ]
+
+
+def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that decide the weights, under dotted keys, as JSON writes them."""
+    written = json.loads(json.dumps(values))
+    return flat({k: v for k, v in written.items() if k not in WITHOUT_EFFECT_ON_WEIGHTS})
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

@@ -19,7 +19,7 @@ from pipeline.diagnosis.probes.record import ProbesRecord, probes_record
 from pipeline.diagnosis.probes.settle import evidence_of
 from pipeline.errors import DataError, ModelError
 from pipeline.evaluation.model_description import ModelDescription
-from pipeline.models.build import build_network
+from pipeline.models.build import build_network, trains_itself
 from pipeline.models.saved import SavedModel, load_model
 from pipeline.records import DataCard, EpochRecord, Prepared
 from pipeline.runs.files import RunFiles
@@ -84,6 +84,11 @@ def prepare_probes(name: str, *, root: Path, epochs: int | None = None) -> Probe
             f"models/{name}: its weights are of an earlier run. The last run diverged and left no "
             "weights to start from. Diagnose it without probe=true, or train again: "
             f"pipeline train name={name}"
+        )
+    if trains_itself(model.network):
+        raise ModelError(
+            f"models/{name}: trains itself by its own steps. Probes train by the pipeline's, so "
+            "they would say nothing about it. Diagnose it without probe=true."
         )
     settings = model.settings
     data = root / "data" / "processed" / settings.data.name

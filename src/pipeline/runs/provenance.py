@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.records import DataCard
 
 # Values that change what is shown or recorded, not what is trained.
-WITHOUT_EFFECT_ON_WEIGHTS = ("name", "tracking", "evaluation", "objective")
+WITHOUT_EFFECT_ON_WEIGHTS = ("name", "tracking", "evaluation", "objective", "logger")
 
 
 def config_sha256(values: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
@@ -57,12 +58,14 @@ def train_once(
     signal_observers: Sequence[Observer] = (),
     resume: ResumeFolder | SharedFolder | None = None,
     show_progress: bool = False,
+    outputs: Path = Path("outputs"),
 ) -> TrainedRun:
     """Train a network, and diagnose the run.
 
     network: with its initial weights, see `untrained_network`.  observers: called once after each
     epoch; one that returns True ends the training.  signal_observers: called with the signals of
     each epoch.  resume: the folder of the run's checkpoints.
+    outputs: for the files of a person's own callbacks and loggers.
     Raises `Diverged`, with history and signals, when a loss is not finite.
     """
     result = fit(
@@ -73,6 +76,7 @@ def train_once(
         signal_observers=signal_observers,
         resume=resume,
         show_progress=show_progress,
+        outputs=outputs,
     )
     kept = next(row for row in result.history if row.epoch == result.kept_epoch)
     return TrainedRun(

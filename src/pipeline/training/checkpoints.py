@@ -50,7 +50,9 @@ class WholeFileIO(TorchCheckpointIO):
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
-        torch.save(checkpoint, content)
+        # The settings have them, and a module's own may not load without unpickling code.
+        kept = {key: value for key, value in checkpoint.items() if "hyper_parameters" not in key}
+        torch.save(kept, content)
         hashed = hashlib.sha256(content.getbuffer()).hexdigest()
         content.write(MARK + hashed.encode())
         partial = target.with_suffix(".partial")

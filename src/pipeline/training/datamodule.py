@@ -54,9 +54,15 @@ class Images(lightning.LightningDataModule):
     """The training batches; the validation part and a fixed training sample for measurements."""
 
     def __init__(
-        self, prepared: Prepared, batching: Batching, *, augmentation: Augmentation | None
+        self,
+        prepared: Prepared,
+        batching: Batching,
+        *,
+        augmentation: Augmentation | None,
+        module_is_own: bool = False,
     ) -> None:
         super().__init__()
+        self.module_is_own = module_is_own
         self.prepared = prepared
         self.batching = batching
         self.augmentation = augmentation
@@ -129,7 +135,12 @@ class Images(lightning.LightningDataModule):
         order = self._order(self.train_indices, batch_size=self._batch_size(), shuffle=True)
         return self._batches(self.train_store, order, self.augmentation)
 
-    def val_dataloader(self) -> list[Batches]:
+    def val_dataloader(self) -> Batches | list[Batches]:
+        """Return what is validated: both parts, or the first for a module of a person's own."""
+        batches = self.measured_batches()
+        return batches[0] if self.module_is_own else batches
+
+    def measured_batches(self) -> list[Batches]:
         """Return the validation part and the sample, in the order of `module.EVALUATED`."""
         everything = torch.arange(len(self.val_store))
         sample = _sample(self.train_indices, self.batching.sample_size, self.batching.seed)

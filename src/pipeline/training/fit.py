@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
 from torch import nn
 
-from pipeline.config.schema import Settings
+from pipeline.config.schema import Settings, Trainer
+from pipeline.diagnosis.history import TRAINS_ITSELF
 from pipeline.errors import TrainingError
 from pipeline.records import EpochRecord, Prepared, SignalRecord
-from pipeline.training.assembly import images_of, module_of, signals_of, trainer_of
+from pipeline.training.assembly import (
+    images_of,
+    module_of,
+    own_measures,
+    signals_of,
+    trainer_of,
+)
+from pipeline.training.attachments import ValidationMetrics, attachments_of
 from pipeline.training.checkpoints import ResumeFolder, SharedFolder
+from pipeline.training.foreign_errors import told_in_one_line
 from pipeline.training.hardware import Hardware, choose_hardware, without_search_for_cuda
 from pipeline.training.live import LiveLine
 from pipeline.training.recorder import Observer, Recorder
@@ -70,38 +80,89 @@ def fit(
     signal_observers: Sequence[Observer] = (),
     resume: ResumeFolder | SharedFolder | None = None,
     show_progress: bool = True,
+    outputs: Path = Path("outputs"),
 ) -> FitResult:
     """Train a network. Equal settings and data give equal weights, bit for bit, on one machine.
 
+    network: a LightningModule trains itself, see `pipeline.training.own`.
     observers: called once after each epoch.  signal_observers: called with the signals of each
     epoch; both on the main process only.  show_progress: draw a bar on a terminal, and say when a
-    fault has become certain.
-    Raises `Diverged` when a loss is not finite, after the epoch has been recorded.
+    fault has become certain.  outputs: the folder for the files of a person's own callbacks.
+    Raises `Diverged` when a loss is not finite, after the epoch has been recorded, and
+    `ForeignCodeError` where a person's own class fails: finished epochs stay in ``resume``.
     """
-    if settings.trainer.num_threads is not None:
-        torch.set_num_threads(settings.trainer.num_threads)
-    hardware = choose_hardware(network, settings.trainer)
-    if hardware.channels_last:
-        network = network.to(memory_format=torch.channels_last)
-    data = images_of(prepared, settings, channels_last=hardware.channels_last)
-    recorder = Recorder(observers, keep=settings.trainer.keep)
-    signals = signals_of(settings, signal_observers) if settings.signals.enabled else None
+    network, hardware = _on_this_machine(network, settings.trainer)
+    folder = outputs / "lightning" / settings.name
+    attached = attachments_of(settings, num_classes=prepared.card.num_classes, folder=folder)
+    metrics = ValidationMetrics(attached.metrics)
+    measures = own_measures(network, settings, metrics)
+    is_own = measures is not None
 
-    # The signals come first: when the recorder stops a run, its last epoch is measured too.
-    callbacks: list[lightning.Callback] = [*([signals] if signals else []), recorder]
-    if settings.signals.live and show_progress:
-        callbacks.append(LiveLine(recorder, num_classes=prepared.card.num_classes))
+    recorder = Recorder(observers, keep=settings.trainer.keep, own=measures)
+    signals = _signals(settings, signal_observers, is_own=is_own)
+    says = settings.signals.live and show_progress
+    live = LiveLine(recorder, num_classes=prepared.card.num_classes) if says else None
     trainer = trainer_of(
-        settings.trainer, hardware, callbacks=callbacks, resume=resume, show=show_progress
+        settings.trainer,
+        hardware,
+        callbacks=[c for c in (signals, measures, *attached.callbacks, recorder, live) if c],
+        loggers=attached.loggers,
+        resume=resume,
+        show=show_progress,
+        folder=folder,
     )
-    steps_per_epoch = data.steps_per_epoch(world_size=trainer.world_size)
+    last_format = hardware.channels_last
+    data = images_of(prepared, settings, channels_last=last_format, module_is_own=is_own)
+    num_batches = data.steps_per_epoch(world_size=trainer.world_size)
     module = module_of(
-        network, settings, steps_per_epoch=steps_per_epoch, precision=hardware.precision
+        network, settings, metrics=metrics, num_batches=num_batches, precision=hardware.precision
     )
-    last = resume.last if resume else None
-    with _plain_errors(trainer, recorder, signals), without_search_for_cuda(hardware.accelerator):
+    with _told(trainer, recorder, signals, settings, resume):
+        last = resume.last if resume else None
         trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if last else None)
     return _result(network, recorder, signals, hardware, max_epochs=settings.trainer.max_epochs)
+
+
+def _on_this_machine(network: nn.Module, trainer: Trainer) -> tuple[nn.Module, Hardware]:
+    if trainer.num_threads is not None:
+        torch.set_num_threads(trainer.num_threads)
+    hardware = choose_hardware(network, trainer)
+    if hardware.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    return network, hardware
+
+
+def _signals(settings: Settings, observers: Sequence[Observer], *, is_own: bool) -> Signals | None:
+    if not settings.signals.enabled:
+        return None
+    return signals_of(settings, observers, module_is_own=is_own)
+
+
+@contextmanager
+def _told(
+    trainer: lightning.Trainer,
+    recorder: Recorder,
+    signals: Signals | None,
+    settings: Settings,
+    resume: ResumeFolder | SharedFolder | None,
+) -> Iterator[None]:
+    """Let errors of the block be those that `fit` names, and keep what was measured."""
+    accelerator = trainer.strategy.root_device.type
+    with (
+        _plain_errors(trainer, recorder, signals),
+        told_in_one_line(settings.allow_targets, way_out=_way_out(resume)),
+        without_search_for_cuda(accelerator),
+    ):
+        yield
+
+
+def _way_out(resume: ResumeFolder | SharedFolder | None) -> str:
+    if resume is None:
+        return "Mend it, and give the same command again."
+    return (
+        "Mend it, and give the same command again: the training goes on after its last finished "
+        "epoch."
+    )
 
 
 @contextmanager
@@ -117,7 +178,7 @@ def _plain_errors(
         raise Diverged(
             str(error),
             tuple(recorder.history),
-            _record(signals),
+            _record(signals, recorder),
             world_size=trainer.world_size,
         ) from error
     except SystemExit as error:
@@ -142,7 +203,7 @@ def _result(
     return FitResult(
         network=network.cpu().to(memory_format=torch.contiguous_format).eval(),
         history=history,
-        signals=_record(signals),
+        signals=_record(signals, recorder),
         kept_epoch=kept_epoch,
         hardware=hardware,
         num_threads=torch.get_num_threads(),
@@ -151,8 +212,11 @@ def _result(
     )
 
 
-def _record(signals: Signals | None) -> SignalRecord:
-    return signals.record() if signals else NOTHING
+def _record(signals: Signals | None, recorder: Recorder) -> SignalRecord:
+    record = signals.record() if signals else NOTHING
+    if recorder.own is None:
+        return record
+    return replace(record, metadata={**record.metadata, TRAINS_ITSELF: "true"})
 
 
 def is_main_process() -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as lightning
+from pytorch_lightning.callbacks import Checkpoint
 
 from pipeline.diagnosis import Context, History
 from pipeline.diagnosis.live import LiveJudge
@@ -38,7 +39,7 @@ class LiveVerdict:
                 self._say(alarm.line)
 
 
-class LiveLine(lightning.Callback):
+class LiveLine(Checkpoint):
     """Prints the line of a training of our own; stands behind the recorder whose epochs it reads.
 
     The numbers are those of the history: both parts in evaluation mode.

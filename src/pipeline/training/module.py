@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from pipeline.data.batches import epoch_seed
 from pipeline.penalties import penalty, weight_matrices
+from pipeline.training.attachments import ValidationMetrics
 
 # The validation loaders, in the order of the data module.
 EVALUATED = ("val", "train")
@@ -28,6 +29,7 @@ class Classifier(lightning.LightningModule):
 
     network: images ``[B, C, H, W]`` float → logits ``[B, K]``.
     loss: ``(logits, labels [B]) → scalar mean``.
+    metrics: further measurements of the validation part.
     make_optimizer: network → optimizer.  make_schedule: optimizer → `pipeline.optim.Schedule`.
     After each epoch ``measured`` holds its numbers, equal on all processes: ``val/loss``,
     ``val/cross_entropy``, ``val/accuracy`` and the same under ``train/`` (in evaluation mode,
@@ -46,6 +48,7 @@ class Classifier(lightning.LightningModule):
         make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         make_schedule: Callable[[torch.optim.Optimizer], Any],
         seed: int,
+        metrics: ValidationMetrics | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -54,6 +57,7 @@ class Classifier(lightning.LightningModule):
         self.make_optimizer = make_optimizer
         self.make_schedule = make_schedule
         self.seed = seed
+        self.metrics = metrics or ValidationMetrics({})
         self.measured: dict[str, float] = {}
         self.lost_at: int | None = None
         self._objectives: list[Tensor] = []  # of the steps of this epoch, on the device
@@ -93,12 +97,15 @@ class Classifier(lightning.LightningModule):
         if self._schedule.monitor is not None:
             if self._plateau_state is not None:
                 self._schedule.scheduler.load_state_dict(self._plateau_state)
-            stepped = self._schedule.warmup
+            stepped, interval = self._schedule.warmup, "step"
         else:
-            stepped = self._schedule.scheduler
+            stepped, interval = self._schedule.scheduler, self._schedule.interval
         if stepped is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": stepped, "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": stepped, "interval": interval},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the plateau schedule's state."""
@@ -118,6 +125,8 @@ class Classifier(lightning.LightningModule):
         images, labels = batch
         logits = self.network(images).float()
         prefix, count = EVALUATED[dataloader_idx], len(labels)
+        if prefix == "val":
+            self.metrics.update(logits, labels)
         self._add(f"{prefix}/loss", self.loss(logits, labels) * count, count)
         self._add(
             f"{prefix}/cross_entropy",
@@ -140,9 +149,11 @@ class Classifier(lightning.LightningModule):
         for prefix in EVALUATED:
             for metric in ("loss", "cross_entropy", "accuracy"):
                 self.measured[f"{prefix}/{metric}"] = self._mean(f"{prefix}/{metric}")
-        # All processes hold the same value already, so nothing is left to reduce.
+        self.measured |= self.metrics.compute()
+        # All processes hold the same value already, so nothing is left to reduce. The recorder
+        # sends all numbers to the loggers.
         for name in ("val/loss", "val/accuracy"):
-            self.log(name, self.measured[name], prog_bar=True, sync_dist=False)
+            self.log(name, self.measured[name], prog_bar=True, logger=False, sync_dist=False)
         if self._schedule.monitor is not None:
             self._schedule.scheduler.step(self.measured[self._schedule.monitor])
 

@@ -5,27 +5,44 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import pytorch_lightning as lightning
+from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from pipeline.errors import TrainingError
 from pipeline.records import EpochRecord
+from pipeline.training.averaging import measured_weights
+from pipeline.training.own import logged_by
 
 Observer = Callable[[EpochRecord], bool | None]
 
 
-class Recorder(lightning.Callback):
+class Measured(Protocol):
+    """What a training knows after each epoch; see `pipeline.training.module.Classifier`."""
+
+    measured: dict[str, float]
+    lost_at: int | None
+
+
+class Recorder(Checkpoint):
     """Collects the numbers of every epoch, and the weights of the best one.
+
+    Lightning calls a `Checkpoint` after all other callbacks and the module itself, so whatever they
+    have logged at the end of an epoch is there.
 
     observers: called on the main process once an epoch; an observer that returns True ends the
     training.  keep: ``last``, or ``best`` for the weights of the epoch with the lowest val/loss.
     Raises `TrainingError` when a loss is not finite, after the epoch has been recorded.
     """
 
-    def __init__(self, observers: Sequence[Observer], *, keep: str) -> None:
+    def __init__(
+        self, observers: Sequence[Observer], *, keep: str, own: Measured | None = None
+    ) -> None:
+        """own: measures a module of a person's own; None for our own, which measures itself."""
+        self.own = own
         self.observers = observers
         self.keep = keep
         self.history: list[EpochRecord] = []
@@ -48,16 +65,22 @@ class Recorder(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
         """Append the epoch to the history. Its validation has ended, so all numbers are there."""
-        metrics = {**module.measured, **self._times(trainer)}
+        source = self.own or module
+        metrics = {**source.measured, **self._times(trainer)}
+        metrics |= logged_by(trainer, taken=metrics)
         row = EpochRecord(epoch=trainer.current_epoch, step=trainer.global_step, metrics=metrics)
         self.history.append(row)
         lowest = min(self.history, key=lambda r: _or_infinity(r.metrics["val/loss"]))
         if self.keep == "best" and lowest is row:
             self.best_epoch = row.epoch
-            self.best_weights = copy.deepcopy(_on_cpu(module.network.state_dict()))
+            weights = measured_weights(trainer, module, "" if self.own else "network")
+            self.best_weights = copy.deepcopy(_on_cpu(weights))
 
         stops = [observer(row) for observer in self.observers] if trainer.is_global_zero else []
-        self._refuse_non_finite(row, module)
+        for logger in trainer.loggers:
+            logger.log_metrics(dict(row.metrics), step=row.step)
+            logger.save()
+        self._refuse_non_finite(row, source)
         if trainer.strategy.reduce_boolean_decision(any(stops), all=False):
             trainer.should_stop = True
 
@@ -70,11 +93,11 @@ class Recorder(lightning.Callback):
         images_per_s = num_images / (self._trained - self._started)
         return {"time/epoch_s": epoch_s, "time/images_per_s": images_per_s}
 
-    def _refuse_non_finite(self, row: EpochRecord, module: Any) -> None:
+    def _refuse_non_finite(self, row: EpochRecord, source: Measured) -> None:
         for name in ("train/objective", "train/loss", "val/loss"):
-            value, rate = row.metrics[name], row.metrics["learning_rate"]
+            value, rate = row.metrics.get(name, 0.0), row.metrics["learning_rate"]
             if not math.isfinite(value):
-                lost = f", first at its step {module.lost_at}" if module.lost_at else ""
+                lost = f", first at its step {source.lost_at}" if source.lost_at else ""
                 raise TrainingError(
                     f"{name}={value} after epoch {row.epoch + 1}{lost}: the loss must stay finite. "
                     f"Lower optimizer.learning_rate (now {rate:g}), "
@@ -100,5 +123,5 @@ def _or_infinity(value: float) -> float:
     return value if math.isfinite(value) else math.inf
 
 
-def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu() for name, tensor in weights.items()}

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pipeline.config.schema import Settings
 from pipeline.records import Prepared
 from pipeline.training.assembly import images_of, module_of, trainer_of
+from pipeline.training.attachments import ValidationMetrics
 from pipeline.training.hardware import choose_hardware, without_search_for_cuda
 
 
@@ -57,8 +58,13 @@ def find_loss(
     data = images_of(prepared, settings, channels_last=hardware.channels_last)
     watch = _Watch(until_epoch=until_epoch, scaled=hardware.precision == "16")
     trainer = trainer_of(settings.trainer, hardware, callbacks=[watch], resume=None, show=False)
-    steps = data.steps_per_epoch(world_size=1)
-    module = module_of(network, settings, steps_per_epoch=steps, precision=hardware.precision)
+    module = module_of(
+        network,
+        settings,
+        metrics=ValidationMetrics({}),
+        num_batches=data.steps_per_epoch(world_size=1),
+        precision=hardware.precision,
+    )
     with warnings.catch_warnings(), without_search_for_cuda(hardware.accelerator):
         # The recorder and the signals of the first training are left out.
         warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")

@@ -114,6 +114,8 @@ class Signals(lightning.Callback):
             self._instrument = self._make(trainer, pl_module)
         self._constants |= self._instrument.constants()
         self._metadata = self._describe(self._instrument)
+        for moment in self._moments:  # of a run that goes on; a record keeps each number once
+            self._tell(moment)
         if not self._moments:
             self._add_moment(trainer, pl_module, epoch=trainer.current_epoch - 1)
 
@@ -242,7 +244,11 @@ class Signals(lightning.Callback):
         moment["steps"] = torch.tensor(trainer.global_step)
         moment["learning_rate"] = torch.tensor(float(trainer.optimizers[0].param_groups[0]["lr"]))
         self._moments.append(moment)
-        row = EpochRecord(epoch, trainer.global_step, metrics_of(moment, self._metadata))
+        self._tell(moment)
+
+    def _tell(self, moment: Moment) -> None:
+        numbers = metrics_of(moment, self._metadata)
+        row = EpochRecord(int(moment["epochs"]), int(moment["steps"]), numbers)
         for observer in self.observers:
             observer(row)
 
