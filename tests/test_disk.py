@@ -154,3 +154,36 @@ def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(
     assert "epoch" not in done.stdout
     (message,) = done.stderr.splitlines()
     assert message.startswith(f"error: {folder}: cannot be written or read (Permission denied)")
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("results/mlp", ["evaluate", "name=mlp"]),
+        ("results/mlp", ["verify", "name=mlp", "remedies=[dropout]"]),
+        ("data/processed", ["preprocess", "data=image_folder", "data.path=photos"]),
+    ],
+    ids=["evaluate", "verify", "preprocess"],
+)
+def test_other_commands_name_a_folder_before_their_work(
+    place: str, words: list[str], tiny_model: Path
+) -> None:
+    (tiny_model / "photos").mkdir()  # without an image: reading it would be another error
+    folder = tiny_model / place
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    folder.chmod(0o555)
+    prefix = POWERLESS if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*prefix, sys.executable, "-m", "pipeline", *words],
+        cwd=tiny_model,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    folder.chmod(0o755)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {folder}") and "cannot be written" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -12,6 +12,8 @@ from pathlib import Path
 from pipeline.errors import DiskError
 
 SPARE = 10_000_000  # bytes that stay free, for what cannot be foreseen
+RESULTS = 5_000_000  # tables, records and pictures on one model
+LARGEST_RESULT = 1_000_000
 
 
 def check_disk(places: Mapping[Path, int], *, largest: int) -> None:
@@ -40,6 +42,11 @@ def check_disk(places: Mapping[Path, int], *, largest: int) -> None:
             f"A file may have {_megabytes(limit)} MB at most here, but the largest one needs about "
             f"{_megabytes(largest)} MB. Raise the limit: ulimit -f unlimited"
         )
+
+
+def check_results(name: str, *, root: Path) -> None:
+    """Check that tables and pictures can be written to ``results/<name>``; see `check_disk`."""
+    check_disk({root / "results" / name: RESULTS}, largest=LARGEST_RESULT)
 
 
 def _nearest(folder: Path) -> Path:

@@ -15,7 +15,7 @@ from hydra.core.plugins import Plugins
 from optuna.trial import TrialState
 
 import sweep_app
-from pipeline.sweep.samplers import build_pruner
+from pipeline.sweep.samplers import build_pruner, build_sampler
 
 SEARCH = ("x=interval(-10,10)", "kind=a,b")
 # Options that let a sampler or pruner do its own work within a handful of trials.
@@ -125,3 +125,19 @@ def test_successive_halving_spares_the_first_trials() -> None:
             pruned[spared].append(trial.should_prune())
             known.tell(trial, value)
     assert pruned == {0: [False] + 5 * [True], 3: 3 * [False] + 3 * [True]}
+
+
+def first_draw(*, number: int, num_chosen: int = 0) -> float:
+    """The first number that a fresh process draws for a trial."""
+    sampler = build_sampler({"name": "random", "seed": 1}, number=number, num_chosen=num_chosen)
+    trial = optuna.create_study(sampler=sampler).ask()
+    return trial.suggest_float("x", 0.0, 1.0)
+
+
+def test_a_trial_has_numbers_of_its_own_in_every_process() -> None:
+    assert first_draw(number=3) == first_draw(number=3) != first_draw(number=4)
+
+
+def test_the_parameter_after_a_kill_is_not_drawn_with_the_number_of_the_first() -> None:
+    assert first_draw(number=3, num_chosen=1) != first_draw(number=3)
+    assert first_draw(number=3, num_chosen=1) != first_draw(number=3, num_chosen=2)

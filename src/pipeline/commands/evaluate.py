@@ -42,9 +42,11 @@ def evaluate(settings: Settings, *, data: str | None = None, root: Path) -> Mode
     data: name of the prepared data; None for that of the model's training.
     Raises `ModelError` or `DataError` where the model or its data is missing.
     """
+    from pipeline.disk import check_results
     from pipeline.reporting.evaluation_pictures import write_pictures
     from pipeline.runs.evaluation import evaluate_model, track_evaluation, write_evaluation
 
+    check_results(settings.name, root=root)
     measured = evaluate_model(settings.name, data=data, options=settings.evaluation, root=root)
     if not measured.same_data:
         print(

@@ -37,6 +37,7 @@ def run(call: Call[NoOptions]) -> None:
     from pipeline.data.prepared import prepared_folder
     from pipeline.data.store import load_card
     from pipeline.data.unchanged import Preparation
+    from pipeline.disk import check_disk
 
     settings = compose(call.settings, root=call.root).settings
     data = settings.data
@@ -48,6 +49,8 @@ def run(call: Call[NoOptions]) -> None:
         print(f"nothing to do: {directory.relative_to(call.root)}/ is of these files and settings")
         _print_card(load_card(directory))
         return
+    # The test of rights comes before minutes of decoding; the room is known only after it.
+    check_disk({directory: 0}, largest=0)
     raw = _raw(data, allow=settings.allow_targets, root=call.root)
     _print_card(_prepare(raw, data, directory))
     preparation.note()

@@ -33,9 +33,13 @@ _PRUNERS = {
 MULTI_OBJECTIVE_SAMPLERS = ("tpe", "random", "nsgaii", "nsgaiii", "gp", "qmc", "grid")
 
 
-def build_sampler(options: Mapping[str, Any], *, number: int) -> optuna.samplers.BaseSampler:
+def build_sampler(
+    options: Mapping[str, Any], *, number: int, num_chosen: int = 0
+) -> optuna.samplers.BaseSampler:
     """Return the sampler for trial ``number``.
 
+    num_chosen: parameters that a killed worker has chosen for it. The next one must not be drawn
+    with the random number of the first.
     A fixed seed would replay the same points after a resume. So each trial's seed is derived from
     the given seed and the trial's number; it is the same in every process. Raises `SpaceError` for
     an unknown sampler or option.
@@ -44,7 +48,8 @@ def build_sampler(options: Mapping[str, Any], *, number: int) -> optuna.samplers
     seed = rest.pop("seed", None)
     # The points of QMC are one sequence, which its seed scrambles: the seed must stay the same.
     if seed is not None and name != "qmc":
-        seed = int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4])
+        place = f"{seed}:{number}" + (f":{num_chosen}" if num_chosen else "")
+        seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:4])
     if name in ("gp", "cmaes", "qmc"):
         rest.setdefault("warn_independent_sampling", False)
     kind = getattr(optuna.samplers, _SAMPLERS[name])

@@ -22,7 +22,7 @@ from typing import Any
 import optuna
 from hydra.core.utils import run_job
 from omegaconf import open_dict
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.sweep.budget import Budget, Slot
 from pipeline.sweep.lease import Lease
@@ -116,16 +116,16 @@ class Worker:
     ) -> bool:
         """Run the trial of a slot and close the slot; return whether this worker finished it."""
         plan = self.plan
-        trial_id, state = self._trial(database.storage, budget, slot)
-        if state.is_finished():
+        trial_id, found = self._trial(database.storage, budget, slot)
+        if found.state.is_finished():
             # Its worker was killed after it recorded the result and before it closed the slot.
-            budget.close(slot, _OUTCOMES[state])
+            budget.close(slot, _OUTCOMES[found.state])
             return False
 
         study = load_study(
             database,
             plan.study_name,
-            sampler=build_sampler(plan.sampler, number=slot.number),
+            sampler=build_sampler(plan.sampler, number=slot.number, num_chosen=len(found.params)),
             pruner=build_pruner(plan.pruner),
         )
         trial = optuna.trial.Trial(study, trial_id)
@@ -152,8 +152,8 @@ class Worker:
             print(trial_log.line(study, outcome, frozen), flush=True)
         return True
 
-    def _trial(self, storage: Any, budget: Budget, slot: Slot) -> tuple[int, TrialState]:
-        """Return (id, state) of a slot's Optuna trial; make it if no earlier attempt did."""
+    def _trial(self, storage: Any, budget: Budget, slot: Slot) -> tuple[int, FrozenTrial]:
+        """Return (id, as found) of a slot's Optuna trial; make it if no earlier attempt did."""
         study_id = storage.get_study_id_from_name(self.plan.study_name)
         trial_id = _made_before(storage, study_id, slot)
         if trial_id is None:
@@ -167,7 +167,7 @@ class Worker:
         budget.bind(slot, frozen.number)
         if frozen.state == TrialState.WAITING:
             storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
-        return trial_id, frozen.state
+        return trial_id, frozen
 
     def _point(self, number: int) -> dict[str, Any]:
         """Return point ``number``. Slots are claimed in order, so the walk usually continues."""

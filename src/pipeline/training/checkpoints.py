@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import shutil
 import sys
 from collections.abc import Mapping
@@ -76,9 +77,14 @@ class WholeFileIO(TorchCheckpointIO):
             content = checked_checkpoint(Path(path))
         except DataError as error:
             raise TrainingError(str(error)) from error
-        loaded: dict[str, Any] = torch.load(
-            io.BytesIO(content), map_location=map_location, weights_only=True
-        )
+        try:
+            loaded: dict[str, Any] = torch.load(
+                io.BytesIO(content), map_location=map_location, weights_only=True
+            )
+        except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
+            raise TrainingError(
+                f"{path}: is no checkpoint of a training, although its hash fits. {WAY_OUT}"
+            ) from error
         return loaded
 
 

@@ -11,6 +11,7 @@ from pipeline.config.overrides import merge
 from pipeline.diagnosis.paired_trials import Arm, judge, log_gains, relative_reduction
 from pipeline.diagnosis.proof import Claim, Verification
 from pipeline.diagnosis.record import Remedy
+from pipeline.disk import check_results
 from pipeline.files import write_record
 from pipeline.reporting import forest
 from pipeline.reporting.sentences import plain_percent, words
@@ -63,6 +64,7 @@ def verify_with(
         )
         return None
     # A refusal after all the training would come too late.
+    check_results(patient.name, root=root)
     check_replaceable(name=_experiment_name(patient), comment=_title(patient), root=root)
 
     print(f"{patient.name}: {len(plan.remedies)} arms, {plan.num_runs} runs at most")
