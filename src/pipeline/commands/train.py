@@ -106,7 +106,7 @@ def _train(
     *,
     root: Path,
     role: Role,
-    first: FirstPart | None,
+    first: FirstPart | None = None,
 ) -> Objective:
     """Train a network, keep the outcome, and return the objective.
 
