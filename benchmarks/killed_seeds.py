@@ -38,6 +38,7 @@ from killed_sweeps import (
 )
 
 NAME = "killed"
+STAGE_S = 300.0  # a stage takes seconds, also on a busy machine
 CHILDREN = (
     "select r.name from runs r join tags t on t.run_uuid = r.run_uuid "
     "and t.key = 'mlflow.parentRunId' where r.status = 'FINISHED'"
@@ -130,7 +131,10 @@ def _round(
     while hit < kills:
         started += 1
         sessions.append(process := Forked(folder, command(seeds)))
+        until = time.monotonic() + STAGE_S
         while process.poll() is None and not _reached(folder, stages[hit], seeds):
+            if time.monotonic() > until:
+                raise TimeoutError(f"no further training within {STAGE_S:g} s")
             time.sleep(0.02)
         time.sleep(dice.uniform(0.0, longest_s))
         if process.poll() is None:
