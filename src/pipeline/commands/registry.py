@@ -85,6 +85,6 @@ Examples
 
 Groups and their options are the folders and files of conf/:
   data augment model activation init loss penalty optimizer schedule trainer precision
-  tracking signals evaluation experiment sweep debug
+  tracking signals evaluation callbacks metrics logger experiment sweep debug
 `pipeline train --cfg job` prints the composed configuration and runs nothing.
 """
