@@ -36,7 +36,8 @@ _EPOCH = re.compile(
     re.IGNORECASE,
 )
 _STEP = re.compile(
-    r"\b(?:global_step|step|iter|iteration|batch|round)\b['\"]?\s{0,8}[:=#]?\s{0,8}[\[(]?\s{0,8}(\d{1,15})"
+    r"\b(?:global_step|step|iter|iteration|batch|round)\b"
+    r"['\"]?\s{0,8}[:=#]?\s{0,8}[\[(]?\s{0,8}(\d{1,15})"
     r"|\[\s{0,8}(\d{1,15})\s{0,8}/\s{0,8}\d|^\[(\d{1,15})\]|^(\d{1,15}):\s",
     re.IGNORECASE,
 )

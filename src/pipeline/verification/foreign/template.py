@@ -35,7 +35,7 @@ class Template:
 
     @property
     def writes_out(self) -> bool:
-        """Whether the command is told the folder of its run."""
+        """Whether the command takes the folder of its run."""
         return OUT in placeholders(self.words)
 
     def filled(self, settings: Mapping[str, str]) -> list[str]:
