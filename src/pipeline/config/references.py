@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError
 
 MAX_SIZE = 500_000  # characters and items of the resolved configuration
 MAX_CHAIN = 200
-# Functions of references. The record of a run holds what they gave in its own settings.
+# Functions that references may call. What they give in a run's own settings is recorded.
 FOLDER_NAME = "folder_name"  # our own, see `register_functions`
 OWN_FUNCTIONS = {"now", "python_version", "oc.select", "oc.dict.keys", "oc.dict.values"}
 OWN_FUNCTIONS |= {FOLDER_NAME}
