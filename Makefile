@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
 
-.PHONY: repro test lint docs ui bench picture lock clean
+.PHONY: repro test lint docs store ui bench picture lock clean
 
 repro: $(INSTALLED)  ## download, prepare, train, evaluate, report: what is stale
 	$(ACTIVATED) dvc repro
 
 test: $(INSTALLED)  ## all tests that need nothing but Python
-	$(ACTIVATED) pytest -n 2
+	$(ACTIVATED) pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=40
 
 lint: $(INSTALLED)  ## style, formatting, types, spelling, documents
 	$(BIN)/ruff check .
@@ -22,6 +22,9 @@ lint: $(INSTALLED)  ## style, formatting, types, spelling, documents
 
 docs: $(INSTALLED)  ## docs/faults.md, from the faults' cards
 	$(BIN)/python -m pipeline.diagnosis.faults
+
+store: $(INSTALLED)  ## src/pipeline/tracking/mlflow_store.sql, from the installed MLflow
+	$(BIN)/python -c "from pipeline.tracking.fresh import write_statements; write_statements()"
 
 ui: $(INSTALLED)  ## MLflow's UI over the project's record
 	$(BIN)/pipeline ui
@@ -34,7 +37,7 @@ picture: $(INSTALLED)  ## the README's picture of the report (needs Chromium)
 
 lock:  ## renew requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --group dev \
-	  --extra tensorboard --extra slurm --extra postgres pyproject.toml \
+	  --extra tensorboard --extra slurm --extra postgres --extra onnx pyproject.toml \
 	  --no-header --no-annotate --upgrade -o requirements.lock
 
 clean:  ## remove the environment and everything the pipeline made, but not the record of runs

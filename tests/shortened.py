@@ -18,6 +18,7 @@ SHORTER = {
         "signals.sample_size=100",
         "tracking=none",
     ),
+    "tune-rate": ("steps=5", "data.fraction=0.1"),
     "evaluate": (
         "evaluation.num_resamples=100",
         "evaluation.corruption_size=50",
@@ -27,7 +28,7 @@ SHORTER = {
 }
 # Put in the place of a command's own value.
 SMALLER = {"n_trials": "2", "n_jobs": "1", "seeds": "2"}
-COMMANDS = {"train", "evaluate", "diagnose", "compare", "predict", "sweep-report"}
+COMMANDS = {"train", "tune-rate", "evaluate", "diagnose", "compare", "predict", "sweep-report"}
 
 
 def shortened(words: list[str]) -> list[str]:

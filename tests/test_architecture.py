@@ -24,9 +24,10 @@ ROWS: list[set[str]] = [
     {"sweep", "tracking", "training"},
     {"data", "models", "losses", "penalties", "optim", "evaluation", "diagnosis"},
     {"config"},
+    {"remembered"},
     {"records", "files", "disk"},
     {"errors"},
-    {"passwords", "interruption", "terminal"},
+    {"passwords", "interruption", "terminal", "home"},
 ]
 # Within this row rooms may know each other, as long as there is no circle.
 PLAIN = ROWS[8]

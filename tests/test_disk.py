@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from tests.reporting.test_sweep_report import planted
 from torch import nn
 
 from pipeline import cli, disk
@@ -75,7 +77,7 @@ def test_a_training_needs_room_for_its_largest_checkpoint(
         foreseen[Path("largest")] = largest
 
     monkeypatch.setattr("pipeline.runs.needed_disk.check_disk", noted)
-    config = compose([*TINY, "tracking=none", "model.width=256"], root=project)
+    config = compose([*TINY, "tracking=none", "model.width=2048"], root=project)
     stage.train(config, root=project, output=project)
     (checkpoint,) = (project / "checkpoints" / "finished").rglob("*.ckpt")
     size = checkpoint.stat().st_size
@@ -150,6 +152,9 @@ def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(
     assert message.startswith(f"error: {folder}: cannot be written or read (Permission denied)")
 
 
+COMMAND_OF_OWN = ["cmd=python x.py --l2 {l2} --seed {seed}", "metric=loss", "remedies={l2:[0,1]}"]
+
+
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
 @pytest.mark.parametrize(
     ("place", "words"),
@@ -157,14 +162,24 @@ def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(
         ("results/mlp", ["evaluate", "name=mlp"]),
         ("results/mlp", ["verify", "name=mlp", "remedies=[dropout]"]),
         ("data/processed", ["preprocess", "data=image_folder", "data.path=photos"]),
+        ("results/mlp", ["diagnose", "name=mlp", "probe=true"]),
+        ("results", ["report"]),
+        ("results", ["compare", "names=[mlp,other]"]),
+        ("results", ["verify", *COMMAND_OF_OWN]),
+        ("results", ["train", *TINY, "name=group", "seeds=2"]),
+        ("checkpoints", ["train", "-m", *TINY, "seed=0,1"]),
+        ("multirun", ["train", "-m", *TINY, "seed=0,1"]),
+        ("journal", ["train", "-m", *TINY, "seed=0,1"]),
     ],
-    ids=["evaluate", "verify", "preprocess"],
+    ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else None,
 )
 def test_other_commands_name_a_folder_before_their_work(
     place: str, words: list[str], tiny_model: Path
 ) -> None:
     (tiny_model / "photos").mkdir()  # without an image: reading it would be another error
+    shutil.copytree(tiny_model / "results" / "mlp", tiny_model / "results" / "other")
     folder = tiny_model / place
+    folder.mkdir(exist_ok=True)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     folder.chmod(0o555)
     prefix = POWERLESS if os.geteuid() == 0 else []
@@ -177,7 +192,80 @@ def test_other_commands_name_a_folder_before_their_work(
         check=False,
     )
     folder.chmod(0o755)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: {folder}") and "cannot be written" in done.stderr
+    assert done.returncode == 1
+    assert "epoch" not in done.stdout and "pair" not in done.stdout
+    named, _, rule = done.stderr.partition(": cannot be written or read (Permission denied)")
+    assert named.startswith("error: ") and place in named and rule
     assert len(done.stderr.splitlines()) == 1
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+@pytest.mark.parametrize(
+    ("words", "answer", "note"),
+    [
+        (["predict", "digit.png", "name=mlp", "output=json"], '"class"', "the picture"),
+        (["diagnose", "name=mlp", "output=json"], '"verdict"', "the diagnosis"),
+    ],
+    ids=["predict", "diagnose"],
+)
+def test_an_answer_needs_no_right_to_write(
+    words: list[str], answer: str, note: str, tiny_model: Path
+) -> None:
+    Image.new("L", (28, 28)).save(tiny_model / "digit.png")
+    folder = tiny_model / "results" / "mlp"
+    folder.chmod(0o555)
+    prefix = POWERLESS if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*prefix, sys.executable, "-m", "pipeline", *words],
+        cwd=tiny_model,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    folder.chmod(0o755)
+    assert (done.returncode, answer in done.stdout) == (0, True)
+    assert done.stderr == f"note: {note} was not written: {folder}: Permission denied\n"
+
+
+FILLED = {
+    "evaluate": ["evaluate", "name=mlp"],
+    "predict": ["predict", "digit.png", "name=mlp"],
+    "diagnose": ["diagnose", "name=mlp"],
+    "diagnose by probes": ["diagnose", "name=mlp", "probe=true"],
+    "report": ["report"],
+    "compare": ["compare", "names=[mlp,other]"],
+    "sweep-report": ["sweep-report", "study=planted"],
+    "verify": ["verify", "name=mlp", "remedies=[dropout]"],
+    "verify a command": ["verify", *COMMAND_OF_OWN],
+    "a sweep": ["train", "-m", *TINY, "seed=0,1"],
+    "seeds": ["train", *TINY, "name=group", "seeds=2"],
+    "train": ["train", *TINY, "name=new"],
+    "reproduce": ["reproduce", "name=mlp"],
+}
+
+
+@pytest.mark.parametrize("words", FILLED.values(), ids=FILLED)
+def test_a_full_disk_is_told_before_the_work(
+    words: list[str],
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Image.new("L", (28, 28)).save(tiny_model / "digit.png")
+    shutil.copytree(tiny_model / "results" / "mlp", tiny_model / "results" / "other")
+    if "study=planted" in words:
+        planted(tiny_model, n=8)
+    kept = ("results", "models", "checkpoints", "multirun", "journal")
+    before = {p for place in kept for p in (tiny_model / place).rglob("*") if p.is_file()}
+    usage = type("Usage", (), {"free": 9_000_000})
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(sys, "argv", ["pipeline", *words])
+    assert cli.main() == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ") and "the disk has 9 MB free, but about" in told.err
+    assert len(told.err.splitlines()) == 1
+    assert "epoch" not in told.out
+    after = {p for place in kept for p in (tiny_model / place).rglob("*") if p.is_file()}
+    assert {p for p in after - before if p.suffix != ".lock"} == set()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from pipeline.losses import FocalLoss, MeanSquaredError
+from pipeline.losses import ClassWeighted, FocalLoss, MeanSquaredError, balanced_weights
 
 LOSSES = {
     "mse": MeanSquaredError(),
@@ -90,3 +91,39 @@ def test_float32_inside_under_autocast(loss: Any) -> None:
         value = loss(halved, labels)
     assert value.dtype == torch.float32
     assert value.item() == loss(halved.float(), labels).item()
+
+
+SINGLY = {
+    "cross_entropy": nn.CrossEntropyLoss(reduction="none"),
+    "mse": MeanSquaredError(reduction="none"),
+    "focal-2": FocalLoss(gamma=2.0, reduction="none"),
+}
+
+
+@pytest.mark.parametrize("name", SINGLY)
+def test_the_losses_of_single_examples_have_the_mean_of_the_whole(name: str) -> None:
+    logits, labels = batch()
+    losses = SINGLY[name](logits, labels)
+    whole = nn.CrossEntropyLoss() if name == "cross_entropy" else LOSSES[name]
+    assert losses.shape == (6,)
+    torch.testing.assert_close(losses.mean(), whole(logits, labels))
+
+
+def test_weighted_cross_entropy_is_torch_s_sum_over_the_number_of_examples() -> None:
+    logits, labels = batch()
+    weights = np.array([0.5, 2.0, 1.0, 4.0])
+    weighted = ClassWeighted(nn.CrossEntropyLoss(reduction="none"), weights)
+    by_torch = nn.CrossEntropyLoss(weight=torch.tensor(weights), reduction="sum")
+    torch.testing.assert_close(weighted(logits, labels), by_torch(logits, labels) / 6)
+    assert "weights" not in weighted.state_dict()  # a checkpoint keeps only what was learned
+
+
+def test_balanced_weights_are_those_of_scikit_learn_and_have_a_mean_of_one() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.repeat([0, 1, 2], [70, 25, 5])
+    weights = balanced_weights(np.bincount(labels))
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(weights, expected, rtol=1e-12)
+    assert weights[labels].mean() == pytest.approx(1.0)
+    assert np.isfinite(balanced_weights(np.array([3, 0]))).all()

@@ -22,7 +22,6 @@ SUMMARY = TrainingSummary(
     epochs=1,
     kept_epoch=1,
     stopped_early=False,
-    resumed_from_epoch=0,
     seconds=1.0,
     accelerator="cpu",
     precision="32",

@@ -12,6 +12,7 @@ from pipeline.diagnosis.readers import read_log
 from pipeline.diagnosis.record import Diagnosis
 from pipeline.diagnosis.verdict import diagnose as judge
 from pipeline.errors import DataError
+from pipeline.home import expanded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,7 +134,7 @@ def _known(history: History, num_classes: int | None, num_val: int | None) -> Hi
 def _source(curves: Any) -> Path | Mapping[str, Any]:
     """What the readers read: a path, or plain lists by name."""
     if isinstance(curves, str | Path):
-        return Path(curves).expanduser()
+        return expanded(curves)
     history = getattr(curves, "history", None)
     if isinstance(history, Mapping):
         return _lists(history)

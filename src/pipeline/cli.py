@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import interruption, terminal
+from pipeline import home, interruption, terminal
 from pipeline.commands.registry import REGISTRY, load, overview
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.passwords import hide_all
@@ -39,6 +39,7 @@ def main() -> int:
 def _main() -> int:
     interruption.end_with_dvc()
     terminal.survive_any_encoding()
+    home.work_without_one()
     try:
         code = _answered(sys.argv[1:])
         sys.stdout.flush()
@@ -66,7 +67,7 @@ def _answered(words: Sequence[str]) -> int:
     except OSError as error:
         if interruption.received() is not None:
             raise
-        from pipeline.commands.unwritable import explained
+        from pipeline.disk import explained
 
         _print_error(explained(error))
         return 1
@@ -94,21 +95,28 @@ def _run(words: Sequence[str]) -> int:
         from pipeline.config import nearest
 
         raise ConfigError(f"{name}: unknown command{nearest(name, REGISTRY)}")
-    command = load(name)
     if any(flag in rest for flag in HELP_FLAGS):
         from pipeline.commands.manual import manual
 
-        print(manual(name, command), end="")
+        print(manual(name, load(name)), end="")
         return 0
     return call(name, rest)
 
 
 def call(name: str, rest: Sequence[str]) -> int:
     """Run a command in the project's root; paths that are typed stay relative to the caller's."""
+    here = Path.cwd().resolve()
+    if REGISTRY[name].settles and (here / "conf" / "config.yaml").is_file():
+        from pipeline.commands.settled import is_settled
+
+        if is_settled(name, rest, root=here):
+            return 0
+
     from pipeline.commands.parse import parse
     from pipeline.config import find_root
+    from pipeline.config.lasting import keep_new
 
-    command, here = load(name), Path.cwd().resolve()
+    command = load(name)
     if command.resumed:
         interruption.way_on("the same command goes on after the last finished epoch")
     anywhere = command.anywhere_with and any(
@@ -123,11 +131,13 @@ def call(name: str, rest: Sequence[str]) -> int:
         if command.settings == "training":
             sys.argv[1:] = [name, *called.flags, *called.settings]
         os.chdir(root)
-    return command.run(called) or 0
+    code = command.run(called) or 0
+    keep_new(root)
+    return code
 
 
 def _print_error(message: str) -> None:
-    lines = "\n  ".join(message.splitlines())
+    lines = "\n  ".join(map(terminal.visible, message.splitlines()))
     print(f"error: {lines}", file=sys.stderr)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import resource
 import shutil
 import tempfile
@@ -14,6 +16,9 @@ from pipeline.errors import DiskError
 SPARE = 10_000_000  # bytes that stay free, for what cannot be foreseen
 RESULTS = 5_000_000  # tables, records and pictures on one model
 LARGEST_RESULT = 1_000_000
+# A full disk, a quota that is used up, a file that may not grow further.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def check_disk(places: Mapping[Path, int], *, largest: int) -> None:
@@ -47,6 +52,24 @@ def check_disk(places: Mapping[Path, int], *, largest: int) -> None:
 def check_results(name: str, *, root: Path) -> None:
     """Check that tables and pictures can be written to ``results/<name>``; see `check_disk`."""
     check_disk({root / "results" / name: RESULTS}, largest=LARGEST_RESULT)
+
+
+def explained(error: OSError) -> str:
+    """Return the rule and the way out of the errors that a person can mend."""
+    where = error.filename or "a file"
+    if error.errno in READ_ONLY:
+        return (
+            f"{where}: cannot be written or read ({os.strerror(error.errno)}). "
+            "Work in a copy of the project, or ask for the right to write there."
+        )
+    if error.errno == errno.EFBIG:
+        return (
+            f"{where}: is larger than a file may be here. Raise the limit (ulimit -f unlimited); "
+            "the same command goes on."
+        )
+    if error.errno in FULL:
+        return f"{where}: the disk is full. Free some space; the same command goes on."
+    return str(error)
 
 
 def _nearest(folder: Path) -> Path:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import math
 import os
 import re
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
@@ -25,21 +30,76 @@ Number = Annotated[
 ]
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors of the block name the file: a write to an open file does not say which it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace the file at ``path`` in one step: a reader sees the old bytes or the new, never half.
 
     Makes missing folders. When writing fails, the old file stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove_left(path)
+    temporary = _unfinished(path)
     try:
-        with temporary.open("wb") as file:
+        with naming(path), temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """Make a folder beside a file or folder that is to be written, and remove it at the end."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left(target)
+    folder = _unfinished(target)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unfinished(path: Path) -> Path:
+    """Return where this process writes what will be ``path``: a hidden place beside it."""
+    return path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}.tmp")
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what killed processes of this machine have left of their writes to ``path``."""
+    machine = f".{path.name}.{os.uname().nodename}-"
+    for left in path.parent.glob(f"{glob.escape(machine)}*.tmp"):
+        number = left.name.removeprefix(machine).removesuffix(".tmp")
+        if not number.isdecimal() or _lives(int(number)):
+            continue
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                left.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user, or no number of a process
+        return True
+    return True
 
 
 SQLITE = "sqlite:///"
@@ -123,12 +183,20 @@ def read_record(path: Path, kind: type[Record], *, way_out: str) -> Record:
         ) from error
 
 
+def _may_be_read(path: Path) -> bool:
+    """Whether reading a path ends: a pipe waits for its writer, and a device can be endless."""
+    mode = path.stat().st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)  # of a folder the system says so itself
+
+
 def read_bytes(path: Path, *, way_out: str, sha256: str | None = None) -> bytes:
     """Return the content of a file; sha256: the hash that it must have, where one is known.
 
     Raises `DataError` for a file that is missing or unreadable, or that has another hash.
     """
     try:
+        if not _may_be_read(path):
+            raise DataError(f"{path}: is no regular file. {way_out}")
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing. {way_out}") from error

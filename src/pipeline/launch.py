@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from pipeline.config.compose import by_hydra, compose_job, explained
 from pipeline.config.loading import conf_opened
 from pipeline.config.project import CONFIG_NAME
 from pipeline.config.references import register_functions
+from pipeline.disk import check_disk
 from pipeline.errors import ConfigError
 from pipeline.passwords import hide_all
 
@@ -74,13 +76,15 @@ def run_once(overrides: Sequence[str], *, root: Path, task: str = TRAINING) -> A
 def multirun(overrides: Sequence[str], *, root: Path, task: str = TRAINING) -> Any:
     """Check every value of a sweep, then let Hydra's sweeper run the task for its trials.
 
-    Nothing is written for a mistyped value.  Returns what the sweeper returns.
+    Nothing is written for a mistyped value, or where the trials cannot write.  Returns what the
+    sweeper returns.
     """
     from hydra.core.global_hydra import GlobalHydra
 
     from pipeline.sweep.arguments import checked_arguments
 
     wanted = checked_arguments(hide_all(overrides), root=root)
+    check_disk({root / "checkpoints": 0}, largest=0)
     interruption.work_begins()
     with explained(wanted, root), conf_opened(root):
         hydra = GlobalHydra.instance().hydra
@@ -97,6 +101,7 @@ def job(config: Any, *, task: str) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
+    logging.raiseExceptions = False  # else a full disk prints a traceback for each line of the log
     register_functions()  # a worker composes nothing itself
     hydra_config = HydraConfig.get()
     root = find_root(Path(hydra_config.runtime.cwd))

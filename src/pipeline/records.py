@@ -20,7 +20,8 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 class ImageSet:
     """Labelled images of one split.
 
-    images: ``[N, C, H, W]`` uint8, 0 (background) … 255.
+    images: ``[N, C, H, W]`` uint8, 0 (background) … 255; the rows of a table are
+        ``[N, 1, 1, D]`` float32, standardised.
     labels: ``[N]`` int64, ``0 … num_classes - 1``.
     """
 
@@ -28,11 +29,28 @@ class ImageSet:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        assert self.images.ndim == 4 and self.images.dtype == np.uint8
+        assert self.images.ndim == 4 and self.images.dtype in (np.uint8, np.float32)
         assert self.labels.shape == (len(self.images),) and self.labels.dtype == np.int64
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, and how its values become numbers.
+
+    mean, std: of the training part's numbers.  has_missing: whether the training part lacks some;
+    then one number more says so.  categories: the values of the training part, each one number;
+    the empty text stands for a missing one.
+    """
+
+    name: str
+    kind: Literal["number", "category"]
+    mean: float = 0.0
+    std: float = 1.0
+    has_missing: bool = False
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,7 @@ class DataCard:
     class_counts: split name → images per class.  sha256: split name → hash of the split's content.
     baselines: name → reference model.  settings: those that decided the content, such as the size
     of the validation part, and of a folder of images its path; empty where they are not known.
+    columns: of a table; empty for images.
     Raises `ValueError` where a split has no counts or no hash.
     """
 
@@ -73,6 +92,7 @@ class DataCard:
     split_seed: int
     baselines: Mapping[str, Baseline]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("class_counts", "sha256"):

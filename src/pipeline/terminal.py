@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import select
 import sys
 from typing import TextIO
@@ -12,6 +13,18 @@ from typing import TextIO
 PLAIN = str.maketrans(
     {"…": "...", "→": "->", "–": "-", "—": "-", "•": "*", "²": "^2", "√": "sqrt", "±": "+-"}
 )
+
+
+# Signs that move the cursor, colour the screen, ring, or turn the direction of writing.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters and marks of direction are written out.
+
+    The name of a file or a class can hold them. Printed, ``\\x1b[2J`` would clear the screen.
+    """
+    return _INVISIBLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def has_lost_its_reader(stream: TextIO) -> bool:

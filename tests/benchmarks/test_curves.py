@@ -12,10 +12,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "curves"))
 
 from cases import FITTED, PARTS, UNSEEN, Case
+from fit import CELLS, folds
 from oracle import best, cut, end_of, family, gain, label
-from pack import runs
+from pack import Run, runs
+from scores import Told, best_limits, decided, said
+from soften import Noise, holds
 from stacked import CURVES, Settings, Trained, train, with_seed
 
+from pipeline.diagnosis.learned.verdict import family_said
 from pipeline.diagnosis.record import FAMILIES
 
 SMALL = Settings("cancer", "mlp", 4, epochs=2, num_train=64, batch=16, rate=3e-3)
@@ -141,3 +145,80 @@ def test_the_corpus_holds_labelled_logs_of_parts_that_share_nothing() -> None:
         assert pairs == {(p.data, p.net) for p in PARTS[part]}
     one = kept[0]
     assert len(one.curves["val_loss"]) == len(one.curves["train_loss"])
+
+
+# --- softened logs, folds, limits -----------------------------------------------------------------
+
+
+def test_noise_raises_a_loss_as_answers_drawn_anew_do() -> None:
+    """Against 200,000 answers: the best loss and accuracy of somebody who knows the share."""
+    noise, dice = Noise(0.4, 5), np.random.default_rng(0)
+    answers = np.where(dice.random(200_000) < 0.4, dice.integers(0, 5, 200_000), 0)
+    shares = np.bincount(answers) / len(answers)
+    perfect, guessing = noise.loss(np.array([0.0, np.log(5)]))
+    assert perfect == pytest.approx(-(shares * np.log(shares)).sum(), abs=0.01)
+    assert guessing == pytest.approx(np.log(5))
+    assert noise.accuracy(np.array([1.0]))[0] == pytest.approx(shares[0], abs=0.005)
+    regression = Noise(0.5, 0)
+    assert regression.loss(np.array([0.25]))[0] == pytest.approx(0.75), "variances add up"
+
+
+@pytest.mark.parametrize(
+    ("family", "train", "val", "share", "held"),
+    [
+        ("healthy", [0.2], [2.0, 0.3], 0.7, True),
+        ("does_not_fit", [0.6], [2.0, 0.6], 0.0001, True),
+        ("does_not_fit", [0.6], [2.0, 0.6], 0.7, False),  # 13 % above what can be reached
+        ("does_not_fit", [2.2], [2.3, 2.2], 0.4, True),
+        ("fits_and_fails", [0.01], [2.0, 0.3, 0.5], 0.0001, True),
+        ("fits_and_fails", [0.4], [2.0, 0.3, 0.5], 0.7, False),
+        ("unstable", [9.0], [2.0, 0.3, np.nan], 0.5, True),
+    ],
+)
+def test_a_softened_label_holds_only_where_the_harm_is_still_clear(
+    family: str, train: list[float], val: list[float], share: float, held: bool
+) -> None:
+    curves = {"val_loss": np.array(val), "eval_loss": np.array(train)}
+    run = Run("tune", "x", "x", family, "x", 10, 1, {}, curves, np.zeros(1))
+    assert holds(run, Noise(share, 10), reach=0.3) is held
+
+
+def test_a_fold_sees_neither_the_data_nor_the_network_that_it_judges() -> None:
+    groups = np.array(
+        ["mnist-mlp", "mnist_noisy-cnn", "digits-gru", "coloured_digits-mlp", "wine-mlp",
+         "law-lstm", "wine-residual", "digits_unsure-cnn"]
+    )  # fmt: skip
+    judged = np.zeros(len(groups), int)
+    kinds = {"gru": "lstm"}
+    for out, seen in folds(groups):
+        judged += out
+        for a in groups[out]:
+            for b in groups[seen]:
+                (data, net), (other, other_net) = a.split("-"), b.split("-")
+                assert kinds.get(net, net) != kinds.get(other_net, other_net)
+                assert not {"mnist", "digits", "wine"} & {*data.split("_")} & {*other.split("_")}
+    assert (judged == 1).all()
+    assert CELLS >= 2
+
+
+def told_of(count: int) -> Told:
+    dice = np.random.default_rng(1)
+    families = np.array(["does_not_fit", "healthy", "unstable"])
+    true = families[dice.integers(0, 3, count)]
+    scores = dice.normal(size=(count, 3)) + 4 * (true[:, None] == families)
+    odds = np.exp(scores)
+    return Told(odds / odds.sum(1, keepdims=True), families, families, true, true)
+
+
+def test_limits_keep_the_rates_and_are_read_as_the_verdict_reads_them() -> None:
+    told = told_of(900)
+    limits = best_limits(told)
+    found = decided(told, limits)
+    assert found.excess == 0.0
+    careful = decided(told, {"healthy": 0.05, "does_not_fit": 0.95, "unstable": 0.95})
+    assert found.f1 > careful.f1
+    words = [family_said(dict(zip(told.families, p, strict=True)), limits) for p in told.p]
+    assert words == list(said(told, limits))
+    sound = told.true_family == "healthy"
+    alarmed = np.mean([word not in ("healthy", "") for word in np.array(words)[sound]])
+    assert found.alarmed == pytest.approx(alarmed)

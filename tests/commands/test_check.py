@@ -12,10 +12,9 @@ import small_mnist
 from pipeline import cli
 from pipeline.data.store import write_prepared
 from pipeline.errors import DataError
+from pipeline.evaluation.metrics_files import write_metrics
 from pipeline.evaluation.model_description import read_description
-from pipeline.evaluation.results import Metrics
 from pipeline.evaluation.tables import write_confusion_csv
-from pipeline.files import write_record
 from pipeline.reporting.page_origin import signed, sources_of
 from pipeline.runs.files import RunFiles
 from pipeline.tracking import MODEL_TAG, open_tracker
@@ -59,9 +58,19 @@ def break_diagnosis(root: Path) -> None:
     (root / "results/mlp/diagnosis.json").write_text("{}")
 
 
+def write_half_right(root: Path, weights_sha256: str | None = None) -> None:
+    """The numbers of an evaluation that got half of the images right."""
+    digest = weights_sha256 or read_description(root / "models/mlp").weights_sha256
+    write_metrics(root / "results/mlp", {"test/accuracy": 0.5}, weights_sha256=digest)
+
+
+def evaluation_of_other_weights(root: Path) -> None:
+    write_half_right(root, "0" * 64)
+
+
 def other_evaluation(root: Path) -> None:
     names = tuple("0123456789")
-    write_record(root / "results/mlp/metrics.json", Metrics({"test/accuracy": 0.5}))
+    write_half_right(root)
     write_confusion_csv(
         root / "results/mlp/confusion.csv", np.eye(10, dtype=np.int64), class_names=names
     )
@@ -71,7 +80,7 @@ def old_report(root: Path) -> None:
     sources = sources_of(["mlp"], root=root)["mlp"]
     page = signed(f"<dt>mlp</dt><dd>{sources}</dd>\n")
     (root / "results/report.html").write_text(page)
-    write_record(root / "results/mlp/metrics.json", Metrics({"test/accuracy": 0.5}))
+    write_half_right(root)
 
 
 # id: (what breaks the chain, the link that is named, words of the message)
@@ -84,6 +93,11 @@ BROKEN = {
     "another_history": (other_history, "results", "is not the file that was written"),
     "damaged_diagnosis": (break_diagnosis, "results", "pipeline diagnose name=mlp"),
     "two_evaluations": (other_evaluation, "results", "has test/accuracy = 1, metrics.json 0.5"),
+    "evaluation_of_another_model": (
+        evaluation_of_other_weights,
+        "results",
+        "details.json: of another model than models/mlp",
+    ),
     "report_of_earlier_results": (old_report, "report", "shows an earlier state of results/mlp"),
 }
 

@@ -292,8 +292,8 @@ def model(project: Path) -> Path:
         settings=values,
         std=(0.31,),
         summary=TrainingSummary(
-            parameters=1, epochs=1, kept_epoch=1, stopped_early=False, resumed_from_epoch=0,
-            seconds=0.1, accelerator="cpu", precision="32", channels_last=False, num_threads=1,
+            parameters=1, epochs=1, kept_epoch=1, stopped_early=False,
+            accelerator="cpu", precision="32", channels_last=False, num_threads=1,
         ),
     )  # fmt: skip
     save_model(project / "models" / "mlp", build_network(architecture, seed=0), description)

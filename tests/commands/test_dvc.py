@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+from pipeline.evaluation.tables import write_history_csv
+from written_runs import history_rows
 
 ROOT = Path(__file__).parents[2]
 # What a run shows or records, or a preset that stands above the groups: no stage depends on them.
@@ -88,3 +93,30 @@ def test_dvc_itself_reads_the_pipeline() -> None:
         "diagnose@cnn",
         "report",
     ]
+
+
+def test_dvc_draws_the_curves_of_all_models_together(tmp_path: Path) -> None:
+    curves = {"mlp": (1.0, 0.5, 0.25), "cnn": (0.8, 0.4, 0.1)}
+    for name, losses in curves.items():
+        path = tmp_path / "results" / name / "history.csv"
+        write_history_csv(path, history_rows(*losses))
+    shutil.copy(ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
+    for words in (["init", "--no-scm", "-q"], ["plots", "show", "--json"]):
+        command = [sys.executable, "-m", "dvc", *words]
+        told = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    plots = json.loads(told.stdout)["data"]
+    assert {"validation loss", "validation accuracy", "training loss"} <= set(plots)
+    (plot,) = plots["validation loss"]
+    drawn = [(row["filename"], float(row["val/loss"])) for row in plot["content"]["data"]["values"]]
+    wanted = [(f"{name}/history.csv", loss) for name, losses in curves.items() for loss in losses]
+    assert sorted(drawn) == sorted(wanted)
+
+
+def test_the_named_models_are_outputs_of_their_trainings(pipeline: dict[str, Any]) -> None:
+    models = pipeline["stages"]["train"]["matrix"]["model"]
+    assert "models/${item.model}" in pipeline["stages"]["train"]["outs"]
+    assert {name: each["path"] for name, each in pipeline["artifacts"].items()} == {
+        name: f"models/{name}" for name in models
+    }
+    drawn = {path for plot in pipeline["plots"] for one in plot.values() for path in one["y"]}
+    assert drawn == {f"results/{name}/history.csv" for name in models}

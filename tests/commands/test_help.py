@@ -54,7 +54,7 @@ def test_the_help_of_train_shows_groups_and_settings_with_their_range(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = " ".join(help_of("train", monkeypatch, capsys).split())
-    assert "model= mlp cnn gru lstm rnn" in text
+    assert "model= mlp cnn gru lstm resnet rnn" in text
     assert (
         "trainer.max_epochs= passes over the training part (whole number from 1 up; default 10)"
         in text

@@ -5,20 +5,27 @@ Hostile files of ``conf/`` are listed in tests/config/test_hostile.py.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import os
 import pickle
+import re
+import signal
 import struct
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load, save
 
 from pipeline import cli
@@ -33,6 +40,7 @@ from pipeline.training.checkpoints import LAST, MARK
 from sealed_records import fields_of, write_fields
 from trained_models import TINY
 
+MOST_S = 300
 CANARY = "canary"  # the payload makes this file
 Plant = Callable[[Path], None]
 
@@ -142,6 +150,107 @@ def device(root: Path) -> None:
     (root / "x.png").symlink_to("/dev/zero")
 
 
+def deep_text(kind: bytes) -> bytes:
+    """A sound small PNG with a compressed text or colour profile that unpacks to 300 MB."""
+    body = b"k\0\0" + zlib.compress(bytes(300_000_000), 1)
+    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    whole = io.BytesIO()
+    Image.new("L", (28, 28)).save(whole, "PNG")
+    head, rest = whole.getvalue()[:33], whole.getvalue()[33:]
+    return head + chunk + rest
+
+
+def webp(width: int, height: int) -> bytes:
+    """The header of an extended WebP: the size is one less than it promises, in 24 bits."""
+    sizes = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + sizes
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def jpeg(width: int, height: int) -> bytes:
+    frame = struct.pack(">HBHHB", 11, 8, height, width, 1) + b"\x01\x11\x00"
+    return b"\xff\xd8\xff\xc0" + frame + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\xff\xd9"
+
+
+# --- zip bombs: one member of 1 GB of zeros in 4 MB ---
+
+
+def zip_bomb(member: str) -> Callable[[], bytes]:
+    @cache
+    def bomb() -> bytes:
+        whole = io.BytesIO()
+        with (
+            zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            archive.open(member, "w", force_zip64=True) as file,
+        ):
+            for _ in range(10):
+                file.write(ZEROS)
+        return whole.getvalue()
+
+    return bomb
+
+
+ZEROS = bytes(100_000_000)
+
+
+def gzip_bomb() -> bytes:
+    return gzip.compress(ZEROS * 3, 1)
+
+
+# --- what never ends, or leads in a circle ---
+
+
+def pipe_at(place: str) -> Plant:
+    def plant(root: Path) -> None:
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).unlink(missing_ok=True)
+        os.mkfifo(root / place)
+
+    return plant
+
+
+def endless(place: str) -> Plant:
+    def plant(root: Path) -> None:
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).unlink(missing_ok=True)
+        (root / place).symlink_to("/dev/zero")
+
+    return plant
+
+
+def circle(place: str) -> Plant:
+    def plant(root: Path) -> None:
+        path = root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.symlink_to(path.name)
+
+    return plant
+
+
+def circle_of_photos(root: Path) -> None:
+    for name in ("a", "b"):
+        put(f"photos/{name}/1.png", lambda: png(4, 4))(root)
+    circle("photos/a/2.png")(root)
+
+
+def circle_of_folders(root: Path) -> None:
+    for name in ("a", "b"):
+        put(f"photos/{name}/1.png", lambda: png(4, 4))(root)
+    (root / "photos" / "a" / "again").symlink_to("../..")
+
+
+# --- names that a terminal obeys ---
+
+
+def file_named(name: str, content: Callable[[], bytes]) -> Plant:
+    return put(name, content)
+
+
+ESCAPES = "\x1b[2J\x1b]0;owned\x07.png"
+BACKWARDS = "\u202egnp.exe.png"
+
+
 def link_out_of_the_photos(root: Path) -> None:
     (root / "secret").mkdir()
     (root / "secret" / "1.png").write_bytes(png(4, 4))
@@ -161,7 +270,7 @@ def checkpoint(content: Callable[[], bytes], *, with_hash: bool) -> Plant:
         card = load_card(root / "data" / "processed" / "mnist")
         body = content()
         end = MARK + hashlib.sha256(body).hexdigest().encode() if with_hash else b""
-        put(f"checkpoints/{resume_key(values, card)}/{LAST}", lambda: body + end)(root)
+        put(f"checkpoints/{resume_key(values, card, root=root)}/{LAST}", lambda: body + end)(root)
 
     return plant
 
@@ -254,6 +363,81 @@ CASES: dict[str, tuple[Plant, list[str], str]] = {
     "xml_entities": (put("x.png", lambda: SVG), PREDICT, "not a sound"),
     "postscript": (put("x.png", lambda: EPS), PREDICT, "not a sound"),
     "zip_as_picture": (put("x.png", zipped), PREDICT, "not a sound"),
+    "text_bomb": (put("x.png", lambda: deep_text(b"zTXt")), PREDICT, "not a sound"),
+    "webp_bomb": (put("x.webp", lambda: webp(16_000, 16_000)), ["predict", "x.webp"], "x.webp"),
+    "jpeg_bomb": (put("x.jpg", lambda: jpeg(65_000, 65_000)), ["predict", "x.jpg"], "too large"),
+    # archives
+    "npz_bomb_as_log": (
+        put("log.npz", zip_bomb("loss.npy")),
+        ["diagnose", "history=log.npz"],
+        "never opened",
+    ),
+    "zip_bomb_as_log": (
+        put("log.csv", zip_bomb("log.csv")),
+        ["diagnose", "history=log.csv"],
+        "never opened",
+    ),
+    "zip_bomb_as_picture": (put("x.png", zip_bomb("x.png")), PREDICT, "not a sound"),
+    "zip_bomb_as_checkpoint": (
+        checkpoint(zip_bomb("archive/data.pkl"), with_hash=True),
+        TRAIN,
+        "checkpoints",
+    ),
+    "zip_bomb_as_weights": (weights(lambda _: zip_bomb("archive/data.pkl")()), EVALUATE, "not fit"),
+    "gzip_bomb_as_log": (put("l.csv", gzip_bomb), ["diagnose", "history=l.csv"], "compressed"),
+    # pipes, devices and circles
+    **{
+        # A link in a circle leads to no history, so there is no run.
+        f"{kind}_as_{Path(place).name}": (
+            plant(place),
+            words,
+            "is trained"
+            if (kind, words) == ("circle", DIAGNOSE) and "csv" in place
+            else Path(place).stem,
+        )
+        for kind, plant in (("pipe", pipe_at), ("device", endless), ("circle", circle))
+        for place, words in (
+            (f"models/mlp/{DESCRIPTION}", EVALUATE),
+            (f"models/mlp/{WEIGHTS}", EVALUATE),
+            ("results/mlp/history.csv", DIAGNOSE),
+            ("results/mlp/signals.safetensors", DIAGNOSE),
+            (f"{PREPARED}card.json", TRAIN),
+            (f"{PREPARED}train.safetensors", TRAIN),
+            ("conf/experiment/x.yaml", [*TRAIN, "experiment=x"]),
+            ("conf/config.yaml", TRAIN),
+            ("start.safetensors", [*TRAIN, "initial_weights=start.safetensors"]),
+        )
+    },
+    "device_as_log": (endless("log.csv"), ["diagnose", "history=log.csv"], "is no file"),
+    "circle_as_log": (circle("log.csv"), ["diagnose", "history=log.csv"], "log.csv"),
+    "pipe_as_signals": (pipe_at("s"), ["diagnose", "signals=s"], "s"),
+    "pipe_as_folder": (pipe_at("photos"), IMAGES, "photos"),
+    "circle_of_photos": (circle_of_photos, IMAGES, "leads nowhere"),
+    "circle_of_folders": (circle_of_folders, IMAGES, "outside of"),
+    # weights to start from
+    "pickle_as_initial_weights": (
+        put("w.safetensors", pickled),
+        [*TRAIN, "initial_weights=w.safetensors"],
+        "cannot be read as safetensors",
+    ),
+    "bomb_as_initial_weights": (
+        put("w.safetensors", zip_bomb("archive/data.pkl")),
+        [*TRAIN, "initial_weights=w.safetensors"],
+        "and this network needs",
+    ),
+    # names
+    "escapes_in_a_name": (file_named(ESCAPES, pickled), ["predict", ESCAPES], "\\x1b[2J"),
+    "direction_in_a_name": (file_named(BACKWARDS, pickled), ["predict", BACKWARDS], "\\u202e"),
+    "escapes_in_a_log": (
+        file_named("a\x1b[2Jb.csv", pickled),
+        ["diagnose", "history=a\x1b[2Jb.csv"],
+        "\\x1b[2J",
+    ),
+    "study_with_html": (
+        nothing,
+        ["sweep-report", "study=<script>alert(1)</script>"],
+        "no such file",
+    ),
     "pipe": (pipe, PREDICT, "no such file"),
     "device": (device, PREDICT, "no such file"),
     "link_out_of_a_folder": (link_out_of_the_photos, IMAGES, "outside of"),
@@ -265,6 +449,21 @@ CASES: dict[str, tuple[Plant, list[str], str]] = {
 }
 
 
+def _never_ends(number: int, frame: FrameType | None) -> None:
+    raise AssertionError("the command does not end")
+
+
+@pytest.fixture
+def time_limit() -> Iterator[None]:
+    """Fail a command that waits for ever; the machine may be busy."""
+    before = signal.signal(signal.SIGALRM, _never_ends)
+    signal.alarm(MOST_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("time_limit")
 @pytest.mark.parametrize(("plant", "words", "said"), CASES.values(), ids=CASES)
 def test_no_payload_runs_and_one_message_says_why(
     plant: Plant,
@@ -282,6 +481,7 @@ def test_no_payload_runs_and_one_message_says_why(
     assert not (tiny_model / CANARY).exists()
     assert code in (1, 2) and told.startswith("error: ") and told.count("error: ") == 1
     assert said in told and len(told) < 2000
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e]", told)
 
 
 def test_the_payload_would_make_the_canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor, nn
 
-SOURCE = Path(__file__).parents[2] / "src"
+from pipeline import interruption
+from pipeline.config import compose
+from pipeline.errors import ConfigError
+from pipeline.models.build import Architecture, check_logits
+from pipeline.sweep.outcome import result_of
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src"
 pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
 ENDS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
@@ -107,6 +116,42 @@ def test_a_signal_at_work_unwinds_it(number: int, code: int, program: str, tmp_p
     (line,) = told.splitlines()
     word = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
     assert line.startswith(f"{word}: the same command ")
+
+
+class Swallowing(nn.Module):
+    """A network that is cut by a signal, and makes an error of its own of it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            raise ValueError("cut in the middle") from None
+        return images
+
+
+def test_a_signal_is_no_mistake_of_a_network() -> None:
+    settings = compose([], root=ROOT).settings
+    built = Architecture(
+        settings.model, settings.activation, settings.init, input_shape=(1, 2, 2), num_classes=2
+    )
+    with interruption.handled(), pytest.raises(ValueError, match="cut in the middle"):
+        check_logits(Swallowing(), built)
+    with pytest.raises(ConfigError, match="gives"):
+        check_logits(nn.Identity(), built)
+
+
+def test_a_trial_that_a_signal_cuts_has_not_failed() -> None:
+    """The exception of its job is what a library has made of the signal."""
+
+    class Job:
+        @property
+        def return_value(self) -> float:
+            Swallowing()(torch.zeros(1))
+            return 0.0
+
+    with interruption.handled(), pytest.raises(KeyboardInterrupt):
+        result_of(Job(), None, count=1)  # type: ignore[arg-type]
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:

@@ -99,6 +99,10 @@ MISTAKES: dict[str, tuple[str, int, str, str, str]] = {
         "verify model=cnn", 2, "model=cnn", "unknown option of verify", "Known: budget=",
     ),
     "two_sources": ("reproduce name=a run=1", 2, "run=1", "only one of name=", "Leave the others"),
+    "home_of_nobody": (
+        "preprocess data=image_folder data.path='~nobody-here/x'", 1,
+        "/~nobody-here/x", "is not a folder", "Name a folder",
+    ),
     "no_picture": ("predict", 2, "paths", "missing", "pipeline predict digit.png"),
     "no_study": ("compare", 2, "study", "missing", "one of study=, names=, folder="),
     "port_of_the_system": ("ui port=80", 2, "port=80", "1024 to 65535", "Leave it out for 5000"),

@@ -65,6 +65,11 @@ def test_the_loss_of_an_own_module_is_the_cross_entropy_of_its_forward(
     assert row["learning_rate"] == pytest.approx(0.001 * 0.9**2)
 
 
+def resumed_from(own: Path, name: str) -> int:
+    text = (own / "results" / name / "times.json").read_text()
+    return int(json.loads(text)["resumed_from_epoch"])
+
+
 def test_a_killed_own_module_goes_on_with_equal_weights(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,8 +83,7 @@ def test_a_killed_own_module_goes_on_with_equal_weights(
     assert not Path("models/killed").exists()
     assert start([*words, "name=killed"]).wait() == 0
     assert start([*words, "name=whole"]).wait() == 0
-    description = RunFiles(own, "killed").read_description()
-    assert description is not None and description.summary.resumed_from_epoch in (1, 2)
+    assert resumed_from(own, "killed") in (1, 2)
     assert weights("killed") == weights("whole")
 
 
@@ -160,6 +164,17 @@ def test_a_run_whose_checkpoint_is_gone_is_refused(
     assert "its last checkpoint is not in" in capsys.readouterr().err
 
 
+def test_a_run_whose_checkpoint_has_a_damaged_note_is_refused(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(monkeypatch, "name=x")
+    note = own / "checkpoints" / "finished" / "x" / "note.json"
+    note.write_text(note.read_text().replace('"epochs": 2', '"epochs": 1'))
+    assert run(["train", "name=x", "trainer.max_epochs=4"], monkeypatch) == 2
+    told = capsys.readouterr().err
+    assert "its last checkpoint is not in" in told and "overwrite=true" in told
+
+
 def test_a_longer_run_is_a_new_run_in_mlflow_with_all_epochs(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +188,7 @@ def test_a_longer_run_is_a_new_run_in_mlflow_with_all_epochs(
     longer, short = sorted(runs, key=lambda r: r.info.start_time, reverse=True)
     assert longer.data.params["trainer.max_epochs"] == "3"
     assert longer.data.tags["pipeline.continues"] == short.data.tags["pipeline.key"]
-    for metric in ("val/loss", "signals/weight_norm"):
+    for metric in ("val/loss", "train/gradient_norm"):
         name = next(n for n in longer.data.metrics if n.startswith(metric))
         steps = {p.step for p in client.get_metric_history(longer.info.run_id, name)}
         assert {1, 2, 3} <= steps
@@ -190,6 +205,76 @@ class Raises(lightning.Callback):
 """
 
 
+PLAIN = """
+import pytorch_lightning as lightning
+import torch
+from torch import nn
+
+class Plain(lightning.LightningModule):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, num_classes))
+
+    def forward(self, images):
+        logits = self.layers(images)
+        return 2 * logits if float(logits.sum()) > 0 else logits  # no export follows this
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+"""
+
+
+def add_model(root: Path, name: str, code: str, kind: str) -> list[str]:
+    """Write a module of the package and its option; return the words that choose it."""
+    (root / "outside" / "mystuff" / f"{name}.py").write_text(code)
+    option = f"_target_: mystuff.{name}.{kind}\nname: {name}\n"
+    (root / "conf" / "model" / f"{name}.yaml").write_text(option)
+    return [f"model={name}", ALLOW]
+
+
+def test_a_module_that_neither_validates_nor_can_be_exported_is_trained_and_recorded(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = add_model(own, "plain", PLAIN, "Plain")
+    train(monkeypatch, "name=plain", *words, "tracking=mlflow", "trainer.early_stopping_patience=1")
+    rows = RunFiles(own, "plain").read_history()
+    assert rows[-1].metrics["val/loss"] > 0 and 0.1 < rows[-1].metrics["val/accuracy"] <= 1
+    assert "the record of the run did not take its model" in capsys.readouterr().err
+    client = mlflow.MlflowClient(f"sqlite:///{own / 'mlflow.db'}")
+    (tracked,) = client.search_runs(["1"])
+    assert tracked.info.status == "FINISHED"
+    assert tracked.data.metrics["val/loss"] == rows[-1].metrics["val/loss"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        pytest.param("class Net(", "cannot be imported: SyntaxError: '(' was never", id="syntax"),
+        pytest.param("from math import none", "ImportError: cannot import name", id="import"),
+        pytest.param("{}['key']", "cannot be imported: KeyError: 'key'", id="at_import"),
+        pytest.param(
+            "from torch import nn\nclass Net(nn.Module):\n  def __init__(self): {}['key']",
+            "cannot be built: KeyError: 'key'",
+            id="at_building",
+        ),
+    ],
+)
+def test_a_broken_module_is_told_in_one_line(
+    own: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: str,
+    said: str,
+) -> None:
+    words = add_model(own, "broken", code, "Net")
+    assert run(["train", "name=x", *words], monkeypatch) == 2
+    told = capsys.readouterr().err
+    assert said in told and "Traceback" not in told and len(told.splitlines()) == 1
+
+
 def test_a_callback_that_raises_loses_nothing(
     own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -204,8 +289,7 @@ def test_a_callback_that_raises_loses_nothing(
     bad.write_text(RAISES.replace("raise ValueError", "print"))
     monkeypatch.delitem(__import__("sys").modules, "mystuff.bad")
     assert run(words, monkeypatch) == 0
-    description = RunFiles(own, "x").read_description()
-    assert description is not None and description.summary.resumed_from_epoch == 1
+    assert resumed_from(own, "x") == 1
     train(monkeypatch, "name=plain")
     assert weights("x") == weights("plain")
 

@@ -70,6 +70,21 @@ def test_the_set_has_the_folder_s_name_and_its_settings(prepared: Path) -> None:
     }
 
 
+def test_a_class_of_one_picture_is_noted(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_images(project / "photos", parts=("train", "val"))
+    for number in range(1, 10):
+        (project / f"photos/train/dark/{number}.png").unlink()
+    run_preprocess("data.path=photos")
+    note = "note: these classes have too few examples: dark (1 train, 10 val, 0 test). Add some."
+    assert note in capsys.readouterr().out
+
+
+def test_classes_of_enough_pictures_are_not_noted(
+    prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "too few examples" not in capsys.readouterr().out
+
+
 def test_what_was_recognised_is_printed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_images(project / "photos", parts=("train", "val"))
     run_preprocess("data.path=photos")

@@ -12,6 +12,7 @@ from PIL import Image
 from command_line import read_line
 from pipeline import cli
 from pipeline.errors import ConfigError, DataError
+from sealed_records import fields_of, write_fields
 from small_mnist import load_images
 
 
@@ -64,10 +65,11 @@ def test_inputs_are_the_request_for_a_server_and_draw_nothing(
     assert not (tiny_model / "results/mlp/predictions.png").exists()
 
 
-def test_without_the_training_data_the_command_says_so(
+def test_a_model_without_a_measure_of_familiarity_says_so(
     pictures: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tiny_model / "data/processed/mnist/card.json").unlink()
+    path = tiny_model / "models/mlp/model.json"
+    write_fields(path, {**fields_of(path), "familiarity_sha256": ""})
     predict("pictures", "name=mlp")
     assert "not compared with the training data" in capsys.readouterr().out
 

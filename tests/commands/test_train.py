@@ -18,12 +18,13 @@ from pipeline.commands import train as command
 from pipeline.commands.train import train
 from pipeline.config import compose
 from pipeline.errors import TrainingError
+from pipeline.evaluation.metrics_files import headline, read_metrics
 from pipeline.records import EpochRecord
 from pipeline.runs.alone import Alone
 from pipeline.runs.files import RunFiles
-from pipeline.tracking import MODEL_TAG, shipper
+from pipeline.runs.tracked import Curves
+from pipeline.tracking import MODEL_TAG, NoRun, shipper
 from pipeline.verification.patient import patient_of_run
-from sealed_records import fields_of
 from small_mnist import write_prepared
 
 QUICK = [
@@ -71,6 +72,9 @@ def test_the_run_holds_the_curves_of_the_files_to_the_last_digit(trained: Traine
     run_id = trained.run.info.run_id
     for row in trained.files.read_history():
         for name, value in row.metrics.items():
+            if name.startswith("time/"):
+                assert name not in trained.run.data.metrics, "the artifact times.json has it"
+                continue
             points = trained.client.get_metric_history(run_id, name)
             assert {p.step: p.value for p in points}[row.epoch + 1] == value, name
 
@@ -81,7 +85,10 @@ def test_the_run_holds_the_kept_numbers_and_the_summary(trained: Trained) -> Non
     data = trained.run.data
     last = trained.files.read_history()[-1]
     assert data.metrics["kept/val/loss"] == last.metrics["val/loss"]
-    for name, value in vars(description.summary).items():
+    rows = trained.files.read_history()
+    seconds = round(sum(row.metrics["time/epoch_s"] for row in rows), 1)
+    times = {"seconds": seconds, "resumed_from_epoch": 0}
+    for name, value in {**vars(description.summary), **times}.items():
         assert data.tags[f"training.{name}"] == str(value)
 
 
@@ -98,15 +105,16 @@ def test_the_run_names_its_model_its_data_and_its_verdict(trained: Trained) -> N
 def test_the_run_holds_the_files_of_the_results(trained: Trained) -> None:
     artifacts = {a.path for a in trained.client.list_artifacts(trained.run.info.run_id)}
     results = {path.name for path in trained.files.results.iterdir()}
-    assert results == {"config.json", "history.csv", "learning_curves.png", "signals.safetensors"}
-    assert artifacts == results | {"model"}
+    measured = {"config.json", "history.csv", "signals.safetensors", "times.json"}
+    assert results == {*measured, "learning_curves.png"}
+    assert artifacts == results | {"signals.csv"}
 
 
 def test_the_recorded_network_can_be_served(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained.root / 'mlflow.db'}")
-    loaded = mlflow.pyfunc.load_model(f"{trained.run.info.artifact_uri}/model")
+    loaded = mlflow.pyfunc.load_model(f"runs:/{trained.run.info.run_id}/mlp")
     assert loaded.predict(np.zeros((7, 1, 28, 28), np.float32)).shape == (7, 10)
 
 
@@ -118,7 +126,7 @@ def test_a_run_that_diverges_is_failed_and_keeps_its_history(project: Path, rate
         train(config, root=project, output=project)
     run = only_run(project)
     assert run.info.status == "FAILED"
-    assert "time/epoch_s" in run.data.metrics
+    assert "train/loss" in run.data.metrics
     assert run.data.tags["diagnosis.verdict"] == "learning_rate_too_high"
     patient = patient_of_run(run.info.run_id, uri="sqlite:///mlflow.db", root=project)
     assert patient.settings == config.values
@@ -169,7 +177,7 @@ def test_an_epoch_that_is_trained_twice_is_recorded_once(
         counts = {(key, step): count for key, step, count in database.execute(query)}
     assert set(counts.values()) == {1}
     assert {step for key, step in counts if key == "val/loss"} == {1, 2}
-    assert {step for key, step in counts if key.startswith("signals/")} == {0, 1, 2}
+    assert {step for key, step in counts if key == "train/gradient_norm"} == {1, 2}
 
 
 def test_a_server_that_is_away_neither_stops_nor_spoils_a_training(
@@ -199,6 +207,15 @@ def test_the_metrics_of_the_evaluation_join_the_run(project: Path) -> None:
     train(compose(["tracking.model=false", *QUICK], root=project), root=project, output=project)
     options = ["evaluation.corruptions=[]", "evaluation.num_resamples=100"]
     evaluate(compose(["name=mlp", *options], root=project).settings, root=project)
-    metrics = fields_of(project / "results" / "mlp" / "metrics.json")
+    metrics = headline(read_metrics(project / "results" / "mlp"))
     recorded = only_run(project).data.metrics
     assert {name: recorded[name] for name in metrics} == metrics
+
+
+def test_each_trial_has_event_files_of_its_own(project: Path) -> None:
+    pytest.importorskip("tensorboard")
+    settings = compose(["tracking.tensorboard=true", "name=x"], root=project).settings
+    for trial in ("0", "1"):
+        command._observers(settings, Alone(), Curves(NoRun()), output=project / "multirun" / trial)
+    found = (project / "multirun").glob("*/outputs/tensorboard/x/events*")
+    assert sorted(path.parents[3].name for path in found) == ["0", "1"]

@@ -25,6 +25,7 @@ MISSING = {
     "trainer=mps": (torch.backends.mps.is_available(), "no Apple graphics"),
     "precision=fp16": (torch.cuda.is_available(), "fp16 needs a graphics card"),
     "data=datamodule": (False, "tests/commands/test_own_code.py has a class for it"),
+    "data=table": (False, "tests/commands/test_table.py has tables for it"),
     "trainer=ddp": (False, "tests/test_ddp.py trains with two processes"),
 }
 TINY = ["tracking=none", "trainer.sample_size=100", "trainer.max_epochs=1"]

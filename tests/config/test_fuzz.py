@@ -25,7 +25,7 @@ from pipeline.config import compose
 from pipeline.config.overrides import override_text
 from pipeline.errors import ConfigError
 
-EXAMPLES = int(os.environ.get("PIPELINE_FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("PIPELINE_FUZZ_EXAMPLES", "60"))
 FUZZED = settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 
 from pipeline.config import compose
-from pipeline.config.overrides import merge, overrides_of
+from pipeline.config.overrides import merge, override_text, overrides_of
 
 ROOT = Path(__file__).parents[2]
 BASES = {
@@ -34,6 +36,25 @@ def test_overrides_of_a_run_s_values_give_the_run_s_values(base: str) -> None:
     _, again = compose(own, root=ROOT)
     assert again == values
     assert not [o for o in own if o.startswith("experiment")]
+
+
+WORDS = (
+    *("cnn", "x-1.y_2", "a/b", "../größe", "größe", "a b", "it's", "", "_x", "${x}", "[a]", "a=b"),
+    *("123", "1_000", "1e5", ".5", "2024-01-01", "null", "NULL", "True", "nan", "-inf", "e5"),
+    *("a\\b", "a\\\\b", "a\\", "a\\\\", "a\\'b", "a\\\\'b", "\\", "'"),
+)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_text_is_read_back_as_the_same_text(word: str) -> None:
+    (read,) = OverridesParser.create().parse_overrides([f"key={override_text(word)}"])
+    value = read.value()
+    assert (value.text if isinstance(value, QuotedString) else value) == word
+
+
+def test_a_name_of_digits_stays_a_name() -> None:
+    _, values = compose(["name='123'", "tracking.experiment='456'"], root=ROOT)
+    assert compose(overrides_of(values, root=ROOT), root=ROOT)[1] == values
 
 
 def test_a_run_on_a_folder_of_images_is_described_by_its_overrides(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss
 
 import small_mnist
-from pipeline.data.baselines import fit_baselines, fit_temperature, solve_ridge
+from pipeline.data.baselines import fit_baselines, fit_temperature, reduced, solve_ridge
 from pipeline.records import ImageSet
 
 NAMES = {"logistic_regression", "random_features"}
@@ -132,3 +132,29 @@ def test_equal_images_are_no_crash() -> None:
     blank = make_set(np.zeros((40, 9)), np.arange(40) % 2)
     for baseline in fit_baselines(blank, blank, num_classes=2, seed=0).values():
         assert baseline.cross_entropy == pytest.approx(math.log(2), abs=0.05)
+
+
+def test_large_images_are_reduced_to_the_mean_of_blocks() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 96, 100), dtype=np.uint8)
+    found = reduced(images, factor=3)
+    assert found.shape == (2, 3, 32, 33)
+    assert found[1, 2, 5, 7] == pytest.approx(images[1, 2, 15:18, 21:24].mean(), rel=1e-6)
+    row = images[:, :, :1]
+    np.testing.assert_allclose(reduced(row, factor=2)[0, 0, 0, 4], row[0, 0, 0, 8:10].mean())
+
+
+def test_the_baselines_of_large_images_are_those_of_the_reduced_ones() -> None:
+    generator = np.random.default_rng(1)
+    labels = np.arange(60) % 2
+    small = generator.integers(0, 120, (60, 3, 32, 32), dtype=np.uint8)
+    small += (labels * 100).astype(np.uint8)[:, None, None, None]
+    sets = [
+        [
+            ImageSet(np.repeat(np.repeat(part, times, 2), times, 3), labels[: len(part)])
+            for part in (small[:40], small[40:])
+        ]
+        for times in (1, 3)
+    ]
+    plain, large = (fit_baselines(train, val, num_classes=2, seed=0) for train, val in sets)
+    for name in NAMES:
+        assert large[name].cross_entropy == pytest.approx(plain[name].cross_entropy, rel=1e-3)

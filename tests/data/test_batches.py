@@ -248,3 +248,43 @@ def test_shuffled_labels_move_only_among_the_chosen_images() -> None:
     np.testing.assert_array_equal(shuffled_labels(labels, among=among, share=0.4, seed=3), noisy)
     assert not np.array_equal(shuffled_labels(labels, among=among, share=0.4, seed=4), noisy)
     np.testing.assert_array_equal(shuffled_labels(labels, among=among, share=0.0, seed=3), labels)
+
+
+# --- balanced sampling ----------------------------------------------------------------------------
+
+FEW = torch.tensor([0] * 70 + [1] * 25 + [2] * 5)
+
+
+def balanced(*, epoch: int = 0, rank: int = 0, world_size: int = 1) -> list[int]:
+    order = EpochOrder(
+        torch.arange(100, 200),
+        batch_size=8,
+        seed=0,
+        shuffle=True,
+        rank=rank,
+        world_size=world_size,
+        labels=FEW,
+    )
+    order.set_epoch(epoch)
+    return shown(order)
+
+
+def test_a_balanced_epoch_shows_every_class_equally_often() -> None:
+    drawn = np.array(balanced()) - 100
+    counts = np.bincount(FEW[drawn].numpy())
+    assert len(drawn) == 100 and sorted(counts) == [33, 33, 34]
+    # Of a small class each image comes six or seven times; of a large one no image comes twice.
+    times = np.bincount(drawn, minlength=100)
+    assert set(times[95:]) <= {6, 7} and times[:70].max() == 1
+
+
+def test_balanced_epochs_differ_and_show_all_images_in_time() -> None:
+    assert balanced(epoch=1) != balanced(epoch=2) and balanced(epoch=1) == balanced(epoch=1)
+    assert {i for epoch in range(12) for i in balanced(epoch=epoch)} == set(range(100, 200))
+
+
+def test_processes_share_a_balanced_epoch() -> None:
+    parts = [balanced(rank=rank, world_size=3) for rank in range(3)]
+    assert {len(part) for part in parts} == {34}
+    whole = np.concatenate(parts)
+    assert max(np.bincount(FEW[whole - 100].numpy())) <= 36

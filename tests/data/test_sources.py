@@ -21,7 +21,8 @@ import pytest
 
 from pipeline.data.idx import format_idx
 from pipeline.data.manifest import Dataset, RawFile
-from pipeline.data.raw import SUMS_NAME, accept, is_official, unpack
+from pipeline.data.official import SUMS_NAME, is_official
+from pipeline.data.raw import accept, unpack
 from pipeline.data.sources import FolderSource, Source, fetch_dataset, fetch_files
 from pipeline.data.web_source import WebSource
 from pipeline.errors import ConfigError, DataError, SourceDown, SourceError

@@ -72,6 +72,14 @@ def test_overfitting_is_told_once_with_the_epoch_of_the_lowest_validation_loss()
     assert limit <= alarms[0].confidence <= 1
 
 
+def test_a_validation_loss_that_begins_late_does_not_stop_the_look() -> None:
+    """So far there are accuracies alone, and they are enough for the model to speak."""
+    curves = Curves(val_loss=np.array([*[np.nan] * 8, 1.0]), val_accuracy=np.linspace(0.7, 0.4, 9))
+    judge, certain = LiveJudge({**ANYTHING}), {("fits_and_fails", "overfitting"): 1.0}
+    seen = [list(judge._judged(Look(n, certain, False), curves, np.arange(1, 10))) for n in (6, 7)]
+    assert [[(a.since, a.epoch) for a in alarms] for alarms in seen] == [[], [(6, 7)]]
+
+
 def test_a_healthy_training_is_never_alarmed() -> None:
     assert by_epoch(healthy()) == []
 

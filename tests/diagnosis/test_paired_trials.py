@@ -13,6 +13,7 @@ from pipeline.diagnosis.paired_trials import (
     HARMFUL,
     NOT_CONFIRMED,
     Arm,
+    counted_loss,
     holm,
     judge,
     log_gains,
@@ -65,6 +66,7 @@ def test_holm_adjusts_p_values(raw: list[float], adjusted: list[float]) -> None:
         pytest.param(MUCH_LOWER, "healthy", CONFIRMED, id="helps"),
         pytest.param(MUCH_LOWER, "overfitting", CONFIRMED, id="helps_but_symptom_stays"),
         pytest.param(MUCH_LOWER, "underfitting", NOT_CONFIRMED, id="new_symptom"),
+        pytest.param(MUCH_LOWER, "undertrained", CONFIRMED, id="helps_and_goes_on"),
         pytest.param(HIGHER, "healthy", HARMFUL, id="harms"),
         pytest.param(AS_BEFORE, "healthy", NOT_CONFIRMED, id="within_noise"),
     ],
@@ -79,11 +81,11 @@ def test_losses_and_symptoms_decide_the_verdict_on_an_arm(
 
 def test_no_symptom_is_new_where_the_base_diverged() -> None:
     diverged = arm("base", (2.3,) * 5, "diverged")
-    cured = arm("a", MUCH_LOWER, "undertrained")
+    cured = arm("a", MUCH_LOWER, "underfitting")
     (judged,) = judge(diverged, [cured], symptom="learning_rate_too_high")
     assert (judged.verdict, judged.new_symptoms) == (CONFIRMED, ())
     (other,) = judge(BASE, [cured], symptom="learning_rate_too_high")
-    assert (other.verdict, other.new_symptoms) == (NOT_CONFIRMED, ("undertrained",))
+    assert (other.verdict, other.new_symptoms) == (NOT_CONFIRMED, ("underfitting",))
 
 
 def test_a_run_that_diverges_still_has_the_symptom() -> None:
@@ -91,6 +93,28 @@ def test_a_run_that_diverges_still_has_the_symptom() -> None:
     one_of_five = Arm("b", (), (2.3, 0.31, 0.30, 0.29, 0.30), verdicts)
     (judged,) = judge(BASE, [one_of_five], symptom="learning_rate_too_high")
     assert judged.symptom_share == 0.2
+
+
+def test_a_loss_counts_up_to_twice_that_of_guessing() -> None:
+    given = (0.2, 1.0986, 1.5, 2.5, math.inf, math.nan, None)
+    counted = [counted_loss(loss, guessing=1.1) for loss in given]
+    assert counted == [0.2, 1.0986, 1.5, 2.2, 2.2, 2.2, 2.2]
+
+
+def test_a_fall_from_above_the_loss_of_guessing_is_a_gain() -> None:
+    """Losses of three classes, as a small network on few pictures had them, and with more epochs.
+
+    The p-value is that of scipy's paired test of the logarithms. Cut at ln 3, it would be 0.06.
+    """
+    before, after = (1.03, 1.23, 1.33, 1.35, 1.50), (0.78, 1.06, 1.11, 0.74, 0.75)
+    base, longer = (
+        arm(name, tuple(counted_loss(loss, guessing=math.log(3)) for loss in losses))
+        for name, losses in (("base", before), ("longer", after))
+    )
+    (judged,) = judge(base, [longer], symptom="undertrained")
+    wanted = stats.ttest_rel(np.log(before), np.log(after)).pvalue
+    assert judged.verdict == CONFIRMED
+    assert judged.p_value == pytest.approx(wanted, rel=1e-6)
 
 
 def test_the_most_helpful_arm_comes_first() -> None:
@@ -130,6 +154,18 @@ def test_the_needed_seeds_are_the_first_that_decide(comparisons: int) -> None:
     assert needed is not None
     reach = [stats.t.ppf(tail, n - 1) * spread / math.sqrt(n) for n in (needed - 1, needed)]
     assert reach[1] < UNSURE_GAINS.mean() < reach[0]
+
+
+def test_a_reduction_of_nearly_all_has_its_needed_seeds_too() -> None:
+    """Its upper end, 1 - exp(-39.7), is 1 in floating point."""
+    gains = np.array([0.0, 0.0, 14.0])
+    reduction = relative_reduction(gains, comparisons=4)
+    assert reduction.high == 1.0
+    needed = seeds_needed(reduction)
+    assert needed is not None
+    tail, spread = 0.5 + (1 - 0.05 / 4) / 2, gains.std(ddof=1)
+    reach = [stats.t.ppf(tail, n - 1) * spread / math.sqrt(n) for n in (needed - 1, needed)]
+    assert reach[1] < gains.mean() < reach[0]
 
 
 def test_an_effect_next_to_nothing_would_need_too_many_seeds() -> None:

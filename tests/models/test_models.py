@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from pipeline.errors import ConfigError
-from pipeline.models import CNN, GRU, LSTM, MLP, RNN, layers
+from pipeline.models import CNN, GRU, LSTM, MLP, RNN, ResNet, layers
+from pipeline.models.initialization import initialize
 
 TEXTBOOK: dict[str, Any] = {
     "input_shape": (1, 28, 28),
@@ -47,6 +48,17 @@ READER: dict[str, Any] = {
     "normalization": "none",
     "bidirectional": False,
 }
+RESIDUAL: dict[str, Any] = {
+    "input_shape": (1, 28, 28),
+    "num_classes": 10,
+    "width": 4,
+    "depth": 2,
+    "blocks_per_stage": 2,
+    "dropout": 0.0,
+    "block_dropout": 0.0,
+    "normalization": "batch",
+    "activation": nn.ReLU,
+}
 
 
 def num_parameters(network: nn.Module) -> int:
@@ -79,6 +91,13 @@ ALL_NETWORKS = {
     "cnn-layer-convs-no-dense": lambda: CNN(
         **TEXTBOOK
         | {"normalization": "layer", "convs_per_block": 2, "dense": 0, "block_dropout": 0.1}
+    ),
+    "resnet": lambda: ResNet(**RESIDUAL),
+    "resnet-none-deep": lambda: ResNet(
+        **RESIDUAL | {"normalization": "none", "depth": 3, "block_dropout": 0.1}
+    ),
+    "resnet-layer-gelu": lambda: ResNet(
+        **RESIDUAL | {"normalization": "layer", "activation": nn.GELU}
     ),
     "rnn": lambda: RNN(**READER, nonlinearity="relu"),
     "lstm": lambda: LSTM(**READER | {"dropout": 0.3}),
@@ -128,10 +147,15 @@ def test_one_image_does_not_look_at_the_others(build: Any) -> None:
         lambda p: CNN(**TEXTBOOK | {"dropout": p}),
         lambda p: CNN(**TEXTBOOK | {"dropout": 0.0, "block_dropout": p}),
         lambda p: CNN(**TEXTBOOK | {"dropout": p, "dense": 0}),
+        lambda p: ResNet(**RESIDUAL | {"dropout": p, "normalization": "layer"}),
+        lambda p: ResNet(**RESIDUAL | {"block_dropout": p, "normalization": "layer"}),
         lambda p: GRU(**READER | {"dropout": p, "depth": 1}),
         lambda p: GRU(**READER | {"dropout": p}),
     ],
-    ids=["mlp", "cnn-dense", "cnn-blocks", "cnn-no-dense", "gru-head", "gru-deep"],
+    ids=[
+        *("mlp", "cnn-dense", "cnn-blocks", "cnn-no-dense", "resnet-head", "resnet-branches"),
+        *("gru-head", "gru-deep"),
+    ],
 )
 def test_dropout_acts_in_training_only_and_only_above_zero(build: Any) -> None:
     images = torch.rand(8, 1, 28, 28)
@@ -363,6 +387,117 @@ def test_cnn_refuses_an_image_too_small_for_its_depth(
 def test_cnn_takes_the_deepest_that_the_refusal_names(changes: dict[str, Any]) -> None:
     shape = (TEXTBOOK | changes)["input_shape"]
     assert CNN(**TEXTBOOK | changes)(torch.rand(2, *shape)).shape == (2, 10)
+
+
+# ---------------------------------------------------------------- residual
+
+
+def residual_parameters(
+    *, channels: int, width: int, depth: int, blocks: int, norm: str, classes: int, kernel: int
+) -> int:
+    """The closed form: stem, two 3×3 convolutions a block, a 1×1 one where channels change."""
+    bias, per_norm = norm != "batch", 2 * (norm != "none")
+    stem = width * (kernel**2 * channels + bias + per_norm)
+    total, before = stem, width
+    for stage in range(depth):
+        now = width * 2**stage
+        for _ in range(blocks):
+            total += now * (9 * before + 9 * now + 2 * bias + 2 * per_norm)
+            total += now * (before + bias + per_norm) if before != now else 0
+            before = now
+    return total + (before + 1) * classes
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+@pytest.mark.parametrize(
+    ("shape", "kernel", "map_size"),
+    [
+        ((1, 28, 28), 3, 7),
+        ((3, 32, 32), 3, 8),
+        ((3, 48, 20), 3, 12),
+        ((3, 96, 96), 7, 12),
+        ((1, 112, 112), 7, 14),
+        ((3, 224, 224), 7, 14),
+    ],
+    ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else str(value),
+)
+def test_resnet_has_the_parameters_of_the_closed_form_and_a_stem_for_each_size(
+    shape: tuple[int, int, int], kernel: int, map_size: int, norm: str
+) -> None:
+    changes = {"input_shape": shape, "depth": 3, "num_classes": 20, "normalization": norm}
+    network = ResNet(**RESIDUAL | changes)
+    assert num_parameters(network) == residual_parameters(
+        channels=shape[0], width=4, depth=3, blocks=2, norm=norm, classes=20, kernel=kernel
+    )
+    sizes: list[torch.Size] = []
+    network.blocks.register_forward_hook(lambda _, __, maps: sizes.append(maps.shape))
+    assert network(torch.rand(2, *shape)).shape == (2, 20)
+    assert sizes[0][:3] == (2, 16, map_size)
+
+
+def test_resnet_of_ten_numbers_is_that_of_the_paper() -> None:
+    """ResNet-20 for CIFAR-10 has 0.27 million parameters (He et al. 2016, table 6).
+
+    The paper pads with zeros where the channels change; the 1×1 convolutions are 2,752 more.
+    """
+    paper = {"input_shape": (3, 32, 32), "width": 16, "depth": 3, "blocks_per_stage": 3}
+    assert num_parameters(ResNet(**RESIDUAL | paper)) == 269_722 + (16 * 32 + 64) + (32 * 64 + 128)
+
+
+def test_a_residual_block_adds_its_input_to_its_branch() -> None:
+    changes = {"input_shape": (1, 2, 2), "width": 1, "depth": 1, "blocks_per_stage": 1}
+    network = ResNet(**RESIDUAL | changes | {"num_classes": 1, "normalization": "layer"}).eval()
+    block = network.blocks.stage1_block1
+    with torch.no_grad():
+        block.branch.norm2.weight.zero_()
+        block.branch.norm2.bias.fill_(0.5)
+    maps = torch.tensor([[[[1.0, -2.0], [3.0, -0.25]]]])
+    assert block(maps).tolist() == [[[[1.5, 0.0], [3.5, 0.25]]]]
+
+
+def test_without_normalization_deep_sums_keep_their_size() -> None:
+    torch.manual_seed(0)
+    changes = {"width": 16, "depth": 1, "blocks_per_stage": 20, "normalization": "none"}
+    network = ResNet(**RESIDUAL | changes)
+    initialize(network, name="he", generator=torch.Generator().manual_seed(0))
+    maps = torch.randn(8, 16, 14, 14).relu()
+    growth = (network.blocks(maps).square().mean() / maps.square().mean()).item()
+    # (1 + 1/20)^20 is below e. Twenty plain sums would grow a million times.
+    assert 0.5 < growth < 3 * 2.72
+    with torch.no_grad():
+        for block in network.blocks:
+            block.scale = 1.0
+        assert network.blocks(maps).square().mean() / maps.square().mean() > 1000
+
+
+@pytest.mark.parametrize("side", [5, 8])
+def test_a_shortcut_that_halves_takes_the_mean_of_four_pixels(side: int) -> None:
+    changes = {"input_shape": (1, side, side), "width": 1, "depth": 2, "blocks_per_stage": 1}
+    block = ResNet(**RESIDUAL | changes | {"normalization": "layer"}).blocks.stage2_block1
+    maps = torch.rand(1, 1, side, side)
+    found = block.shortcut[:1](maps)
+    half = -(-side // 2)
+    assert found.shape == (1, 1, half, half) and block(maps).shape == (1, 2, half, half)
+    torch.testing.assert_close(found[0, 0, 0, 0], maps[0, 0, :2, :2].mean())
+    torch.testing.assert_close(
+        found[0, 0, -1, -1], maps[0, 0, 2 * half - 2 :, 2 * half - 2 :].mean()
+    )
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+def test_resnet_gives_the_same_in_channels_last(normalization: str) -> None:
+    torch.manual_seed(0)
+    changes = {"normalization": normalization, "input_shape": (3, 32, 32)}
+    network = ResNet(**RESIDUAL | changes).eval()
+    images = torch.rand(4, 3, 32, 32)
+    with torch.no_grad():
+        plain = network(images)
+        network = network.to(memory_format=torch.channels_last)
+        other = network(images.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(other, plain, rtol=1e-5, atol=1e-5)  # float32 sums in another order
+    # Of a 1×1 convolution with a stride, torch's gradients crash in this order.
+    strided = [m for m in network.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
+    assert strided and all(max(m.kernel_size) > 1 for m in strided)
 
 
 # ---------------------------------------------------------------- recurrent

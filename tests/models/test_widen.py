@@ -21,6 +21,7 @@ WIDENED = {
     ),
     "cnn": ("model=cnn", "model.width=3", "model.dense=6"),
     "cnn_batch_norm": ("model=cnn", "model.width=3", "model.dense=6", "model.normalization=batch"),
+    "resnet": ("model=resnet", "model.width=3", "model.depth=2"),
     "rnn": ("model=rnn", "model.width=5", "model.depth=2"),
     "lstm": ("model=lstm", "model.width=5", "model.depth=2"),
     "gru": ("model=gru", "model.width=5", "model.depth=2"),

@@ -14,10 +14,9 @@ from pipeline.commands.diagnose import diagnose_model
 from pipeline.commands.evaluate import evaluate
 from pipeline.config import compose
 from pipeline.errors import DataError, TrainingError
-from pipeline.evaluation.results import Metrics
-from pipeline.files import write_record
+from pipeline.evaluation.metrics_files import write_metrics
 from pipeline.reporting.read_model import read_model
-from pipeline.reporting.report import report
+from pipeline.reporting.report import page_name, report
 from trained_models import ON_ONE_THREAD, train_model
 
 RUN = (
@@ -62,6 +61,13 @@ def evaluated(trained: Path) -> Path:
     evaluate(compose(["name=small", *QUICK], root=trained).settings, root=trained)
     diagnose_model("small", root=trained)
     return trained
+
+
+def test_other_models_have_another_page() -> None:
+    asked = (["mlp", "cnn"], ["a", "b"], ["a_b"], ["a_b", "c"], ["a", "b_c"], ["a", "b", "c"])
+    pages = [page_name(names) for names in asked]
+    assert len(set(pages)) == len(asked)
+    assert pages[0] == "report_mlp_cnn.html"  # dvc.yaml names it
 
 
 def test_the_page_has_every_part(evaluated: Path) -> None:
@@ -128,7 +134,7 @@ def test_a_damaged_record_is_left_out_by_name(
     tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tiny_model / "results/mlp"
-    write_record(folder / "metrics.json", Metrics({"test/accuracy": 0.5}))
+    write_metrics(folder, {"test/accuracy": 0.5}, weights_sha256="")
     (folder / "diagnosis.json").write_text("{")
     report((), root=tiny_model)
     told = capsys.readouterr()
@@ -143,9 +149,7 @@ def test_a_damaged_model_does_not_stop_the_report_on_the_others(
     for place in ("models", "results"):
         shutil.copytree(tiny_model / place / "mlp", tiny_model / place / "twin")
     for name in ("mlp", "twin"):
-        write_record(
-            tiny_model / "results" / name / "metrics.json", Metrics({"test/accuracy": 0.5})
-        )
+        write_metrics(tiny_model / "results" / name, {"test/accuracy": 0.5}, weights_sha256="")
     (tiny_model / "results/twin/signals.safetensors").write_bytes(b"")
     report((), root=tiny_model)
     told = capsys.readouterr()

@@ -119,21 +119,6 @@ def test_the_summary_tells_a_lead_from_chance(models: list[ModelReport], expecte
     assert expected in sentences.of_all(models)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (None, "–"),
-        (0.25, "0.2 s"),
-        (59.96, "60.0 s"),
-        (75.3, "1 min 15 s"),
-        (119.7, "2 min 0 s"),
-        (7260, "2 h 1 min"),
-    ],
-)
-def test_durations(seconds: float | None, expected: str) -> None:
-    assert sentences.duration(seconds).replace(SPACE, " ") == expected
-
-
 def test_a_reduction_is_whole_percent_without_a_negative_zero() -> None:
     reduction = Estimate(-0.004, -0.02, 0.1236, 5)
     assert sentences.whole_percent(reduction) == f"0{SPACE}% [-2, 12]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,13 @@ def chunks(png: bytes) -> set[bytes]:
 @pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS.keys())
 def test_the_same_input_gives_the_same_bytes(draw: Callable[[], Figure]) -> None:
     assert png_bytes(draw()) == png_bytes(draw())
+
+
+@pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS.keys())
+def test_the_bytes_are_those_of_matplotlibs_savefig(draw: Callable[[], Figure]) -> None:
+    target = io.BytesIO()
+    draw().savefig(target, format="png", metadata={"Software": None})
+    assert png_bytes(draw()) == target.getvalue()
 
 
 @pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS.keys())

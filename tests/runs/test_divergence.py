@@ -12,10 +12,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pipeline import cli
 from pipeline.commands.train import train
 from pipeline.config import compose
 from pipeline.data.store import load_prepared
+from pipeline.runs.files import RunFiles
 from pipeline.runs.network import untrained_network
+from pipeline.runs.provenance import resume_key
 from pipeline.training.fit import Diverged
 from pipeline.training.module import Batch, Classifier
 from pipeline.training.replay import find_loss
@@ -80,7 +83,7 @@ def diverged(project: Path, *overrides: str) -> str:
 
 
 def left(project: Path) -> dict[str, Tensor]:
-    (path,) = (project / "checkpoints" / "diverged").iterdir()
+    (path,) = (project / "checkpoints" / "diverged").glob("*-????????.safetensors")
     return load_file(path)
 
 
@@ -126,11 +129,64 @@ def test_a_rate_that_is_far_too_high_leaves_finite_weights(model: str, project: 
     assert all(bool(tensor.isfinite().all()) for tensor in left(project).values())
 
 
+def test_the_message_holds_the_command_that_goes_on_from_finite_weights(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a step, a training from them has their very weights; with a rate it learns on."""
+    own = [*TINY, "optimizer=sgd", "trainer.max_epochs=2", "tracking=none"]
+    with monkeypatch.context() as planting:
+        planting.setattr(Classifier, "training_step", images_lost)
+        message = diverged(project, "optimizer=sgd")
+    found = re.search(r"(initial_weights=(\S+)) optimizer\.learning_rate=(\S+)$", message)
+    assert found is not None
+    start, path, rate = found.groups()
+    assert float(rate) == pytest.approx(
+        compose(own, root=project).settings.optimizer.learning_rate / 10
+    )
+    assert cli.call("train", [*own, start, "optimizer.learning_rate=1e-30", "name=still"]) == 0
+    still = load_file(project / "models" / "still" / "model.safetensors")
+    assert all(torch.equal(tensor, still[name]) for name, tensor in load_file(path).items())
+
+    assert cli.call("train", [*own, start, f"optimizer.learning_rate={rate}"]) == 0
+    before, after = (RunFiles(project, name).read_history() for name in ("still", "mlp"))
+    assert after[-1].metrics["train/loss"] < before[0].metrics["train/loss"]
+
+
+def test_the_weights_of_the_last_epoch_are_kept_where_those_of_the_last_step_are_too_large(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Classifier, "training_step", output_overflows)
+    message = diverged(project)
+    assert "The weights after the last whole epoch are in checkpoints/diverged/mlp-" in message
+    (path,) = (project / "checkpoints" / "diverged").glob("*-epoch.safetensors")
+    assert f"initial_weights={path.relative_to(project)} " in message
+    assert max(float(tensor.abs().max()) for tensor in load_file(path).values()) < 100
+
+
+def test_a_killed_training_goes_on_only_from_the_same_file(tiny_model: Path) -> None:
+    """The path alone does not decide the weights: another file there is another training."""
+    start = tiny_model / "models" / "mlp" / "model.safetensors"
+    config = compose([*TINY, f"initial_weights={start}"], root=tiny_model)
+    card = load_prepared(tiny_model / "data" / "processed" / "mnist").card
+    before = resume_key(config.values, card, root=tiny_model)
+    assert before == resume_key(config.values, card, root=tiny_model)
+    start.write_bytes(start.read_bytes() + b" ")
+    assert before != resume_key(config.values, card, root=tiny_model)
+
+
+def test_a_model_of_initial_weights_needs_the_file_no_more(tiny_model: Path) -> None:
+    start = tiny_model / "start.safetensors"
+    start.write_bytes((tiny_model / "models" / "mlp" / "model.safetensors").read_bytes())
+    assert cli.call("train", [*TINY, "tracking=none", "name=b", f"initial_weights={start}"]) == 0
+    start.unlink()
+    assert cli.call("evaluate", ["name=b", "tracking=none"]) == 0
+
+
 def test_a_healthy_training_has_no_lost_number(project: Path) -> None:
     config = compose([*TINY, "trainer.max_epochs=2", "tracking=none"], root=project)
     data = load_prepared(project / "data" / "processed" / "mnist")
     found = find_loss(
-        untrained_network(config.settings, data.card),
+        untrained_network(config.settings, data.card, root=project),
         data,
         settings=config.settings,
         checkpoint=None,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import DataError
-from pipeline.evaluation.tables import read_history_csv
+from pipeline.evaluation.tables import write_history_csv
 from pipeline.records import SignalRecord
 from pipeline.runs import files as module
 from pipeline.runs.files import RunFiles
@@ -50,7 +51,36 @@ def test_the_written_paths_are_those_of_the_results(files: RunFiles, tmp_path: P
     paths = files.write_measured(VALUES, history_rows(1.0), SIGNALS)
     folder = tmp_path / "results" / "mlp"
     assert sorted(paths) == sorted(folder.iterdir())
-    assert read_history_csv(folder / "history.csv") == history_rows(1.0)
+
+
+def test_times_stand_apart_so_that_equal_trainings_leave_equal_files(files: RunFiles) -> None:
+    rows = history_rows(1.0, 0.5)
+    files.write_measured(VALUES, rows, SIGNALS)
+    first = {path.name: path.read_bytes() for path in files.results.iterdir()}
+    slower = [replace(row, metrics={**row.metrics, "time/epoch_s": 9.0}) for row in rows]
+    files.write_measured(VALUES, slower, SIGNALS)
+    assert files.read_history() == slower
+    second = {path.name: path.read_bytes() for path in files.results.iterdir()}
+    assert {name for name in first if first[name] != second[name]} == {"times.json"}
+
+
+@pytest.mark.parametrize("case", ["missing", "damaged", "of_another_run"])
+def test_a_history_is_read_without_times_that_are_not_its_own(case: str, files: RunFiles) -> None:
+    files.write_measured(VALUES, history_rows(1.0), SIGNALS)
+    times = files.results / "times.json"
+    of_another_run = times.read_bytes()
+    files.write_measured(VALUES, history_rows(2.0), SIGNALS)
+    if case == "missing":
+        times.unlink()
+    else:
+        times.write_bytes(b"{" if case == "damaged" else of_another_run)
+    (row,) = files.read_history()
+    assert row.metrics["val/loss"] == 2.0 and "time/epoch_s" not in row.metrics
+
+
+def test_a_history_of_an_earlier_version_holds_its_times(files: RunFiles) -> None:
+    write_history_csv(files.results / "history.csv", history_rows(1.0))
+    assert files.read_history() == history_rows(1.0)
 
 
 def test_a_run_without_files_has_no_signals_no_configuration_and_no_model(files: RunFiles) -> None:

@@ -19,6 +19,7 @@ from pipeline.errors import DataError, ModelError
 from pipeline.models.inference import predict_logits
 from pipeline.models.saved import SavedModel, load_model
 from pipeline.runs.prediction import find_pictures, network_views, predict, serving_request
+from sealed_records import fields_of, write_fields
 from small_mnist import load_images
 
 TEST = load_images("test").images
@@ -32,6 +33,14 @@ def trained(tiny_model: Path) -> Path:
     for i in range(8):
         Image.fromarray(TEST[i, 0]).save(tiny_model / "pictures" / f"{i}.png")
     return tiny_model
+
+
+def forget_familiarity(folder: Path) -> None:
+    """Make a model's folder that of an earlier version."""
+    (folder / "familiarity.safetensors").unlink()
+    fields = fields_of(folder / "model.json")
+    del fields["familiarity_sha256"]
+    write_fields(folder / "model.json", fields)
 
 
 @pytest.fixture
@@ -75,11 +84,28 @@ def test_noise_is_unfamiliar_and_test_images_are_not(trained: Path) -> None:
     assert [p.unfamiliar for p in predictions] == [False] * 8 + [True]
 
 
-def test_without_the_training_data_nothing_is_compared(trained: Path) -> None:
-    (trained / "data/processed/mnist/card.json").unlink()
+def test_a_model_of_an_earlier_version_compares_nothing(trained: Path) -> None:
+    forget_familiarity(trained / "models/mlp")
     predicted = predict([trained / "pictures"], name="mlp", root=trained)
     assert not predicted.compared
     assert {p.familiarity for p in predicted.predictions} == {None}
+
+
+def test_the_training_data_is_not_needed(trained: Path) -> None:
+    shutil.rmtree(trained / "data")
+    Image.fromarray(NOISE).save(trained / "noise.png")
+    assert predict([trained / "noise.png"], name="mlp", root=trained).predictions[0].unfamiliar
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_measure_is_refused_by_its_hash(trained: Path, damage: str) -> None:
+    path = trained / "models/mlp/familiarity.safetensors"
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(content[:-8])
+    with pytest.raises(ModelError, match=r"familiarity\.safetensors: .*pipeline train name=mlp"):
+        predict([trained / "pictures"], name="mlp", root=trained)
 
 
 def test_a_serving_request_holds_the_standardised_views(trained: Path, model: SavedModel) -> None:

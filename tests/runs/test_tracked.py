@@ -96,17 +96,17 @@ def test_an_interrupted_run_is_resumed_as_the_same_run(config: RunConfig, projec
 def test_the_run_of_a_killed_worker_is_the_run_of_the_next_one(
     config: RunConfig, project: Path
 ) -> None:
-    def role(*, fresh: bool) -> TrialOfSweep:
-        return TrialOfSweep(RunningTrial(Trial(), "study", {}, fresh=fresh))
+    def role() -> TrialOfSweep:
+        return TrialOfSweep(RunningTrial(Trial(), "study", {}))
 
-    first = recorded(config, project, role(fresh=True), Killed())
-    assert recorded(config, project, role(fresh=False)) == first
-    assert stored(config, project, first).info.run_name == "mlp 3"
+    first = recorded(config, project, role(), Killed())
+    assert recorded(config, project, role()) == first
+    assert stored(config, project, first).info.run_name == "#3 mlp"
 
 
-def test_a_fresh_trial_opens_a_run_and_notes_it(config: RunConfig, project: Path) -> None:
+def test_a_trial_opens_a_run_and_notes_it(config: RunConfig, project: Path) -> None:
     trial = Trial()
-    role = TrialOfSweep(RunningTrial(trial, "study", {}, fresh=True))
+    role = TrialOfSweep(RunningTrial(trial, "study", {}))
     run_id = recorded(config, project, role)
     assert trial.notes == {"mlflow_run": run_id}
     tags = stored(config, project, run_id).data.tags
@@ -116,7 +116,7 @@ def test_a_fresh_trial_opens_a_run_and_notes_it(config: RunConfig, project: Path
 def test_the_run_of_a_lost_trial_stays_open_for_the_other_worker(
     config: RunConfig, project: Path
 ) -> None:
-    role = TrialOfSweep(RunningTrial(Trial(), "study", {}, fresh=True, lost=True))
+    role = TrialOfSweep(RunningTrial(Trial(), "study", {}, lost=True))
     run_id = recorded(config, project, role)
     assert stored(config, project, run_id).info.status == "RUNNING"
 

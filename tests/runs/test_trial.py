@@ -52,7 +52,7 @@ def trained_as(role: Role, root: Path) -> float:
     """Train a small network in this role; the folder of the job is ``job``."""
     config = compose(TINY, root=root)
     data = load_prepared(num_train=200)
-    network = untrained_network(config.settings, data.card)
+    network = untrained_network(config.settings, data.card, root=root)
     train = partial(command._train, network, data, config, root=root, role=role)
     objective = train(root / "job")
     assert isinstance(objective, float)

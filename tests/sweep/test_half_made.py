@@ -47,7 +47,7 @@ SEARCHES = {
 class Squares(Worker):
     """A worker whose task is one line."""
 
-    def _job(self, number: int, overrides: list[str]) -> Any:
+    def _job(self, number: int, overrides: list[str], *, seed: int | None = None) -> Any:
         values = [float(override.partition("=")[2]) for override in overrides]
         return JobReturn(_return_value=sum(v * v for v in values), status=JobStatus.COMPLETED)
 

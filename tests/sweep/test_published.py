@@ -52,7 +52,7 @@ hydra:
       seed: 123
     direction: minimize
     study_name: sphere
-    storage: null
+    storage: sqlite:///optuna.db
     n_trials: 12
     n_jobs: 1
     max_failure_rate: 0.0
@@ -202,3 +202,46 @@ def test_n_jobs_are_workers_side_by_side(app: Path) -> None:
     run(app, "hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=40")
     assert len(trials(app)) == 40
     assert len({line.split()[0] for line in seen(app)}) == 2
+
+
+def test_storage_null_is_in_memory_so_a_study_of_the_same_name_begins_anew(
+    app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scratch := tmp_path / "scratch").mkdir()
+    monkeypatch.setitem(ENVIRONMENT, "TMPDIR", str(scratch))
+    null = "hydra.sweeper.storage=null"
+    for start in (1, 2):
+        run(app, null, "hydra.sweeper.n_trials=4")
+        assert len(seen(app)) == 4 * start
+        assert results(app)["study_name"] == "sphere"
+    run(app, null, "hydra.sweeper.n_trials=2", "x=range(0,3)", "hydra.sweeper.params=null")
+    assert len(seen(app)) == 10  # another search space under the same name is no conflict
+    assert not (app / "optuna.db").exists() and not list(app.glob("*.lock"))
+    assert not list(scratch.iterdir())
+
+
+def test_workers_share_a_study_in_memory(app: Path) -> None:
+    joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")
+    run(app, "hydra.sweeper.storage=null", "hydra.sweeper.n_trials=4", *joblib)
+    assert len(seen(app)) == 4
+
+
+def test_the_default_storage_stands_in_the_configuration(app: Path) -> None:
+    config = (app / "conf" / "config.yaml").read_text()
+    (app / "conf" / "config.yaml").write_text(
+        config.replace("    storage: sqlite:///optuna.db\n", "")
+    )
+    printed = subprocess.run(
+        [sys.executable, "sphere.py", "--cfg", "hydra", "-p", "hydra.sweeper"],
+        cwd=app, env=ENVIRONMENT, text=True, capture_output=True, check=True, timeout=120,
+    ).stdout  # fmt: skip
+    assert "storage: sqlite:///optuna.db" in printed
+
+
+def test_a_study_whose_budget_is_used_writes_its_results_where_it_is_asked_to(app: Path) -> None:
+    run(app, "hydra.sweeper.n_trials=3")
+    first = results(app)
+    run(app, "hydra.sweeper.n_trials=3", "hydra.sweep.dir=again")
+    assert len(seen(app)) == 3
+    again = yaml.safe_load((app / "again" / "optimization_results.yaml").read_text())
+    assert again == first

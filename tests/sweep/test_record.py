@@ -15,6 +15,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline import cli
+from pipeline.runs.sweep_record import varied
 from pipeline.sweep.trial import PARENT_RUN, VERDICT
 from pipeline.tracking import Tracker
 from small_mnist import write_prepared
@@ -84,6 +85,39 @@ def test_the_study_is_a_run_with_its_counts_and_its_best_value(swept: Swept) -> 
     assert metrics["best/value"] == swept.study.best_value
     artifacts = swept.client.list_artifacts(swept.parent.info.run_id)
     assert "optimization_results.yaml" in {f.path for f in artifacts}
+
+
+def test_the_study_shows_its_best_settings_and_says_them(swept: Swept) -> None:
+    tags, best = swept.parent.data.tags, swept.study.best_trial
+    rate = best.params["optimizer.learning_rate"]
+    assert tags["optuna.best_trial"] == str(best.number)
+    assert float(tags["best.optimizer.learning_rate"]) == rate
+    note = tags["mlflow.note.content"]
+    assert f"**#{best.number} learning_rate={rate:g}**: val/loss {best.value:.4g}" in note
+    assert best.user_attrs[VERDICT].replace("_", " ") in note
+    assert "pipeline sweep-report study=kept" in note
+
+
+def test_a_trial_is_named_by_what_it_varies(swept: Swept) -> None:
+    for trial in swept.study.trials:
+        rate = trial.params["optimizer.learning_rate"]
+        name = swept.runs[trial.number].info.run_name
+        assert name == f"#{trial.number} learning_rate={rate:.4g}"
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({}, ""),
+        ({"model.dropout": 0.2, "seed": 3}, "dropout=0.2 seed=3"),
+        ({"optimizer.learning_rate": 0.00123456}, "learning_rate=0.001235"),
+        ({"model": "mlp", "+model.width": 64}, "model=mlp width=64"),
+        ({"data.name": "a", "model.name": "b"}, "data.name=a model.name=b"),
+        ({"model.hidden": "[64,32]"}, "hidden=[64,32]"),
+    ],
+)
+def test_the_varied_settings_in_few_words(params: dict[str, Any], words: str) -> None:
+    assert varied(params) == words
 
 
 def test_each_trial_is_a_child_with_its_status_and_settings(swept: Swept) -> None:

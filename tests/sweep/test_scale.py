@@ -24,7 +24,7 @@ from pipeline.sweep.worker import Worker
 class NoTask(Worker):
     """A worker whose jobs cost nothing: what is left is the sweep's own work."""
 
-    def _job(self, number: int, overrides: list[str]) -> Any:
+    def _job(self, number: int, overrides: list[str], *, seed: int | None = None) -> Any:
         from hydra.core.utils import JobReturn, JobStatus
 
         return JobReturn(_return_value=float(number % 7), status=JobStatus.COMPLETED)

@@ -70,9 +70,20 @@ def test_nothing_but_seeds_has_no_best() -> None:
 
 def test_a_multirun_over_seeds_ends_with_their_mean(tmp_path: Path) -> None:
     """x=2 gives 1 whatever the seed, and x=1 gives 4."""
-    printed = run(tmp_path, "x=1,2", "+seed=0,1,2")
+    printed = run(tmp_path, "x=1,2", "seed=0,1,2")
     assert printed.splitlines()[-1] == "best mean: 1 ± 0 over 3 seeds: x=2"
     assert "best 1" not in printed
     results = yaml.safe_load((tmp_path / "multirun" / "optimization_results.yaml").read_text())
     assert results["best_params"] == {"x": 2} and results["best_value"] == 1.0
     assert results["best_trials"] == [3, 4, 5] and results["standard_deviation"] == 0.0
+
+
+def test_several_objectives_have_a_front_of_means(tmp_path: Path) -> None:
+    """x=3 gives (0, 3) and x=1 gives (4, 1) on average; x=9 is beaten. Seeds shift them by ±5."""
+    two = ("two=true", "hydra.sweeper.direction=[minimize,minimize]")
+    printed = run(tmp_path, "x=1,3,9", "seed=0,1,2", "noise=5", *two)
+    assert "2 settings on the Pareto front, by their means over seeds" in printed
+    results = yaml.safe_load((tmp_path / "multirun" / "optimization_results.yaml").read_text())
+    found = {s["params"]["x"]: s["values"] for s in results["solutions"]}
+    assert found == {1: [4.0, 1.0], 3: [0.0, 3.0]}
+    assert results["solutions"][0]["trials"] == [3, 4, 5]

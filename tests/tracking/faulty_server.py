@@ -99,14 +99,16 @@ class Proxy:
     """Passes requests on to a server, as the next word of ``plan`` says.
 
     ok: passes it on.  500, html, json, 400: answers so itself, and the server hears nothing.
-    drop: the server acts, but its answer gets lost.  refuse: hangs up at once.  stall: as drop,
-    and the server hears of it only when `release` is called.
+    slow: passes it on after ``delay_s`` seconds.  refuse: hangs up at once.
+    drop: the server acts, but its answer gets lost.  stall: as drop, and the server hears of it
+    only when `release` is called.
     An empty plan means ``ok``.  lose_first: the first answer to each request gets lost, so
     every write acts before it is sent again. Requests that differ only in a time are the same.
     """
 
     def __init__(self, port: int) -> None:
         self.plan: list[str] = []
+        self.delay_s = 5.0
         self.lose_first = False
         self.lost: set[tuple[str, str, bytes]] = set()
         self.seen: Counter[str] = Counter()
@@ -132,8 +134,10 @@ class Proxy:
                 elif way == "stall":
                     proxy.stalled.append(request)
                 elif way != "refuse":
+                    if way == "slow":
+                        time.sleep(proxy.delay_s)
                     status, kind, text = forward(port, *request)
-                    if way == "ok":
+                    if way in ("ok", "slow"):
                         self.say(status, kind, text)
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer

@@ -14,6 +14,7 @@ from pipeline.tracking.journal import (
     State,
     all_journals,
     folders_of,
+    head_of,
     hold,
     new_key,
     open_journal,
@@ -54,6 +55,12 @@ def test_the_head_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = head(target="model", create=False, tags={"model.sha256": "abc"}, began_ms=5)
     journal, _ = open_journal(tmp_path, written)
     assert read_head(journal.folder) == written
+
+
+def test_a_head_without_its_store_is_no_head() -> None:
+    line = {"op": "head", "key": "a", "experiment": "mnist", "name": "mlp"}
+    assert head_of(line) is None
+    assert head_of({**line, "uri": "sqlite:///mlflow.db"}) is not None
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])

@@ -18,7 +18,7 @@ from pipeline.tracking import Tracker, sync
 from pipeline.tracking.connection import kept
 from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.journal import Head, all_journals, open_journal
-from pipeline.tracking.leftovers import leftovers, prune
+from pipeline.tracking.leftovers import leftovers, prune, ship
 
 # A training that ends without a word: as `kill -9` ends it.
 DIES = """
@@ -177,6 +177,25 @@ def test_the_command_fails_where_the_server_is_away(
     told = capsys.readouterr()
     assert told.out.count("Connection refused)") == 2
     assert "writes of 2 runs are still open (http://127.0.0.1:9)" in told.err
+
+
+def test_each_of_many_journals_of_one_run_is_sent_once(
+    tracker: Tracker, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many workers leave them that died together: each sends those before it."""
+    opened = [open_journal(project, head())[0] for _ in range(12)]
+    for journal in opened:
+        journal.close()
+    sent: list[Path] = []
+
+    def send(delivery: Delivery) -> None:
+        sent.append(delivery.folder)
+
+    monkeypatch.setattr(Delivery, "send", send)
+    store = tracker.shipper.store
+    for folder, found in leftovers(project):
+        ship(folder, found, store)
+    assert len(set(sent)) == 12 and len(sent) <= 12 * 13 / 2
 
 
 def test_the_journal_of_a_run_that_was_interrupted_long_ago_is_deleted(

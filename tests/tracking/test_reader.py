@@ -32,6 +32,11 @@ def test_a_run_is_read_with_its_name_tags_and_points(run: Run, project: Path) ->
     assert read_tags(id_of(run), uri=STORE, root=project)["a"] == "1"
 
 
+def test_a_store_with_options_in_its_address_is_read(run: Run, project: Path) -> None:
+    run.finish(resumable=True)
+    assert read_tags(id_of(run), uri=f"{STORE}?timeout=60", root=project)["a"] == "1"
+
+
 def test_of_two_values_for_a_step_the_later_counts(run: Run, project: Path) -> None:
     run.log_metrics({"loss": 0.5}, step=1)
     run.log_metrics({"loss": 0.4}, step=1)

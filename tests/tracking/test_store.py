@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +15,10 @@ from tests.tracking.waiting import wait_until
 
 from pipeline.errors import TrackingError
 from pipeline.records import EpochRecord
-from pipeline.tracking import MODEL_TAG, Run, Tracker, open_tracker
+from pipeline.tracking import MODEL_TAG, Run, Tracker, new_key, open_tracker, sync
 from pipeline.tracking.connection import short_reason
+from pipeline.tracking.delivery import Delivery, NotYet
+from pipeline.tracking.journal import Head, open_journal
 
 TRACKING = {
     "enabled": True,
@@ -182,6 +186,26 @@ def test_a_run_is_found_by_its_model_and_its_name(tracker: Tracker) -> None:
     assert "found" not in stored(tracker, other).data.tags
 
 
+def test_numbers_that_a_command_left_are_not_doubled_by_the_same_command(
+    tracker: Tracker, project: Path
+) -> None:
+    """The first one had found the run when its disk was full; its lines are sent later."""
+    ended(tracker.start("mlp", tags={MODEL_TAG: "abc"}))
+    head = Head(
+        new_key(), "sqlite:///mlflow.db", "mnist", "mlp", "model", False, {MODEL_TAG: "abc"}
+    )
+    journal, _ = open_journal(project, head)
+    journal.write("metrics", t=1, step=0, values={"accuracy": 0.5})
+    Delivery(journal.folder, tracker.shipper.store)._find_or_make()
+    journal.close()
+
+    with tracker.of_model(model_sha256="abc", name="mlp") as run:
+        run.log_metrics({"accuracy": 0.5})
+    assert [synced.leftover.open for synced in sync(project) if synced.leftover] == [0]
+    with contextlib.closing(sqlite3.connect(project / "mlflow.db")) as store:
+        assert store.execute("select value from metrics").fetchall() == [(0.5,)]
+
+
 @pytest.mark.parametrize(("create", "number"), [(False, 1), (True, 2)])
 def test_a_model_without_a_run_gets_one_only_where_that_is_asked_for(
     create: bool, number: int, tracker: Tracker
@@ -233,8 +257,37 @@ def test_four_processes_share_a_fresh_store(project: Path) -> None:
             "too many 500 error responses",
             id="500",
         ),
+        pytest.param(
+            "(raised as a result of a flush)\n(sqlite3.OperationalError) database or disk is full\n"
+            "[SQL: INSERT INTO metrics]",
+            "database or disk is full",
+            id="database",
+        ),
         pytest.param("x" * 500, "x" * 159 + "…", id="long"),
     ],
 )
 def test_the_reason_of_a_failure_is_told_in_a_few_words(message: str, told: str) -> None:
     assert short_reason(Exception(message)) == told
+
+
+def test_a_run_that_is_deleted_while_it_goes_on_has_its_parameters_again(
+    tracker: Tracker, project: Path
+) -> None:
+    """The first attempt met the run with its parameters; the new run has none of them."""
+    first = tracker.start("run", tags={}, params={"p": 1}, key="a" * 32)
+    first.log_metrics({"loss": 0.5}, step=1)
+    first.finish()
+    head = Head("a" * 32, "sqlite:///mlflow.db", "mnist", "run")
+    journal, _ = open_journal(project, head)
+    journal.write("params", values={"p": "1"})
+    delivery = Delivery(journal.folder, tracker.shipper.store)
+    delivery.send()
+    assert delivery.state.run_id is not None
+    tracker.client.delete_run(delivery.state.run_id)
+    journal.write("metrics", t=1, step=1, values={"loss": 0.5})
+    with contextlib.suppress(NotYet):  # MLflow's client says so, a local store makes the new run
+        delivery.send()
+    delivery.send()
+    journal.close()
+    data = tracker.client.get_run(delivery.state.run_id).data
+    assert (data.params, data.metrics) == ({"p": "1"}, {"loss": 0.5})

@@ -145,3 +145,12 @@ def test_a_transform_without_a_generator_draws_by_ours_and_leaves_torch_s_alone(
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_profiler_writes_its_report_and_leaves_the_weights_as_they_are(project: Path) -> None:
+    trained(project, "name=plain")
+    trained(project, "name=timed", "trainer.extra={profiler: simple}")
+    (report,) = (project / "outputs/lightning/timed").glob("*profile*.txt")
+    assert "training_step" in report.read_text()
+    plain, timed = (load_model(project / "models" / name) for name in ("plain", "timed"))
+    assert timed.weights_sha256 == plain.weights_sha256

@@ -69,3 +69,15 @@ def test_a_fork_keeps_the_rate_or_the_shape_of_the_run(
     assert fork.optimizer.learning_rate == pytest.approx(3 * peak)
     assert fork.trainer.early_stopping_patience is None and fork.trainer.max_epochs == 2
     assert fork.model == settings.model and fork.penalty == settings.penalty and fork.seed == 5
+
+
+def test_a_fork_records_nothing_and_is_not_cut_by_the_length_of_the_run(project: Path) -> None:
+    monitor = "+callbacks.rate={_target_: pytorch_lightning.callbacks.LearningRateMonitor}"
+    extra = "trainer.extra={max_steps: 7, accumulate_grad_batches: 4}"
+    settings, _ = compose(["logger=csv", "callbacks=ema", monitor, extra], root=project)
+    fork = forks.fork_settings(settings, last_rate=0.1, factor=1.0, epochs=2, seed=5)
+    assert fork.logger is None and fork.metrics is None
+    assert isinstance(fork.callbacks, dict) and list(fork.callbacks) == ["ema"]
+    assert fork.trainer.extra == {"accumulate_grad_batches": 4}
+    batch = forks.one_batch_settings(settings, epochs=2, batch_size=64)
+    assert batch.trainer.extra is None, "64 equal images a step, 300 steps"

@@ -57,6 +57,33 @@ class FullDisk(lightning.Callback):
             raise RuntimeError("full disk")
 
 
+def test_a_checkpoint_of_many_moments_has_no_more_tensors(tmp_path: Path) -> None:
+    signals = Signals()
+    counts = set()
+    for epochs in (1, 4):
+        silent_trainer(tmp_path, [signals], epochs=epochs).fit(
+            OwnModule(small()), DataLoader(examples(), batch_size=16)
+        )
+        state = signals.state_dict()["moments"]
+        assert {len(values) for values in state.values()} == {epochs + 1}
+        counts.add(len(state))
+    assert len(counts) == 1
+
+
+def test_the_state_of_signals_is_read_as_it_was_written(tmp_path: Path) -> None:
+    signals, again, from_earlier = Signals(), Signals(), Signals()
+    silent_trainer(tmp_path, [signals], epochs=2).fit(
+        OwnModule(small()), DataLoader(examples(), batch_size=16)
+    )
+    state = signals.state_dict()
+    again.load_state_dict(state)
+    rows = [{k: v[i] for k, v in state["moments"].items()} for i in range(3)]
+    from_earlier.load_state_dict({**state, "moments": rows})  # as an earlier version wrote it
+    for other in (again, from_earlier):
+        for name, array in signals.record().arrays.items():
+            np.testing.assert_array_equal(other.record().arrays[name], array, strict=True)
+
+
 def test_a_failing_run_leaves_the_moments_before_its_failure(tmp_path: Path) -> None:
     trainer = silent_trainer(tmp_path, [Signals(), FullDisk()], epochs=3)
     with pytest.raises(RuntimeError, match="full disk"):

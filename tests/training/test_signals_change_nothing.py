@@ -33,6 +33,7 @@ ARCHITECTURES: dict[str, Sequence[str]] = {
         *("augment=affine", "model.block_dropout=0.2"),
         *("trainer.precision=bf16", "trainer.channels_last=true"),
     ),
+    "resnet": ("model=resnet", "model.width=4", "model.depth=2", "model.block_dropout=0.2"),
     "lstm": ("model=lstm", "model.width=8", "model.depth=2", "model.dropout=0.3"),
     "penalized_and_clipped": (
         *("model=mlp", "model.width=16", "penalty=elastic_net", "trainer.gradient_clip_norm=0.1"),

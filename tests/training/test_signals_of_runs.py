@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.commands import train as stage
@@ -64,9 +65,15 @@ def test_every_moment_reaches_mlflow(project: Path) -> None:
     experiment = client.get_experiment_by_name("mnist")
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
-    logged = client.get_metric_history(run.info.run_id, "signals/gradient_norm/hidden.linear1")
+    path = client.download_artifacts(run.info.run_id, "signals.csv", str(project))
+    table = pd.read_csv(path, float_precision="round_trip")
+    assert table["epoch"].tolist() == [0, *range(1, len(table))]
     norms = arrays["layers/gradient_norm"][:, 0].tolist()
-    assert {metric.step: metric.value for metric in logged} == dict(enumerate(norms))
+    assert table["gradient_norm/hidden.linear1"].tolist() == norms
+    curve = client.get_metric_history(run.info.run_id, "train/gradient_norm")
+    means = arrays["gradient_norm/mean"].tolist()[1:]
+    assert {metric.step: metric.value for metric in curve} == dict(enumerate(means, start=1))
+    assert not [name for name in run.data.metrics if name.startswith("signals/")]
 
 
 def test_a_run_that_diverges_leaves_history_and_signals_for_its_diagnosis(project: Path) -> None:

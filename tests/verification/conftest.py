@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from foreign_script import write_script
 from pipeline import cli
 from pipeline.verification.patient import patient_of
 from pipeline.verification.verify import verify
@@ -54,6 +55,14 @@ def verified(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Verifie
             found = verify(patient, MORE_DATA, root=root, run_sweep=run_sweep)
     assert found is not None
     return Verified(root, patient, found, after_interrupt, output.getvalue(), reads)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is no project of ours."""
+    monkeypatch.chdir(tmp_path)
+    write_script(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

@@ -27,12 +27,7 @@ from pipeline.verification.foreign.journal import only_one
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is no project of ours."""
-    monkeypatch.chdir(tmp_path)
-    write_script(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 # --- decisions ------------------------------------------------------------------------------------

@@ -25,12 +25,7 @@ from pipeline import cli
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is no project of ours."""
-    monkeypatch.chdir(tmp_path)
-    write_script(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 # --- kills ----------------------------------------------------------------------------------------
@@ -75,6 +70,7 @@ def test_a_kill_loses_no_finished_run(folder: Path, capsys: Capture) -> None:
     assert verified(capsys=capsys)[1] == proof and len(starts(folder)) == count
 
 
+@pytest.mark.usefixtures("signals_of_a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_whole_group_of_a_command(number: int, folder: Path) -> None:
     child = "import time; print(1, flush=True); time.sleep(600)"

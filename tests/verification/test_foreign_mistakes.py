@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,22 +10,19 @@ import pytest
 from foreign_script import (
     ASKED,
     COMMAND,
+    PRINTS,
     REMEDIES,
     starts,
     write_script,
 )
 from pipeline import cli
 from pipeline.errors import CommandError, ConfigError, PipelineError
+from pipeline.verification.foreign.options import name_of
 
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is no project of ours."""
-    monkeypatch.chdir(tmp_path)
-    write_script(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.mark.parametrize(
@@ -97,6 +95,33 @@ def test_a_file_of_an_earlier_run_does_not_count(folder: Path) -> None:
     (folder / "metrics.json").write_text('{"val_loss": 0.1}')
     with pytest.raises(CommandError, match=r"it left metrics\.json as it was before"):
         cli.call("verify", [*ASKED, "metric_file=metrics.json"])
+
+
+def test_a_file_that_a_killed_run_has_left_does_not_count(folder: Path, capsys: Capture) -> None:
+    """The same command runs into the same folder again; its number stands on its output."""
+    command = f"{COMMAND} --out {{out}}"
+    writes = """open(values["--out"] + "/log.json", "w").write('{"val_loss": 99}')"""
+    killed = f"import os\nif os.path.exists('kill'): {writes}; os.abort()"
+    write_script(folder, ending=f"{killed}\n{PRINTS}")
+    (folder / "kill").touch()
+    with pytest.raises(CommandError, match="was ended by SIGABRT"):
+        cli.call("verify", [command, *ASKED[1:]])
+    (folder / "kill").unlink()
+    capsys.readouterr()
+    assert cli.call("verify", [command, *ASKED[1:], "output=json"]) == 0
+    assert max(json.loads(capsys.readouterr().out)["as_it_is"]) < 2
+
+
+def test_a_number_that_explodes_is_judged_all_the_same(folder: Path, capsys: Capture) -> None:
+    write_script(folder, ending='print("val_loss", loss * (1e250 if dropout and seed == 0 else 1))')
+    assert cli.call("verify", [*ASKED, "stop=fixed", "seeds=3"]) == 4
+    assert "-∞" in capsys.readouterr().out
+
+
+def test_modules_of_one_package_have_names_of_their_own() -> None:
+    assert name_of(("python", "-m", "mine.train", "--seed", "{seed}")) == "mine_train"
+    assert name_of(("python", "-m", "mine.tune")) == "mine_tune"
+    assert name_of(("python", "src/train.py")) == "train"
 
 
 def test_no_shell_reads_a_value(folder: Path) -> None:

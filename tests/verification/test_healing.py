@@ -55,7 +55,7 @@ def test_a_person_s_experiment_is_not_replaced_and_the_refusal_comes_first(proje
 
 
 def test_a_run_that_diverged_is_healed(project: Path) -> None:
-    """Its losses count as those of guessing: it left no model, only numbers and a configuration."""
+    """It left no model, only numbers and a configuration, so its losses count as the worst."""
     steep = ["optimizer=sgd", "optimizer.learning_rate=1e6", "model.width=32"]
     with pytest.raises(TrainingError):
         cli.call("train", ["name=steep", *steep, "trainer.max_epochs=3", "tracking=none"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.diagnosis.faults import remedies_by_name
 from pipeline.diagnosis.record import Remedy
 from pipeline.errors import ConfigError
 from pipeline.verification.plan import (
@@ -94,3 +95,12 @@ def test_a_remedy_that_is_in_force_is_refused() -> None:
     assert names("overfitting", asked) == ["dropout"]
     with pytest.raises(ConfigError, match="in force already"):
         names("overfitting", asked, "model.dropout=0.5")
+
+
+def test_a_remedy_of_the_diagnosis_is_taken_by_the_name_that_it_has_there() -> None:
+    """Its strength comes from the evidence, which settings alone do not hold."""
+    slow = patient("learning_rate_too_low", "optimizer.learning_rate=1e-5")
+    offered = slow.diagnosis.findings[0].remedies[0]
+    assert offered.name not in remedies_by_name(slow.settings)
+    plan = plan_of(slow, options(remedies=(offered.name,)))
+    assert plan is not None and plan.remedies == (offered,)

@@ -90,6 +90,15 @@ def test_runs_of_an_earlier_start_are_counted_together(capsys: pytest.CaptureFix
     ]
 
 
+def test_a_time_that_is_not_that_of_all_runs_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = followed(runs=2)
+    progress.ahead = "to the next decision"
+    progress.update("arms", [], running=1)
+    progress.update("arms", [ended(0)], running=1)
+    assert capsys.readouterr().out.strip().endswith("10 s to the next decision")
+    assert progress.line(width=80).endswith("10 s to the next decision")
+
+
 def test_piped_lines_obey_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

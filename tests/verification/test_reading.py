@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,18 @@ def test_two_files_that_disagree_are_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text(json.dumps({"loss": value}))
     with pytest.raises(CommandError, match=r"several files \(a\.json, b\.json\)"):
         read_number("loss", output="", files=sorted(tmp_path.iterdir()), since=0)
+
+
+def test_a_store_is_read_below_a_folder_with_odd_signs(tmp_path: Path) -> None:
+    folder = tmp_path / "50%20 a#b?c"
+    folder.mkdir()
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as store:
+        store.execute("create table runs (run_uuid, start_time)")
+        store.execute("create table metrics (run_uuid, key, value, is_nan, step, timestamp)")
+        store.execute("insert into runs values ('a', 1000)")
+        store.execute("insert into metrics values ('a', 'loss', 0.5, 0, 1, 1000)")
+        store.commit()
+    assert read_number("loss", output="", files=[folder / "mlflow.db"], since=0).value == 0.5
 
 
 def test_only_names_in_braces_are_placeholders() -> None:

@@ -46,9 +46,9 @@ def trained(project: Path) -> Path:
 # --- kill -9 --------------------------------------------------------------------------------------
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path, stop: str) -> subprocess.Popen[bytes]:
     log = (folder / "log.txt").open("ab")
-    command = [sys.executable, "-m", "pipeline", "verify", *ASKED]
+    command = [sys.executable, "-m", "pipeline", "verify", *ASKED, f"stop={stop}"]
     return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
 
 
@@ -73,9 +73,9 @@ def finished(folder: Path) -> dict[tuple[Any, ...], str]:
     return {(study, number): str(when) for study, number, when in rows}
 
 
-def killed(folder: Path, *, after: int) -> dict[tuple[Any, ...], str]:
+def killed(folder: Path, stop: str, *, after: int) -> dict[tuple[Any, ...], str]:
     """Start the command, and kill it within the training that follows so many finished ones."""
-    process = start(folder)
+    process = start(folder, stop)
     while process.poll() is None and len(finished(folder)) < after:
         time.sleep(0.02)
     time.sleep(0.1)
@@ -85,19 +85,20 @@ def killed(folder: Path, *, after: int) -> dict[tuple[Any, ...], str]:
     return finished(folder)
 
 
+@pytest.mark.parametrize("stop", ["fixed", "early"])
 def test_a_verification_that_is_killed_twice_ends_as_one_that_never_was(
-    trained: Path, tmp_path: Path
+    stop: str, trained: Path, tmp_path: Path
 ) -> None:
     whole = tmp_path / "whole"
     shutil.copytree(trained, whole, ignore=shutil.ignore_patterns("whole"))
-    assert start(whole).wait(timeout=LIMIT_S) == 0, (whole / "log.txt").read_text()
-    runs = num_runs(1, SEEDS)
-    assert len(finished(whole)) == runs
+    assert start(whole, stop).wait(timeout=LIMIT_S) == 0, (whole / "log.txt").read_text()
+    runs = len(finished(whole))
+    assert runs == num_runs(1, SEEDS) if stop == "fixed" else runs >= 2 * SEEDS
 
-    before = killed(trained, after=2)
+    before = killed(trained, stop, after=2)
     assert 2 <= len(before) < runs and not (trained / "results/wide/verification.json").exists()
-    later = killed(trained, after=runs - 4)
-    assert start(trained).wait(timeout=LIMIT_S) == 0, (trained / "log.txt").read_text()
+    later = killed(trained, stop, after=max(3, runs - 4))
+    assert start(trained, stop).wait(timeout=LIMIT_S) == 0, (trained / "log.txt").read_text()
 
     ended = finished(trained)
     assert before.items() <= later.items() <= ended.items(), "finished runs are not trained again"

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.diagnosis.paired_trials import DIVERGED
 from pipeline.sweep.analysis import StudyRecord, read_study
 from pipeline.verification import trials
+from pipeline.verification.patient import patient_of
+from pipeline.verification.progress import RunProgress
 from pipeline.verification.trials import first_finished_run, shown_arm
-from verification_cases import STORAGE
-from verified import Verified
+from verification_cases import STORAGE, options
+from verified import Verified, run_sweep
 
 
 @pytest.mark.parametrize(
@@ -52,3 +55,13 @@ def test_a_run_that_diverged_is_not_the_first_finished_one(
 def test_every_arm_can_be_trained_by_hand(verified: Verified) -> None:
     written = {path.stem for path in (verified.root / "conf/experiment/verify/wide").iterdir()}
     assert written == {"as_it_was", "more_data", "random_0", "random_1"}
+
+
+def test_one_run_alone_is_a_sweep_too(overfitted: Path) -> None:
+    """A second remedy that needs a pair whose other half is trained asks for a single run."""
+    sick = patient_of("wide", root=overfitted)
+    asked = options(remedies=("dropout",), stop="early")
+    with RunProgress("one run") as progress:
+        alone = trials.Trials(sick, asked, root=overfitted, run_sweep=run_sweep, progress=progress)
+        (arm,) = alone.train("arms", [trials.AS_IT_WAS], [3])
+    assert len(arm.losses) == 1 and arm.verdicts != (DIVERGED,)

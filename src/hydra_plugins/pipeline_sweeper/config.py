@@ -21,10 +21,12 @@ class OptunaSweeperConf:
     n_trials: int | None = None
     # Workers side by side, for launchers that can. None: as many as the launcher has.
     n_jobs: int | None = None
+    # Runs of each trial, with the seeds from the setting `seed` on; a trial's value is their mean.
+    seeds_per_trial: int = 1
     # minimize or maximize, or a list of them for several objectives.
     direction: Any = "minimize"
-    # None: sqlite:///optuna.db in the working directory.
-    storage: str | None = None
+    # URL of the studies' database. None: in memory, forgotten when the sweep ends.
+    storage: str | None = "sqlite:///optuna.db"
     # None: from the search itself, so that the same command goes on with the same study.
     study_name: str | None = None
     # Of a generated name.
@@ -41,6 +43,9 @@ class OptunaSweeperConf:
     max_attempts: int = 3
     # Seconds after which a silent worker counts as dead; one on the same machine is missed at once.
     lease: float = 60.0
+    # Metric → its largest allowed value, for samplers that know constraints. A trial's metrics are
+    # its attribute `metrics`; those of a training hold `parameters` and `seconds` too.
+    constraints: Any = None
     # Dotted name of a class that keeps a record of the study (opened, closed).
     listener: str | None = None
 
@@ -70,6 +75,8 @@ class TPE(Random):
     multivariate: bool | None = None
     group: bool = False
     constant_liar: bool = True
+    # Trials that TPE learns from: the latest ones, and the best of all before. None: all of them.
+    window: int | None = 300
 
 
 @dataclass
@@ -120,6 +127,19 @@ class NSGAIII(NSGAII):
     """The same with reference points, for more than two objectives."""
 
     name: str = "nsgaiii"
+
+
+@dataclass
+class Hub:
+    """A sampler of OptunaHub; needs the package optunahub, and allow_targets=[optunahub]."""
+
+    name: str = "hub"
+    # As on hub.optuna.org, for example samplers/auto_sampler.
+    package: str | None = None
+    # Name of its class; None where the package has only one sampler.
+    sampler: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
 
 
 @dataclass
@@ -202,7 +222,7 @@ def _register() -> None:
     store = ConfigStore.instance()
     store.store(group="hydra/sweeper", name="optuna", node=OptunaSweeperConf, provider="pipeline")
     parts = {
-        "sampler": (Random, Grid, TPE, CmaEs, GP, QMC, NSGAII, NSGAIII),
+        "sampler": (Random, Grid, TPE, CmaEs, GP, QMC, NSGAII, NSGAIII, Hub),
         "pruner": (NoPruner, Median, Percentile, SuccessiveHalving, Hyperband, Threshold, Wilcoxon),
     }
     for group, nodes in parts.items():

@@ -90,13 +90,16 @@ def compare(group: RunGroup, *, metric: str, root: Path) -> Path:
     """Draw the runs' ``metric`` and print the table; return the picture's path.
 
     The picture is ``results/compare/<name>/<metric>.png``.  metric: one of `METRICS`.
-    Raises `DataError` where no run has the metric; nothing is written then.
+    Raises `DataError` where no run has the metric, and the errors of `check_disk`; nothing is
+    written then.
     """
+    from pipeline.disk import LARGEST_RESULT, RESULTS, check_disk
     from pipeline.reporting.run_comparison import compare_runs, comparison_table
     from pipeline.reporting.style import save_png
 
-    comparison = compare_runs(group, metric)
     picture = root / "results" / "compare" / group.name / f"{metric.replace('/', '_')}.png"
+    check_disk({picture.parent: RESULTS}, largest=LARGEST_RESULT)
+    comparison = compare_runs(group, metric)
     save_png(comparison.figure, picture)
     _print_table(comparison_table(group, metric))
     if comparison.left_out:

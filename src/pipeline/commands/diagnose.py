@@ -16,6 +16,7 @@ from pipeline.commands.columns import COLUMNS, Column, column, named
 from pipeline.commands.command import Call, Command, Options, RunId, RunName, one_of
 from pipeline.commands.unwritable import noted_if_read_only
 from pipeline.errors import ConfigError
+from pipeline.terminal import visible
 
 if TYPE_CHECKING:
     from pipeline.diagnosis import Diagnosis, History
@@ -128,16 +129,23 @@ def _diagnosed(asked: DiagnoseOptions, root: Path) -> Diagnosis:
 def diagnose_model(name: str, *, root: Path, output: str = "text") -> Diagnosis:
     """Diagnose ``results/<name>/``; write ``diagnosis.json`` and ``.png``; tag the model's run.
 
-    output: text, or json.  Raises `DataError` where the run has no history.
+    In a project that cannot be written, the verdict is printed all the same, after a note.
+    output: text, or json.  Raises `DataError` where the run has no history, and the errors of a
+    full disk.
     """
     from pipeline.diagnosis import diagnose
     from pipeline.diagnosis.record import UNDETERMINED
+    from pipeline.disk import check_results
     from pipeline.runs.history import read_run
     from pipeline.runs.verdict import track_verdict
 
     run = read_run(name, root=root)
-    diagnosis = diagnose(run.history)
+    writable = False
     with noted_if_read_only("the diagnosis"):
+        check_results(name, root=root)
+        writable = True
+    diagnosis = diagnose(run.history)
+    if writable:
         files = _write(diagnosis, run.history, root / "results" / name)
         if run.model:
             track_verdict(run.model, diagnosis, files, root=root)
@@ -156,8 +164,9 @@ def diagnose_with_probes(
     Writes the files of `diagnose_model`, ``probes.json`` and ``probes.png``, all after the last
     short run.  epochs: length of a short run; None for a quarter of the training.
     Raises `DataError` or `ModelError` where history, weights or data are missing, or are not of
-    one run.
+    one run, and the errors of `check_results`, before the first short run.
     """
+    from pipeline.disk import check_results
     from pipeline.files import write_record
     from pipeline.reporting import probe_plot, probe_text
     from pipeline.reporting.style import save_png
@@ -165,6 +174,7 @@ def diagnose_with_probes(
     from pipeline.runs.verdict import track_verdict
 
     report = partial(print, flush=True, file=sys.stderr if output == "json" else None)
+    check_results(name, root=root)
     setup = prepare_probes(name, root=root, epochs=epochs)
     report(setup.summary)
     probed = run_probes(setup, report=lambda line: report(f"  {line}"))
@@ -205,7 +215,7 @@ def diagnose_log(
     history = None
     if source:
         reading = read_log(source, named=columns, num_classes=num_classes)
-        report(reading.line)
+        report(visible(reading.line))
         history = reading.history
     if signals:
         from pipeline.runs.foreign import history_of_signals

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from pipeline.commands.command import Call, Command, NoOptions
+from pipeline.commands.settled import downloaded_line, note
 from pipeline.errors import ConfigError
 
 TIMEOUT_S = 15.0
@@ -17,9 +18,11 @@ def run(call: Call[NoOptions]) -> None:
     """
     from pipeline.config import compose
     from pipeline.config.schema import Idx
+    from pipeline.config.surroundings import surroundings_read
     from pipeline.data.sources import fetch_dataset
 
-    data = compose(call.settings, root=call.root).settings.data
+    with surroundings_read() as read:
+        data = compose(call.settings, root=call.root).settings.data
     if not isinstance(data, Idx):
         raise ConfigError(
             "data=image_folder: a folder of images has nothing to download. Go on with: "
@@ -34,7 +37,9 @@ def run(call: Call[NoOptions]) -> None:
         log=_print,
         progress=_Bar(),
     )
-    print(f"{data.name}: {len(paths)} official files in {directory.relative_to(call.root)}/")
+    print(downloaded_line(data.name, len(paths)))
+    if not read:
+        note("download", call.settings, {"data": data.name}, root=call.root)
 
 
 def _print(line: str) -> None:

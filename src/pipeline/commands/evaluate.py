@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 from pipeline.commands import trained
@@ -23,28 +24,38 @@ def run(call: Call[NoOptions]) -> None:
     settings = compose(call.settings, root=call.root).settings
     known = trained.models(call.root)
     # These settings give a run its name.
-    named = explicit_keys(call.settings) & {"name", "model", "model.name", "experiment", "debug"}
+    keys = explicit_keys(call.settings)
+    named = keys & {"name", "model", "model.name", "experiment", "debug"}
     name = trained.the_one(settings.name if named else None, known)
     # Without a word on the data, it is the data that the model was trained on.
-    asked = any(key.split(".")[0] in ("data", "experiment") for key in explicit_keys(call.settings))
+    asked = any(key.split(".")[0] in ("data", "experiment") for key in keys)
     if asked:
         card_of(settings.data, root=call.root)
     evaluate(
         settings.model_copy(update={"name": name}),
         data=settings.data.name if asked else None,
+        explicit=keys,
         root=call.root,
     )
 
 
-def evaluate(settings: Settings, *, data: str | None = None, root: Path) -> ModelEvaluation:
+def evaluate(
+    settings: Settings,
+    *,
+    data: str | None = None,
+    explicit: Set[str] = frozenset(),
+    root: Path,
+) -> ModelEvaluation:
     """Measure ``models/<name>/``, write ``results/<name>/``, add the numbers to the model's run.
 
     data: name of the prepared data; None for that of the model's training.
+    explicit: the keys a person set for this command.
     Raises `ModelError` or `DataError` where the model or its data is missing.
     """
     from pipeline.disk import check_results
     from pipeline.reporting.evaluation_pictures import write_pictures
     from pipeline.runs.evaluation import evaluate_model, track_evaluation, write_evaluation
+    from pipeline.tracking import where_its_run_is
 
     check_results(settings.name, root=root)
     measured = evaluate_model(settings.name, data=data, options=settings.evaluation, root=root)
@@ -56,8 +67,12 @@ def evaluate(settings: Settings, *, data: str | None = None, root: Path) -> Mode
         )
     folder = root / "results" / settings.name
     files = [*write_evaluation(measured, folder), *write_pictures(measured, folder)]
-    track_evaluation(measured, files, tracking=settings.tracking, root=root)
+    tracking = where_its_run_is(settings.tracking, measured.tracking, explicit=explicit)
+    track_evaluation(measured, files, tracking=tracking, root=root)
     print(_summary(measured))
+    if measured.averaged and settings.evaluation.tta:
+        accuracy = _interval(measured.averaged.accuracy)
+        print(f"{measured.name}: {accuracy} for the mean of {_views(settings.evaluation.tta)}")
     return measured
 
 
@@ -69,6 +84,12 @@ def _summary(measured: ModelEvaluation) -> str:
         f"cross-entropy {scores.cross_entropy.value:.4f}, "
         f"calibration error {scores.calibration_error.value:.2%}"
     )
+
+
+def _views(kinds: Sequence[str]) -> str:
+    from pipeline.data.views import num_views
+
+    return f"{num_views(kinds)} views (as it is, {', '.join(dict.fromkeys(kinds))})"
 
 
 def _interval(estimate: Estimate) -> str:

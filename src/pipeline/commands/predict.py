@@ -1,4 +1,4 @@
-"""The command ``predict``: a trained model on pictures from anywhere."""
+"""The command ``predict``: a trained model on pictures, or rows of a table, from anywhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import Field
 from pipeline.commands import trained
 from pipeline.commands.command import Call, Command, ModelName, Options
 from pipeline.commands.unwritable import noted_if_read_only
+from pipeline.terminal import visible
 
 if TYPE_CHECKING:
     from pipeline.runs.prediction import PredictedPictures, Prediction
@@ -22,7 +23,7 @@ class PredictOptions(Options):
     """Options of ``pipeline predict``."""
 
     paths: Annotated[tuple[Path, ...], Field(min_length=1)] = Field(
-        description="pictures, and folders of pictures"
+        description="pictures and folders of pictures; for a model of a table, tables"
     )
     name: ModelName | None = Field(
         None, description="trained model; may be left out where there is only one"
@@ -46,9 +47,11 @@ def predict(
     """Print the predictions for pictures and folders; draw ``results/<name>/predictions.png``.
 
     output: text, json, or inputs (the request for a server; it draws nothing).
-    Raises `DataError` for a file that is no picture, `ModelError` where there is no model;
-    nothing is written then.
+    In a project that cannot be written, the predictions are printed all the same, after a note.
+    Raises `DataError` for a file that is no picture, `ModelError` where there is no model, and the
+    errors of a full disk; nothing is written then.
     """
+    from pipeline.disk import check_results
     from pipeline.reporting import predictions
     from pipeline.reporting.style import save_png
     from pipeline.runs.prediction import predict as predict_pictures
@@ -57,14 +60,17 @@ def predict(
     if output == "inputs":
         print(serving_request(paths, name=name, root=root, raw=raw))
         return
+    with_picture = False
+    with noted_if_read_only("the picture"):
+        check_results(name, root=root)
+        with_picture = True
     predicted = predict_pictures(paths, name=name, root=root, raw=raw)
     for sentence in predicted.left_out:
-        print(f"left out: {sentence}", file=sys.stderr)
+        print(f"left out: {visible(sentence)}", file=sys.stderr)
     picture = root / "results" / name / "predictions.png"
-    drawn = False
-    with noted_if_read_only("the picture"):
+    drawn = with_picture and predicted.predictions[0].row is None
+    if drawn:
         save_png(predictions.plot(predicted), picture)
-        drawn = True
     if output == "json":
         print(json.dumps([_as_json(p) for p in predicted.predictions], indent=2))
     else:
@@ -80,28 +86,36 @@ def _as_json(prediction: Prediction) -> dict[str, object]:
         "top": prediction.top,
         "entropy_share": prediction.entropy,
         "familiarity_p": prediction.familiarity,
-        "unlike_training_data": prediction.unfamiliar,
+        # Not compared is not the same as "like the training data".
+        "unlike_training_data": None if prediction.familiarity is None else prediction.unfamiliar,
+        **({"row": prediction.row, "unknown": prediction.unknown} if prediction.row else {}),
     }
 
 
 def _print_text(predicted: PredictedPictures, picture: Path | None) -> None:
     for prediction in predicted.predictions:
-        print(_line(prediction))
+        print(visible(_line(prediction)))
     if picture:
         print(f"how they looked to the network: {picture}")
     if not predicted.compared:
-        print("not compared with the training data: it is not under data/processed/.")
+        print(
+            "not compared with the training data: the model is of an earlier version, or it had "
+            "fewer than 100 validation examples."
+        )
 
 
 def _line(prediction: Prediction) -> str:
     (label, probability), *others = prediction.top
     then = ", ".join(f"{other} {share:.1%}" for other, share in others)
+    row = f" row {prediction.row}" if prediction.row else ""
     line = (
-        f"{prediction.path}: {label}  {probability:.1%}  "
+        f"{prediction.path}{row}: {label}  {probability:.1%}  "
         f"(then {then}; entropy {prediction.entropy:.0%} of guessing)"
     )
     if prediction.unfamiliar:
         line += f"  WARNING: unlike the training data (p = {prediction.familiarity:.2g})"
+    if prediction.unknown:
+        line += f"  WARNING: the training data has no {', '.join(prediction.unknown)}"
     return line
 
 

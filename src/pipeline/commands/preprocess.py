@@ -9,23 +9,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.commands.command import Call, Command, NoOptions
-from pipeline.config.schema import DataSection, Idx, ImageFolder, OwnData
+from pipeline.commands.settled import note
+from pipeline.config.schema import DataSection, Idx, ImageFolder, OwnData, TableData
 from pipeline.errors import ConfigError
+from pipeline.home import expanded
+from pipeline.terminal import visible
 
 if TYPE_CHECKING:
     from pipeline.data.image_folder import FolderImages
-    from pipeline.records import DataCard, ImageSet
+    from pipeline.records import Column, DataCard, ImageSet
 
 
 @dataclass(frozen=True)
 class _Raw:
-    """Images as they were found.  val: None where it is split off.  lines: on what was found."""
+    """Images or rows as they were found.
+
+    val: None where it is split off.  lines: on what was found.  columns: of a table.
+    """
 
     train: ImageSet
     test: ImageSet
     class_names: tuple[str, ...]
     val: ImageSet | None = None
     lines: tuple[str, ...] = field(default=())
+    columns: tuple[Column, ...] = ()
 
 
 def run(call: Call[NoOptions]) -> None:
@@ -34,26 +41,44 @@ def run(call: Call[NoOptions]) -> None:
     Raises `DataError` for raw files that are missing or malformed, and for an impossible split.
     """
     from pipeline.config import compose
+    from pipeline.config.surroundings import surroundings_read
     from pipeline.data.prepared import prepared_folder
     from pipeline.data.store import load_card
     from pipeline.data.unchanged import Preparation
     from pipeline.disk import check_disk
 
-    settings = compose(call.settings, root=call.root).settings
+    with surroundings_read() as read:
+        settings = compose(call.settings, root=call.root).settings
     data = settings.data
     _check_name(data, root=call.root)
     directory = prepared_folder(data.name, root=call.root)
     deciding = {"name": data.name, **data.preparation()}
     preparation = Preparation(directory, settings=deciding, sources=_sources(data, call.root))
+    shown = directory.relative_to(call.root)
+    nothing_to_do = f"nothing to do: {shown}/ is of these files and settings"
     if preparation.is_done():
-        print(f"nothing to do: {directory.relative_to(call.root)}/ is of these files and settings")
-        _print_card(load_card(directory))
-        return
-    # The test of rights comes before minutes of decoding; the room is known only after it.
-    check_disk({directory: 0}, largest=0)
-    raw = _raw(data, allow=settings.allow_targets, root=call.root)
-    _print_card(_prepare(raw, data, directory))
-    preparation.note()
+        lines = _card_lines(load_card(directory))
+        print("\n".join([nothing_to_do, *lines]))
+    else:
+        # The test of rights comes before minutes of decoding; the room is known only after it.
+        check_disk({directory: 0}, largest=0)
+        raw = _raw(data, allow=settings.allow_targets, root=call.root)
+        lines = _card_lines(_prepare(raw, data, directory))
+        print("\n".join(lines))
+        preparation.note()
+    if _words_decide(data) and not read:
+        facts = {
+            "directory": str(shown),
+            "settings": deciding,
+            "sources": [_shown(source, call.root) for source in preparation.sources],
+            "lines": [nothing_to_do, *lines],
+        }
+        note("preprocess", call.settings, facts, root=call.root)
+
+
+def _words_decide(data: DataSection) -> bool:
+    """Whether a folder or file of the project holds the sources, not code or a person's home."""
+    return not isinstance(data, OwnData) and not str(getattr(data, "path", "")).startswith("~")
 
 
 def _sources(data: DataSection, root: Path) -> list[Path]:
@@ -65,8 +90,11 @@ def _sources(data: DataSection, root: Path) -> list[Path]:
         found = find_spec(data.target.rpartition(".")[0])
         return [Path(found.origin)] if found and found.origin else []
     if isinstance(data, ImageFolder):
-        folder = root / Path(data.path).expanduser()
+        folder = root / expanded(data.path)
         return [folder] if folder.is_dir() else []
+    if isinstance(data, TableData):
+        file = root / expanded(data.path)
+        return [file] if file.is_file() else []
     names = [*(file.name for file in find_dataset(data.name).files), SUMS_NAME]
     paths = [root / "data" / "raw" / data.name / name for name in names]
     return [path for path in paths if path.is_file()]
@@ -75,6 +103,8 @@ def _sources(data: DataSection, root: Path) -> list[Path]:
 def _raw(data: DataSection, *, allow: Sequence[str], root: Path) -> _Raw:
     if isinstance(data, OwnData):
         return _module(data, allow)
+    if isinstance(data, TableData):
+        return _table(data, root)
     return _idx(data, root) if isinstance(data, Idx) else _folder(data, root)
 
 
@@ -82,7 +112,7 @@ def _prepare(raw: _Raw, data: DataSection, directory: Path) -> DataCard:
     from pipeline.data.prepare import prepare_dataset
 
     for line in raw.lines:
-        print(line)
+        print(visible(line))
     return prepare_dataset(
         raw.train,
         raw.test,
@@ -93,6 +123,7 @@ def _prepare(raw: _Raw, data: DataSection, directory: Path) -> DataCard:
         split_seed=data.split_seed,
         directory=directory,
         settings=data.preparation(),
+        columns=raw.columns,
     )
 
 
@@ -108,12 +139,13 @@ def _check_name(data: DataSection, *, root: Path) -> None:
     if data.name in DATASETS:
         raise ConfigError(f"data.name={data.name}: is the name of a published set. {way_out}")
     folder = prepared_folder(data.name, root=root)
-    if not isinstance(data, ImageFolder) or not (folder / CARD).is_file():
+    if not isinstance(data, ImageFolder | TableData) or not (folder / CARD).is_file():
         return
     present = load_card(folder).settings.get("path")
     if present and absolute(present, root=root) != absolute(data.path, root=root):
+        kind = "file" if isinstance(data, TableData) else "folder"
         raise ConfigError(
-            f"data.path={data.path}: data/processed/{data.name} holds the data of another folder, "
+            f"data.path={data.path}: data/processed/{data.name} holds the data of another {kind}, "
             f"{present}. {way_out} To replace it, remove data/processed/{data.name} first."
         )
 
@@ -134,12 +166,48 @@ def _module(data: OwnData, allow: Sequence[str]) -> _Raw:
     return _Raw(found.train, found.test, found.class_names, val=found.val, lines=found.notes)
 
 
+def _table(data: TableData, root: Path) -> _Raw:
+    from pipeline.data.table import read_table_parts
+
+    found = read_table_parts(
+        root / expanded(data.path),
+        target=data.target,
+        categorical=data.categorical,
+        ignore=data.ignore,
+        test_fraction=data.test_fraction,
+        validation_size=data.validation_size,
+        seed=data.split_seed,
+    )
+    return _Raw(
+        found.train,
+        found.test,
+        found.class_names,
+        val=found.val,
+        lines=(_columns_line(found.columns, found.train.images.shape[-1]), *found.notes),
+        columns=found.columns,
+    )
+
+
+def _columns_line(columns: Sequence[Column], width: int) -> str:
+    """Return the sentence on which column was taken as what."""
+    numbers = [
+        c.name + (" (some missing)" if c.has_missing else "") for c in columns if c.kind == "number"
+    ]
+    categories = [f"{c.name} ({len(c.categories)})" for c in columns if c.kind == "category"]
+    parts = [
+        f"{len(names)} {kind} ({', '.join(names[:10])}{' …' if len(names) > 10 else ''})"
+        for kind, names in (("numbers", numbers), ("categories", categories))
+        if names
+    ]
+    return f"recognised: {' and '.join(parts)}, {width} inputs"
+
+
 def _folder(data: DataSection, root: Path) -> _Raw:
     from pipeline.data.image_folder import read_image_folder
 
     assert isinstance(data, ImageFolder)
     found = read_image_folder(
-        root / Path(data.path).expanduser(),
+        root / expanded(data.path),
         image_size=data.image_size,
         channels=data.channels,
         background=0,
@@ -183,15 +251,32 @@ def _validation_size(data: DataSection, num_train: int) -> int:
     return round(wanted * num_train) if isinstance(wanted, float) else wanted
 
 
-def _print_card(card: DataCard) -> None:
+def _card_lines(card: DataCard) -> list[str]:
     counts = {split: sum(counts) for split, counts in card.class_counts.items()}
-    print(f"{card.name}: " + ", ".join(f"{count:,} {split}" for split, count in counts.items()))
-    print(f"  mean {card.mean[0]:.4f}, standard deviation {card.std[0]:.4f} of the training part")
+    lines = [f"{card.name}: " + ", ".join(f"{count:,} {split}" for split, count in counts.items())]
+    if not card.columns:
+        mean, std = card.mean[0], card.std[0]
+        lines.append(f"  mean {mean:.4f}, standard deviation {std:.4f} of the training part")
     for name, baseline in card.baselines.items():
-        print(
+        lines.append(
             f"  baseline {name.replace('_', ' ')}: validation accuracy {baseline.accuracy:.2%}, "
             f"cross-entropy {baseline.cross_entropy:.4f} (fitted on {baseline.num_train:,} images)"
         )
+    return lines + _rare_classes(card)
+
+
+def _rare_classes(card: DataCard) -> list[str]:
+    """Return a note on the classes that a part lacks, or of which the training part has one."""
+    rare = []
+    for i, name in enumerate(card.class_names):
+        counts = {split: of_class[i] for split, of_class in card.class_counts.items()}
+        if counts["train"] < 2 or not all(counts.values()):
+            found = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+            rare.append(f"{name} ({found})")
+    if not rare:
+        return []
+    shown = ", ".join(rare[:5]) + (" …" if len(rare) > 5 else "")
+    return [visible(f"note: these classes have too few examples: {shown}. Add some.")]
 
 
 COMMAND = Command(
@@ -202,5 +287,6 @@ COMMAND = Command(
         "pipeline preprocess",
         "pipeline preprocess data=fashion_mnist data.validation_size=10000",
         "pipeline preprocess data=image_folder data.path=photos data.channels=3",
+        "pipeline preprocess data=table data.path=wine.csv data.target=kind",
     ),
 )

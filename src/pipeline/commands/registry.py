@@ -14,20 +14,29 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """A command's one line of help, and the file in ``commands/`` that declares it."""
+    """A command's one line of help, and the file in ``commands/`` that declares it.
+
+    settles: whether `settled` knows when it has nothing to do.
+    """
 
     summary: str
     file: str
+    settles: bool = False
 
 
 REGISTRY: dict[str, Entry] = {
     "download": Entry(
-        "fetch a data set; each file is checked against its official checksum", "download"
+        "fetch a data set; each file is checked against its official checksum",
+        "download",
+        settles=True,
     ),
-    "preprocess": Entry("split it, measure it, fit two cheap baselines", "preprocess"),
+    "preprocess": Entry(
+        "split it, measure it, fit two cheap baselines", "preprocess", settles=True
+    ),
     "train": Entry(
         "train a model; with -m every combination of values, or Optuna's trials", "train_command"
     ),
+    "tune-rate": Entry("try learning rates by short runs before a training", "tune_rate"),
     "evaluate": Entry("measure a model on the untouched test set and on other data", "evaluate"),
     "diagnose": Entry("say why a run is not better, with evidence and remedies", "diagnose"),
     "watch": Entry("read a log that grows, and say when a fault has become certain", "watch"),
@@ -40,6 +49,10 @@ REGISTRY: dict[str, Entry] = {
     ),
     "compare": Entry("draw several runs in one picture, and say how each ended", "compare"),
     "predict": Entry("classify pictures", "predict"),
+    "export": Entry("write a model as one file for other programs: ONNX or PT2", "export"),
+    "register": Entry(
+        "give a model an alias in MLflow's registry, if it is better than the champion", "register"
+    ),
     "report": Entry("write results/report.html", "report"),
     "sweep-report": Entry(
         "report a sweep, and keep its best configuration as an experiment", "sweep_report"
@@ -82,6 +95,7 @@ Examples
   pipeline verify name=mlp
   pipeline compare study=<name as the sweep printed it> metric=gradients
   pipeline predict digit.png name=cnn
+  pipeline register name=cnn
 
 Groups and their options are the folders and files of conf/:
   data augment model activation init loss penalty optimizer schedule trainer precision

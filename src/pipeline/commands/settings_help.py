@@ -37,6 +37,7 @@ WORTH_KNOWING = (
 _OF_A_SWEEP = (
     ("n_trials=", "trials in all, over all resumes; without it every combination once"),
     ("n_jobs=", "trials side by side"),
+    ("seeds_per_trial=", "seeds of each trial, whose value is their mean"),
     ("study_name=", "name of the study; the same name goes on with it"),
     ("storage=", "URL of the database; without it optuna.db in the project"),
 )

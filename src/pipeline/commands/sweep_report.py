@@ -41,8 +41,10 @@ def sweep_report(study: str, *, storage: str, seeds: int, retrained: bool, root:
     """Write and print the report on a study; return the page's path.
 
     retrained: train the best trials again first.  seeds: how many fresh ones each is trained with.
-    Raises `SweepError` or `SpaceError` where there is no such study, or none of its trials ended.
+    Raises `SweepError` or `SpaceError` where there is no such study, or none of its trials ended,
+    and the errors of `check_disk`, before anything is trained.
     """
+    from pipeline.disk import LARGEST_RESULT, RESULTS, check_disk
     from pipeline.reporting.sweep_html import print_sections
     from pipeline.reporting.sweep_report import sweep_folder, write_sweep_report
     from pipeline.reporting.sweep_sections import top_trials
@@ -52,6 +54,8 @@ def sweep_report(study: str, *, storage: str, seeds: int, retrained: bool, root:
 
     record = read_study(storage, study)
     path = sweep_folder(record, root=root) / "retrained.csv"
+    places = {path.parent: RESULTS, root / "conf" / "experiment": 0}
+    check_disk(places, largest=LARGEST_RESULT)
     if retrained:
         retrain(record, top_trials(record), seeds=fresh_seeds(record, seeds), path=path, root=root)
     fresh = by_trial(read_retrained(path))

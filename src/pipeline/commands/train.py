@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 from torch import nn
@@ -27,7 +27,13 @@ from pipeline.runs.needed_disk import check_room
 from pipeline.runs.network import untrained_network
 from pipeline.runs.resume import resumable
 from pipeline.runs.role import Role
-from pipeline.runs.tracked import record_network, record_trained, tracked_run
+from pipeline.runs.tracked import (
+    Curves,
+    record_network,
+    record_signals,
+    record_trained,
+    tracked_run,
+)
 from pipeline.runs.train_once import Objective, TrainedRun, diagnosis_of, train_once
 from pipeline.runs.trial import SeedOfGroup, role_of
 from pipeline.runs.verdict import tags_of
@@ -93,7 +99,7 @@ def _prepared_job(
     check_device(config.settings.trainer)
     card_of(config.settings.data, root=root)
     data = _prepared(prepared_folder(config.settings.data.name, root=root))
-    network = untrained_network(config.settings, data.card)
+    network = untrained_network(config.settings, data.card, root=root)
     check_attachments(config.settings, network, num_classes=data.card.num_classes)
     return partial(_train, network, data, config, root=root, role=role, first=first)
 
@@ -123,31 +129,50 @@ def _train(
     with (
         names.held(settings.name, root=output) if role.attended else nullcontext(),
         resumable(config, data.card, role=role, root=root) as resume,
-        tracked_run(config, data.card, role=role, resume=resume, root=root) as record,
     ):
-        keeper = _Keeper(config, data, role, RunFiles(output, settings.name), record)
-        _go_on(first, keeper, resume)
-        try:
-            run = train_once(
-                network,
-                data,
+        with tracked_run(config, data.card, role=role, resume=resume, root=root) as record:
+            keeper = _Keeper(config, data, role, RunFiles(output, settings.name), record)
+            _go_on(first, keeper, resume)
+            run = _trained(network, keeper, resume, root=root)
+            digest = keeper.keep_trained(run)
+        # The record is whole: until here a full disk leaves the run where it can go on.
+        if role.attended and digest:
+            continuation.keep(
+                resume,
                 config,
-                observers=_observers(settings, role, record, root=root),
-                signal_observers=[record.log_epoch] if role.attended else [],
-                resume=resume,
-                show_progress=role.attended,
-                outputs=output / "outputs",
+                data.card,
+                epochs=len(run.history),
+                run=record.key,
+                weights_sha256=digest,
+                root=root,
             )
-        except Diverged as error:
-            keeper.keep_diverged(error)
-            if not role.attended:
-                raise
-            raise explained(error, data, config, resume=resume, root=root) from error
-        keeper.keep_trained(run, resume, root=root)
 
-    for line in _ending(run, settings.name):
+    for line in _ending(run, settings):
         role.say(line)
     return run.objective(settings.objective)
+
+
+def _trained(
+    network: nn.Module, keeper: _Keeper, resume: ResumeFolder, *, root: Path
+) -> TrainedRun:
+    """Train; of a run that diverged keep what was measured, and say where that began."""
+    config, data, role = keeper.config, keeper.data, keeper.role
+    try:
+        return train_once(
+            network,
+            data,
+            config,
+            observers=_observers(config.settings, role, keeper.curves, output=keeper.files.root),
+            signal_observers=[keeper.curves.of_signals] if role.attended else [],
+            resume=resume,
+            show_progress=role.attended,
+            outputs=keeper.files.root / "outputs",
+        )
+    except Diverged as error:
+        keeper.keep_diverged(error)
+        if not role.attended:
+            raise
+        raise explained(error, data, config, resume=resume, root=root) from error
 
 
 @cache
@@ -156,14 +181,15 @@ def _prepared(folder: Path) -> Prepared:
     return load_for_training(folder)
 
 
-def _observers(settings: Settings, role: Role, record: Run, *, root: Path) -> list[Observer]:
+def _observers(settings: Settings, role: Role, curves: Curves, *, output: Path) -> list[Observer]:
+    """output: each trial of a sweep has a folder of its own, and so event files of its own."""
     max_epochs = settings.trainer.max_epochs
     observers: list[Observer] = [
         lambda row: role.say(epoch_line(row, max_epochs=max_epochs)),
-        record.log_epoch,
+        curves.of_epoch,
     ]
     if settings.tracking.tensorboard:
-        folder = root / "outputs" / "tensorboard" / settings.name
+        folder = output / "outputs" / "tensorboard" / settings.name
         observers.append(TensorBoard(folder).log_epoch)
     wanted = settings.objective
     return observers + role.observers(wanted if isinstance(wanted, str) else wanted[0])
@@ -179,10 +205,16 @@ class _Keeper:
     files: RunFiles
     record: Run
 
+    @cached_property
+    def curves(self) -> Curves:
+        """The writer of the run's curves."""
+        return Curves(self.record)
+
     def keep_diverged(self, error: Diverged) -> None:
         """Keep what was measured before the loss was not finite, with its diagnosis."""
         config, history, signals = self.config, error.history, error.signals
         self.record.log_files(self.files.write_measured(config.values, history, signals))
+        record_signals(self.record, signals)
         diagnosis = diagnosis_of(config, self.data.card, history, signals, kept_epoch=None)
         if diagnosis is None:
             return
@@ -190,38 +222,35 @@ class _Keeper:
         if diagnosis.findings and self.role.attended:
             self.role.say(_verdict_line(config.settings.name, diagnosis))
 
-    def keep_trained(self, run: TrainedRun, resume: ResumeFolder, *, root: Path) -> None:
-        """Keep a run that reached its end; a trial that was stopped leaves no model.
+    def keep_trained(self, run: TrainedRun) -> str | None:
+        """Keep a run that reached its end; return the hash of its model's weights.
 
-        A run of its own also leaves its last checkpoint, so that it can train longer.
+        A trial that was stopped leaves no model: None.
         """
         if run.diagnosis:
             self.record.set_tags(tags_of(run.diagnosis))
         self.role.trained(run, self.config.settings.objective)
 
         values = self.config.values
-        paths = self.files.write_measured(values, run.history, run.signals)
+        paths = self.files.write_measured(
+            values, run.history, run.signals, resumed_from_epoch=run.resumed_from
+        )
         if not self.role.leaves_model:
-            return
+            return None
         if self.role.attended:  # MLflow's UI draws the curves of trials
             paths.append(self.files.results / "learning_curves.png")
             save_png(learning_curves.plot(run.history), paths[-1])
-        digest = self.files.write_model(run, values, self.data.card)
+        digest = self.files.write_model(run, values, self.data)
 
-        record_trained(self.record, run, self.data, paths, weights_sha256=digest)
-        with_network = self.config.settings.tracking.model
+        settings, data = self.config.settings, self.data
+        with_network = settings.tracking.model
         if with_network is True or (with_network == "auto" and self.role.attended):
-            record_network(self.record, run, self.data)
+            images, name = data.val.images, settings.name
+            record_network(self.record, run.network, data.card, images, name=name, sha256=digest)
+        record_trained(self.record, run, data, paths, weights_sha256=digest)
         if self.role.attended:
-            continuation.keep(
-                resume,
-                self.config,
-                self.data.card,
-                epochs=len(run.history),
-                run=self.record.key,
-                weights_sha256=digest,
-                root=root,
-            )
+            record_signals(self.record, run.signals)
+        return digest
 
 
 def _go_on(first: FirstPart | None, keeper: _Keeper, resume: ResumeFolder) -> None:
@@ -233,8 +262,8 @@ def _go_on(first: FirstPart | None, keeper: _Keeper, resume: ResumeFolder) -> No
         keeper.role.say(line)
     continuation.begin_with(first, resume)
     record.set_tags({continuation.CONTINUES: first.run})
-    for row in keeper.files.read_history()[: first.num_epochs]:
-        record.log_epoch(row)
+    earlier = keeper.files.read_history()[: first.num_epochs]
+    keeper.curves.begin_with(earlier, keeper.files.read_signals())
 
 
 def _beginning(network: nn.Module, data: Prepared, settings: Settings) -> list[str]:
@@ -245,11 +274,14 @@ def _beginning(network: nn.Module, data: Prepared, settings: Settings) -> list[s
     return [line, *own]
 
 
-def _ending(run: TrainedRun, name: str) -> list[str]:
-    accuracy, seconds = run.kept.metrics["val/accuracy"], run.summary.seconds
+def _ending(run: TrainedRun, settings: Settings) -> list[str]:
+    name = settings.name
+    accuracy, seconds = run.kept.metrics["val/accuracy"], run.seconds
     lines = [f"{name}: val accuracy {accuracy:.2%}, in {seconds:.0f} s, models/{name}/"]
     if run.diagnosis and run.diagnosis.verdict != HEALTHY:
         lines.append(_verdict_line(name, run.diagnosis))
+    if (settings.trainer.extra or {}).get("profiler"):
+        lines.append(f"{name}: profile in outputs/lightning/{name}/")
     return lines
 
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 Seeds = int | tuple[int, ...]
 # A killed training goes on after its last epoch, so a group loses no seed to kills from outside.
 MOST_ATTEMPTS = 1000
-_NOT_HERE = ("n_trials", "study_name", "direction", "max_failure_rate", "max_attempts", "params")
+_NOT_HERE = (
+    *("n_trials", "study_name", "direction", "max_failure_rate", "max_attempts", "params"),
+    "seeds_per_trial",
+)
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,12 @@ def train_seeds(seeds: Seeds, settings: Sequence[str], *, overwrite: bool, root:
     same names, and train again what has ended.
     Raises `ConfigError` for settings that no group can have, and the errors of a sweep.
     """
+    from pipeline.disk import check_results
     from pipeline.launch import SEED_TRAINING, multirun
     from pipeline.sweep.analysis import read_study
 
     group = group_of(seeds, settings, root=root)
+    check_results(group.name, root=root)
     study_name = _study_name(group, overwrite=overwrite, root=root)
     if not overwrite:
         _check_names(group, root=root)

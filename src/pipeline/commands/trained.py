@@ -9,13 +9,13 @@ from pipeline.errors import ConfigError, DataError
 
 
 def models(root: Path) -> list[str]:
-    """Return the names under ``models/``."""
-    return sorted(path.name for path in (root / "models").glob("*") if path.is_dir())
+    """Return the names under ``models/``; a hidden folder, as an editor leaves it, is none."""
+    return sorted(path.name for path in (root / "models").glob("[!.]*") if path.is_dir())
 
 
 def results(root: Path) -> list[str]:
     """Return the names under ``results/`` of the runs that left a history."""
-    return sorted(path.parent.name for path in (root / "results").glob("*/history.csv"))
+    return sorted(path.parent.name for path in (root / "results").glob("[!.]*/history.csv"))
 
 
 def the_one(name: str | None, known: list[str]) -> str:

@@ -36,15 +36,16 @@ def run(call: Call[UiOptions]) -> int:
             f"{database}: no runs are recorded yet. Train a model first: pipeline train"
         )
     _check_free(port)
-    if store == own:
-        from pipeline.tracking import mend_project
+    from pipeline.tracking import mend_project, training_page
 
+    if store == own:
         mend_project(root)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
     command += ["--default-artifact-root", (root / "mlruns").as_uri(), "--no-serve-artifacts"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--allowed-hosts", f"localhost:{port},127.0.0.1:{port}"]
-    print(f"http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
+    page = training_page(database if store == own else None)
+    print(f"http://127.0.0.1:{port}/{page}  (Ctrl-C ends it)", flush=True)
     environment = {
         **os.environ,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+from pipeline.disk import READ_ONLY
 
 
 @contextmanager
@@ -27,21 +26,3 @@ def noted_if_read_only(what: str) -> Iterator[None]:
             f"{os.strerror(error.errno)}",
             file=sys.stderr,
         )
-
-
-def explained(error: OSError) -> str:
-    """Return the rule and the way out of the errors that a person can mend."""
-    where = error.filename or "a file"
-    if error.errno in READ_ONLY:
-        return (
-            f"{where}: cannot be written or read ({os.strerror(error.errno)}). "
-            "Work in a copy of the project, or ask for the right to write there."
-        )
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{where}: the disk is full. Free some space; the same command goes on."
-    if error.errno == errno.EFBIG:
-        return (
-            f"{where}: is larger than a file may be here. Raise the limit (ulimit -f unlimited); "
-            "the same command goes on."
-        )
-    return str(error)

@@ -42,11 +42,6 @@ class CommandOptions(TrialOptions):
     scale: Literal["ratio", "difference"] = Field(
         "ratio", description="of cmd: difference for a metric that can be 0 or less"
     )
-    stop: Literal["early", "fixed"] = Field(
-        "early",
-        description="of cmd: early adds one pair of runs at a time until the evidence decides, "
-        "seeds at most (20 without seeds=); fixed runs all of them",
-    )
     timeout: Annotated[float, Field(gt=0)] | None = Field(
         None, description="of cmd: most seconds of a run"
     )
@@ -57,7 +52,7 @@ def check(options: CommandOptions) -> None:
     """Raise `ConfigError` for options that do not belong together."""
     given = options.model_fields_set
     if options.cmd is None:
-        only = ("metric", "metric_file", "goal", "scale", "stop", "timeout", "output")
+        only = ("metric", "metric_file", "goal", "scale", "timeout", "output")
         wrong = next((key for key in only if key in given), None)
         if wrong:
             raise ConfigError(
@@ -108,7 +103,7 @@ def _wishes(asked: CommandOptions, words: tuple[str, ...]) -> ForeignOptions:
     from pipeline.verification.foreign.options import ForeignOptions, goal_of, name_of
 
     assert asked.cmd is not None and asked.metric is not None
-    stop = asked.stop
+    stop = asked.stop or "early"
     most = MOST_PAIRS if stop == "early" and "seeds" not in asked.model_fields_set else asked.seeds
     jobs = asked.n_jobs or 1
     return ForeignOptions(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -25,8 +25,16 @@ class TrialOptions(Options):
     remedies: tuple[str, ...] = Field(
         (), description="remedies to try; without it those that the diagnosis offers"
     )
+    stop: Literal["early", "fixed"] | None = Field(
+        None,
+        description="fixed trains all seeds of every remedy, the default for a run of the project; "
+        "early adds one pair of runs at a time until the evidence decides, seeds at most, the "
+        "default with cmd=",
+    )
     seeds: Annotated[int, Field(ge=3, le=1000)] = Field(
-        5, description="paired seeds of each arm; more seeds show smaller gains"
+        5,
+        description="paired seeds of each remedy; more seeds show smaller gains; with stop=early "
+        "at most, without it 10 (20 with cmd=)",
     )
     budget: Annotated[int, Field(ge=1)] | None = Field(
         None, description="most runs in all; without it those that four arms need"
@@ -53,14 +61,16 @@ def patient_of(options: TrialOptions, root: Path) -> Patient:
 def trial_options(call: Call[TrialOptions]) -> VerificationOptions:
     """Return the plan of the trials, as the options and Hydra's settings ask for it."""
     from pipeline.config import sweep_options
+    from pipeline.verification.early import MOST_SEEDS
     from pipeline.verification.plan import VerificationOptions
 
-    asked = call.options
+    asked, early = call.options, call.options.stop == "early"
     jobs = () if asked.n_jobs is None else (f"n_jobs={asked.n_jobs}",)
     return VerificationOptions(
         storage=asked.storage or str(sweep_options([], root=call.root)["storage"]),
         remedies=asked.remedies,
-        seeds=asked.seeds,
+        seeds=MOST_SEEDS if early and "seeds" not in asked.model_fields_set else asked.seeds,
         budget=asked.budget,
         sweep=(*jobs, *call.settings),
+        stop="early" if early else "fixed",
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.config.hydra_guard import check_search_path
+from pipeline.config.lasting import lasting
 from pipeline.config.limits import check_overrides
 from pipeline.config.loading import conf_opened
 from pipeline.config.project import CONFIG_NAME
@@ -19,7 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.passwords import hide_all
 
 # Settings of a sweep that a person may write without `hydra.sweeper.`.
-SHORT_FORMS = ("n_trials", "n_jobs", "study_name", "storage")
+SHORT_FORMS = ("n_trials", "n_jobs", "seeds_per_trial", "study_name", "storage")
 
 # Hydra takes the kind of some values for granted, so these come from its depths for a wrong one.
 _MALFORMED = (AttributeError, TypeError, AssertionError, LookupError, RecursionError)
@@ -42,11 +43,20 @@ def compose(overrides: Sequence[str], *, root: Path) -> RunConfig:
     Raises `ConfigError` for an unknown key or option, a value out of range, or a file of ``conf/``
     that cannot be read.
     """
-    return compose_job(overrides, root=root)[0]
+    values = lasting(
+        "settings", overrides, root=root, compose=lambda: _composed_job(overrides, root)[0]
+    )
+    return _checked(values, overrides, root)
 
 
 def compose_job(overrides: Sequence[str], *, root: Path) -> tuple[RunConfig, Any]:
     """Compose as `compose` does; return also Hydra's own form, with its node ``hydra``."""
+    values, config = _composed_job(overrides, root)
+    return _checked(values, overrides, root), config
+
+
+def _composed_job(overrides: Sequence[str], root: Path) -> tuple[dict[str, Any], Any]:
+    """Return the resolved values, not yet validated, and Hydra's own form."""
     from omegaconf import OmegaConf
 
     with explained(overrides, root):
@@ -55,9 +65,12 @@ def compose_job(overrides: Sequence[str], *, root: Path) -> tuple[RunConfig, Any
         missing = sorted(OmegaConf.missing_keys(task))
         if missing:
             raise ConfigError(f"{missing[0]}: missing. Set {missing[0]}=<value>")
-        values = _plain(task, resolve=True)
+        return _plain(task, resolve=True), config
+
+
+def _checked(values: Mapping[str, Any], overrides: Sequence[str], root: Path) -> RunConfig:
     try:
-        return RunConfig(settle(values, overrides), values), config
+        return RunConfig(settle(values, overrides), values)
     except ConfigError as error:
         raise ConfigError(_with_defaults(str(error), overrides, root)) from error
 
@@ -138,7 +151,20 @@ def composed_values(overrides: Sequence[str], *, root: Path) -> dict[str, Any]:
 
     A value that is missing is ``???``.
     """
-    return flat(_without_hydra(by_hydra(overrides, root), resolve=True))
+    return values_and_references(overrides, root=root)[0]
+
+
+def values_and_references(
+    overrides: Sequence[str], *, root: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of `composed_values`, and the same with references as they are written."""
+
+    def both() -> list[dict[str, Any]]:
+        config = by_hydra(overrides, root)
+        return [_without_hydra(config, resolve=resolve) for resolve in (True, False)]
+
+    resolved, raw = lasting("values and references", overrides, root=root, compose=both)
+    return flat(resolved), flat(raw)
 
 
 def unresolved_values(overrides: Sequence[str], root: Path) -> dict[str, Any]:

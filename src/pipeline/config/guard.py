@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config.words import nearest
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, PipelineError
 
 ALLOWED = ("torch.nn", "torch.optim", "torchvision", "pipeline")
 FACTORIES = "torchvision.models"
@@ -108,10 +108,15 @@ def _made(
     try:
         signature.bind(**arguments)
         return maker(**arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except PipelineError:
+        raise
+    except ImportError as error:  # a package is missing; the message names it
+        raise ConfigError(f"{described} cannot be built: {' '.join(str(error).split())}") from error
+    except Exception as error:  # a person's own class may raise anything
+        usual = isinstance(error, TypeError | ValueError | RuntimeError)
         raise ConfigError(
-            f"{described} cannot be built: {error}. Its signature: {signature}. "
-            "Change its arguments."
+            f"{described} cannot be built: {error if usual else _told(error)}. "
+            f"Its signature: {signature}. Change its arguments."
         ) from error
 
 
@@ -131,17 +136,24 @@ def _inside(path: str, packages: Sequence[str]) -> bool:
 def _import(target: str, key: str) -> Any:
     module, _, name = target.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
+        found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{key}={target}: there is no module {error.name!r}. Check its name; "
             "a module of your own must be installed, or its folder be named in PYTHONPATH."
         ) from error
-    except AttributeError as error:
-        known = [n for n in dir(importlib.import_module(module)) if n[0].isupper()]
+    except Exception as error:  # the code of a person's own module may raise anything
         raise ConfigError(
-            f"{key}={target}: {module} has no {name}{nearest(name, known)}"
+            f"{key}={target}: {module} cannot be imported: {_told(error)}. Mend it."
         ) from error
+    if not hasattr(found, name):
+        known = [n for n in dir(found) if n[0].isupper()]
+        raise ConfigError(f"{key}={target}: {module} has no {name}{nearest(name, known)}")
+    return getattr(found, name)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": .")
 
 
 def _transforms(found: type) -> bool:

@@ -38,6 +38,12 @@ def check_hydra(hydra: Any, *, allow: Sequence[str]) -> None:
         given = sweeper.get(name)
         for target in given if isinstance(given, list) else [given] if given else []:
             _check_inside(f"hydra.sweeper.{name}", target, ("pipeline", *allow))
+    sampler = _mapping(sweeper.get("sampler"))
+    if sampler.get("name") == "hub" and "optunahub" not in allow:
+        raise ConfigError(
+            f"hydra.sweeper.sampler.package={sampler.get('package')}: is code that OptunaHub loads "
+            "from the web. If you trust it, add allow_targets=[optunahub]"
+        )
     for name in ("job_logging", "hydra_logging"):
         _check_logging(f"hydra.{name}", values.get(name))
     if job.get("env_copy"):

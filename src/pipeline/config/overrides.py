@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config.compose import composed_values, flat, unresolved_values
+from pipeline.config.compose import composed_values, flat, values_and_references
 from pipeline.config.conf_files import option_values
 from pipeline.config.limits import read_yaml_text
 from pipeline.config.project import options_of
@@ -20,6 +20,11 @@ from pipeline.config.validate import schema_of
 ATTACHED = ("callbacks", "metrics", "logger")
 # Mappings that are null in ``conf/`` and take any key.
 OPEN = (("trainer", "extra"), ("schedule", "arguments"))
+# Words that Hydra's grammar reads as themselves: no number, no true, no null, no other sign.
+_PLAIN_WORD = re.compile(
+    r"(?!(?:null|true|false|nan|inf)$)[^\W\d_][\w.-]*|[\w./-]*/[\w./-]*",
+    re.IGNORECASE | re.ASCII,
+)
 _NAMED_GROUPS = ("data", "augment", "model", "activation", "init", "loss", "optimizer", "schedule")
 
 
@@ -37,12 +42,12 @@ def overrides_of(values: Mapping[str, Any], *, root: Path) -> list[str]:
         if option and standard.get(group) != option
     ]
     # Unchecked: an option alone may lack a value or contradict another that the run has.
-    given, wanted = composed_values(groups, root=root), flat(values)
-    named = [] if given["name"] == wanted["name"] else [f"name={wanted['name']}"]
+    (given, raw), wanted = values_and_references(groups, root=root), flat(values)
+    named = [] if given["name"] == wanted["name"] else [f"name={override_text(wanted['name'])}"]
     apart = ("name", *ATTACHED)
     changed = _changed(wanted, given, without=apart)
     # Values that follow from others, such as the name of the tracked experiment, come last.
-    follow = {key for key, raw in unresolved_values(groups, root).items() if "${" in str(raw)}
+    follow = {key for key, value in raw.items() if "${" in str(value)}
     own = [o for o in changed if o.partition("=")[0] not in follow]
     if len(own) < len(changed):
         given = composed_values([*groups, *own], root=root)
@@ -112,15 +117,16 @@ def _option_of(group: str, node: Mapping[str, Any], *, root: Path) -> str | None
     The section's name tells it in most cases. The name of a person's own data set does not.
     """
     name, known = str(node["name"]), options_of(group, root)
-    if name in known and (group != "data" or _keys(group, name, root) == set(node)):
+    # A run of an earlier version lacks the keys that came later.
+    if name in known and (group != "data" or _keys(group, name, root) >= set(node)):
         return name
-    fitting = [option for option in known if _keys(group, option, root) == set(node)]
+    fitting = [option for option in known if _keys(group, option, root) >= set(node)]
     return min(fitting, key=lambda o: _num_differing(group, o, node, root)) if fitting else None
 
 
 def _num_differing(group: str, option: str, node: Mapping[str, Any], root: Path) -> int:
     given = option_values(group, option, root)
-    return sum(given[key] != value for key, value in node.items())
+    return sum(given[key] != value for key, value in node.items()) + len(set(given) - set(node))
 
 
 def merge(base: Sequence[str], extra: Sequence[str], *, root: Path) -> list[str]:
@@ -163,7 +169,15 @@ def override_text(value: Any) -> str:
         return "[" + ",".join(override_text(v) for v in value) + "]"
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{k}:{override_text(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, str) and not re.fullmatch(r"[^\W_][\w.-]*|[\w./-]*/[\w./-]*", value):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    if isinstance(value, str) and not _PLAIN_WORD.fullmatch(value):
+        # Only before a quote and at the end is a backslash more than itself.
+        escaped = re.sub(
+            r"(\\*)('|\Z)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value, flags=re.DOTALL
+        )
         return f"'{escaped}'"
     return repr(value) if isinstance(value, float) else str(value)
+
+
+def value_text(value: Any) -> str:
+    """Return a plain value as the right side of an override; a string is taken as written."""
+    return value if isinstance(value, str) else override_text(value)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Set
 from pipeline.config import schema
 from pipeline.config.augment_schema import ComposeSettings, EraseSettings, IdentitySettings
 from pipeline.config.guard import check_allowed
+from pipeline.config.hydra_guard import check_allow_targets
 from pipeline.config.lightning import check_attached, mistakes_of_extra
 from pipeline.config.schema import Settings
 from pipeline.errors import ConfigError
@@ -19,6 +20,7 @@ def check_rules(settings: Settings, *, explicit: Set[str] = frozenset()) -> None
 
     explicit: the keys a person set for this run (``model.width``, or ``activation`` for a group).
     """
+    check_allow_targets(settings.allow_targets)  # these may come from a file, not from Hydra
     for name in ("augment", "model", "activation", "loss", "optimizer"):
         target = getattr(settings, name).target
         check_allowed(target, allow=settings.allow_targets, key=f"{name}._target_")
@@ -30,7 +32,11 @@ def check_rules(settings: Settings, *, explicit: Set[str] = frozenset()) -> None
         if target.endswith(".ReduceLROnPlateau"):
             raise ConfigError(f"schedule._target_={target}: Use schedule=plateau instead.")
     check_attached(settings)
-    mistakes = [*mistakes_of_extra(settings), *_contradictions(settings)]
+    mistakes = [
+        *mistakes_of_extra(settings),
+        *_contradictions(settings),
+        *_unfit_for_tables(settings),
+    ]
     for keys, ineffective, why in _EFFECTS:
         touched = sorted(k for k in explicit if k in keys or k.split(".")[0] in keys)
         if touched and ineffective(settings):
@@ -68,11 +74,28 @@ def _contradictions(s: Settings) -> Iterator[str]:
             "data.batch_size=1: model.normalization=batch needs at least two images a batch. "
             "Use a larger batch, or model.normalization=layer."
         )
+    if s.data.sampling == "balanced" and getattr(s.loss, "class_weights", None) == "balanced":
+        yield (
+            "loss.class_weights=balanced: data.sampling=balanced shows rare classes as often as "
+            "others already. Choose one of the two."
+        )
     for key, low, high in _erased_areas(s):
         if low > high:
             yield f"{key}.min_area={low}: must be at most {key}.max_area={high}. Exchange them."
     if isinstance(s.augment, ComposeSettings) and not s.augment.steps:
         yield "augment.steps=[]: must hold at least one transform. Use augment=none instead."
+
+
+def _unfit_for_tables(s: Settings) -> Iterator[str]:
+    """Yield what needs pictures: neighbours in a row of a table have nothing in common."""
+    if not isinstance(s.data, schema.TableData):
+        return
+    if isinstance(s.model, schema.CNNSettings | schema.ResNetSettings | schema.Recurrent):
+        yield f"model={s.model.name}: a table has no pixels. Use model=mlp, or one of your own."
+    if not isinstance(s.augment, IdentitySettings):
+        yield f"augment={s.augment.name}: changes pictures, and data=table has rows. Leave it out."
+    if s.evaluation.tta:
+        yield "evaluation.tta: views are of pictures, and data=table has rows. Leave it out."
 
 
 def _erased_areas(s: Settings) -> Iterator[tuple[str, float, float]]:
@@ -117,6 +140,11 @@ _EFFECTS: list[Effect] = [
         {"signals.sample_size", "signals.seed"},
         lambda s: not s.signals.enabled,
         "signals=none measures nothing",
+    ),
+    (
+        {"init"},
+        lambda s: s.initial_weights is not None,
+        "initial_weights names a file that holds all weights",
     ),
     (
         {"trainer.keep"},

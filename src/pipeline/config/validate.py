@@ -18,6 +18,7 @@ TARGETS: dict[str, dict[str, type[Built]]] = {
     "model": {
         "pipeline.models.MLP": schema.MLPSettings,
         "pipeline.models.CNN": schema.CNNSettings,
+        "pipeline.models.ResNet": schema.ResNetSettings,
         "pipeline.models.RNN": schema.RNNSettings,
         "pipeline.models.LSTM": schema.Recurrent,
         "pipeline.models.GRU": schema.Recurrent,
@@ -94,6 +95,8 @@ def schema_of(section: str, node: Mapping[str, Any]) -> type[Section]:
     """Return the schema of a section of the configuration, by its name and its ``_target_``."""
     if section == "data" and "_target_" in node:
         return schema.OwnData
+    if section == "data" and "target" in node:
+        return schema.TableData
     if section == "data":
         folder = node.get("name") == "image_folder" or ("path" in node and "mirror" not in node)
         return schema.ImageFolder if folder else schema.Idx
@@ -103,7 +106,11 @@ def schema_of(section: str, node: Mapping[str, Any]) -> type[Section]:
         return named
     if target in TARGETS.get(section, {}):
         return TARGETS[section][target]
-    return schema.OwnOptimizer if section == "optimizer" else schema.Own
+    special: dict[str, type[schema.Section]] = {
+        "optimizer": schema.OwnOptimizer,
+        "loss": schema.OwnLoss,
+    }
+    return special.get(section, schema.Own)
 
 
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> list[str]:

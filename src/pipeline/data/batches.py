@@ -59,7 +59,7 @@ class StreamStore:
         """See `Store.gather`."""
         # Reading in the order of the file means fewer jumps on the disk
         order = np.argsort(index.numpy(), kind="stable")
-        rows = np.empty((len(index), *self.images.shape[1:]), dtype=np.uint8)
+        rows = np.empty((len(index), *self.images.shape[1:]), dtype=self.images.dtype)
         rows[order] = self.images[index.numpy()[order]]
         return torch.from_numpy(rows).to(self.device, non_blocking=True)
 
@@ -73,6 +73,8 @@ class EpochOrder:
     shuffle=True gives every process the same number of indices, so that gradients meet in step; a
     few indices then come twice, as in torch's DistributedSampler.  shuffle=False gives the stored
     order, in which each index comes exactly once over all processes, so that sums are exact.
+    labels: ``[N]``, of the indices.  Given, a shuffled epoch of N images shows all classes equally
+    often (± 1): a part of a large class, and the images of a small one several times.
     """
 
     def __init__(
@@ -84,8 +86,10 @@ class EpochOrder:
         shuffle: bool,
         rank: int = 0,
         world_size: int = 1,
+        labels: Tensor | None = None,
     ) -> None:
         self.indices = indices
+        self.labels = labels
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
@@ -107,6 +111,8 @@ class EpochOrder:
         order = self.indices
         if self.shuffle:
             generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+            if self.labels is not None:
+                order = order[_balanced(self.labels, generator=generator)]
             order = order[torch.randperm(len(order), generator=generator)]
             shared = -(-len(order) // self.world_size) * self.world_size
             order = order[torch.arange(shared) % len(order)]
@@ -117,6 +123,21 @@ class EpochOrder:
         if len(batches) > len(self):
             batches[-2:] = [torch.cat(batches[-2:])]
         return iter(batches)
+
+
+def _balanced(labels: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Draw as many positions as there are labels, of each class equally many."""
+    classes = labels.unique()
+    share, rest = divmod(len(labels), len(classes))
+    lucky = set(torch.randperm(len(classes), generator=generator)[:rest].tolist())
+    drawn = []
+    for number, label in enumerate(classes):
+        members = (labels == label).nonzero().squeeze(1)
+        wanted = share + (number in lucky)
+        rounds = -(-wanted // len(members))
+        orders = [torch.randperm(len(members), generator=generator) for _ in range(rounds)]
+        drawn += [members[torch.cat(orders)[:wanted]]] if wanted else []
+    return torch.cat(drawn)
 
 
 class Batches:

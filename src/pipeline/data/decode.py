@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 50_000_000  # a file of 76 KiB can promise 80 million
 MAX_FILE_BYTES = 200_000_000  # 50 million pixels of four bytes, not compressed
 
@@ -41,6 +40,14 @@ def decode_grey(path: Path) -> np.ndarray:
     Raises as `decode_image`.
     """
     return np.asarray(_open(path, size=None, channels=1, background=255))
+
+
+def decode_colour(path: Path) -> np.ndarray:
+    """Decode to ``[H, W, 3]`` uint8 in its own size: upright, transparent parts white.
+
+    Raises as `decode_image`.
+    """
+    return np.asarray(_open(path, size=None, channels=3, background=255))
 
 
 def _open(path: Path, *, size: int | None, channels: int, background: int) -> Image.Image:

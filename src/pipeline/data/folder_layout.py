@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.data.decode import SUFFIXES
+from pipeline.data.file_names import SUFFIXES, is_visible
 from pipeline.errors import DataError
 from pipeline.records import Split
 
@@ -19,8 +19,6 @@ PART_NAMES: Mapping[Split, Sequence[str]] = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-# What macOS adds to its archives: files with the names of images that are none.
-PASSED_OVER = ("__MACOSX",)
 _MOST_OUTER_FOLDERS = 3
 _FORMS = "<class>/<image>, or train/<class>/<image> with val/ and test/ beside train/"
 
@@ -36,11 +34,6 @@ class FolderLayout:
     root: Path
     parts: Mapping[Split, Path]
     notes: Sequence[str] = ()
-
-
-def is_visible(path: Path) -> bool:
-    """Whether a file or folder counts: hidden ones and ``__MACOSX`` are passed over."""
-    return not path.name.startswith(".") and path.name not in PASSED_OVER
 
 
 def folders_in(path: Path) -> list[Path]:

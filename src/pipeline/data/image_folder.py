@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.decode import SUFFIXES, decode_image
-from pipeline.data.folder_layout import is_visible, recognise
+from pipeline.data.decode import decode_image
+from pipeline.data.file_names import SUFFIXES, is_visible
+from pipeline.data.folder_layout import recognise
 from pipeline.data.prepare import take
 from pipeline.data.split import stratified_split
 from pipeline.errors import DataError
@@ -71,7 +72,7 @@ def read_image_folder(
         notes += [f"{broken}They were left out."] if broken else []
     train, test = sets["train"], sets.get("test")
     if test is None:
-        train, test = _split_test(train, fraction=test_fraction, seed=seed)
+        train, test = _split_test(train, fraction=test_fraction, seed=seed, class_names=class_names)
     return FolderImages(
         train=train,
         val=sets.get("val"),
@@ -118,7 +119,10 @@ def _walk(folder: Path, *, root: Path, skipped: list[str]) -> Iterator[Path]:
 
 def _check_inside(path: Path, *, root: Path) -> None:
     """Refuse a link that leads out of the root: the data would depend on files elsewhere."""
-    target = path.resolve()
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError) as error:  # a RuntimeError for links in a circle
+        raise DataError(f"{path} is a link that leads nowhere. Remove it.") from error
     if not target.is_relative_to(root.resolve()):
         raise DataError(
             f"{path} is a link to {target}, outside of {root}. "
@@ -186,14 +190,17 @@ def _on_broken(broken: Sequence[str], *, count: int) -> str:
     return f"{len(broken)} of {count} images cannot be used:\n  {listed}{more}\n"
 
 
-def _split_test(images: ImageSet, *, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
+def _split_test(
+    images: ImageSet, *, fraction: float, seed: int, class_names: Sequence[str]
+) -> tuple[ImageSet, ImageSet]:
     if not 0 < fraction < 1:
         raise DataError(
             f"data.test_fraction={fraction} is out of range: choose 0 < data.test_fraction < 1."
         )
     try:
+        size = round(fraction * len(images))
         rest, sample = stratified_split(
-            images.labels, size=round(fraction * len(images)), seed=seed
+            images.labels, size=size, seed=seed, class_names=class_names
         )
     except DataError as error:
         raise DataError(f"data.test_fraction={fraction} is impossible. {error}") from error

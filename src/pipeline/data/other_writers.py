@@ -66,18 +66,16 @@ def fit_digit(source: np.ndarray, *, height: int, width: int) -> np.ndarray:
     It fills the inner 20/28, its centre of mass is in the middle, its darkest ink is 255. Without
     ink the result is all 0.
     """
-    if not np.any(source > 0):
-        return np.zeros((height, width), dtype=np.uint8)
     inked = np.asarray(source > 0)
+    if not inked.any():
+        return np.zeros((height, width), dtype=np.uint8)
     ink = source[_span(inked.any(axis=1))][:, _span(inked.any(axis=0))]
     scale = min(round(height * 20 / 28) / ink.shape[0], round(width * 20 / 28) / ink.shape[1])
-    ink = np.pad(ink, 1)  # strokes then fade into the background instead of ending in a hard edge
+    # Strokes then fade into the background instead of ending in a hard edge.
+    ink = _surrounded(ink.astype(np.float32), 1, 1)
     rows, columns = (max(1, round(side * scale)) for side in ink.shape)
-    enlarged = Image.fromarray(ink.astype(np.float32)).resize(
-        (columns, rows), Image.Resampling.BICUBIC
-    )
-    pixels = np.clip(np.asarray(enlarged), 0, None)
-    around = np.pad(pixels, ((height, height), (width, width)))
+    enlarged = Image.fromarray(ink).resize((columns, rows), Image.Resampling.BICUBIC)
+    around = _surrounded(np.maximum(np.asarray(enlarged), 0), height, width)
     top, left = (
         round(mass - (side - 1) / 2)
         for side, mass in zip((height, width), _center_of_mass(around), strict=True)
@@ -86,10 +84,19 @@ def fit_digit(source: np.ndarray, *, height: int, width: int) -> np.ndarray:
     return np.rint(window * (255 / window.max())).astype(np.uint8)
 
 
+def _surrounded(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Return an image with rows and columns of 0 on all sides; `numpy.pad` is slow."""
+    height, width = image.shape
+    around = np.zeros((height + 2 * rows, width + 2 * columns), image.dtype)
+    around[rows : rows + height, columns : columns + width] = image
+    return around
+
+
 def _center_of_mass(image: np.ndarray) -> tuple[float, float]:
     """Return row and column of the centre of mass; equal to `scipy.ndimage.center_of_mass`."""
     total = image.sum()
-    rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
+    height, width = image.shape
+    rows, columns = np.arange(height)[:, None], np.arange(width)
     return float((image * rows).sum() / total), float((image * columns).sum() / total)
 
 

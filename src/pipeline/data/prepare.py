@@ -11,7 +11,10 @@ import numpy as np
 from pipeline.data import baselines, store
 from pipeline.data.split import stratified_split
 from pipeline.errors import DataError
-from pipeline.records import Baseline, DataCard, ImageSet, Prepared
+from pipeline.records import Baseline, Column, DataCard, ImageSet, Prepared
+
+# Mean and deviation, in units of 255, with which numbers stay as they are.
+STANDARDISED = ((0.0,), (1 / 255,))
 
 
 def prepare_dataset(
@@ -25,11 +28,13 @@ def prepare_dataset(
     directory: Path,
     val: ImageSet | None = None,
     settings: Mapping[str, Any] | None = None,
+    columns: Sequence[Column] = (),
 ) -> DataCard:
     """Split, measure, fit the baselines and write everything to ``directory``, all or nothing.
 
     val: the validation part where the data has one; without it ``validation_size`` images of the
     training part.  settings: for the card, those that decided the content.
+    columns: of a table.
     The test set is stored unchanged; nothing is learned from it. The same input gives the same
     bytes (on one machine, since baselines are floating-point sums).
 
@@ -44,7 +49,9 @@ def prepare_dataset(
             _check_split(images, split=split, name=name, shape=shape, class_names=class_names)
     fit_part = train
     if val is None:
-        fit_part, val = split_validation(train, size=validation_size, seed=split_seed)
+        fit_part, val = split_validation(
+            train, size=validation_size, seed=split_seed, class_names=class_names
+        )
     fitted = baselines.fit_baselines(fit_part, val, num_classes=len(class_names), seed=split_seed)
     prepared = build_prepared(
         fit_part,
@@ -55,21 +62,26 @@ def prepare_dataset(
         split_seed=split_seed,
         baselines=fitted,
         settings=settings,
+        columns=columns,
     )
     store.write_prepared(prepared, directory)
     return prepared.card
 
 
-def split_validation(images: ImageSet, *, size: int, seed: int) -> tuple[ImageSet, ImageSet]:
+def split_validation(
+    images: ImageSet, *, size: int, seed: int, class_names: Sequence[str] = ()
+) -> tuple[ImageSet, ImageSet]:
     """Divide the training images into ``(train, val)``: stratified and seeded.
 
-    size: number of validation images.
+    size: number of validation images.  class_names: for messages.
 
     Raises:
         DataError: ``size`` is not 1 … N - 1, or no training image of some class would be left.
     """
     try:
-        rest, sample = stratified_split(images.labels, size=size, seed=seed)
+        rest, sample = stratified_split(
+            images.labels, size=size, seed=seed, class_names=class_names
+        )
     except DataError as error:
         raise DataError(f"data.validation_size={size} is impossible. {error}") from error
     return take(images, rest), take(images, sample)
@@ -90,8 +102,11 @@ def build_prepared(
     split_seed: int,
     baselines: Mapping[str, Baseline],
     settings: Mapping[str, Any] | None = None,
+    columns: Sequence[Column] = (),
 ) -> Prepared:
     """Describe three finished splits with a card; statistics come from ``train`` alone.
+
+    columns: of a table; its numbers are standardised already.
 
     Raises:
         DataError: a split is empty, has images of another shape, or labels outside ``class_names``.
@@ -101,7 +116,7 @@ def build_prepared(
         _check_split(
             images, split=split, name=name, shape=train.images.shape[1:], class_names=class_names
         )
-    mean, std = pixel_statistics(train.images)
+    mean, std = STANDARDISED if columns else pixel_statistics(train.images)
     counts = {
         split: _count(images.labels, num=len(class_names)) for split, images in splits.items()
     }
@@ -118,6 +133,7 @@ def build_prepared(
         split_seed=split_seed,
         baselines=dict(baselines),
         settings=dict(settings or {}),
+        columns=tuple(columns),
     )
     return Prepared(train=train, val=val, test=test, card=card)
 

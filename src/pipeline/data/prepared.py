@@ -11,6 +11,7 @@ from pipeline.config.overrides import override_text, section_overrides
 from pipeline.config.schema import DataSection, OwnData
 from pipeline.data.store import CARD, load_card
 from pipeline.errors import ConfigError, DataError
+from pipeline.home import expanded
 from pipeline.records import DataCard
 
 
@@ -92,4 +93,4 @@ def _same(key: str, wanted: Any, present: Any, root: Path) -> bool:
 
 def absolute(path: str, *, root: Path) -> Path:
     """Return the place that a setting names, seen from the project's root."""
-    return (root / Path(path).expanduser()).resolve()
+    return (root / expanded(path)).resolve()

@@ -15,11 +15,10 @@ from pathlib import Path
 
 from pipeline.data.idx import parse_images, parse_labels
 from pipeline.data.manifest import Dataset, RawFile, find_dataset
+from pipeline.data.official import SUMS_NAME, recorded_sums
 from pipeline.errors import DataError, SourceError
 from pipeline.files import read_bytes, write_atomically
 from pipeline.records import ImageSet
-
-SUMS_NAME = "SHA256SUMS"
 
 
 def unpack(file: RawFile, payload: bytes) -> bytes:
@@ -62,31 +61,9 @@ def accept(file: RawFile, content: bytes, *, directory: Path) -> Path:
     """Write checked content and its checksum into the folder; return the file's path."""
     path = directory / file.name
     write_atomically(path, content)
-    sums = {**_recorded_sums(directory), file.name: hashlib.sha256(content).hexdigest()}
+    sums = {**recorded_sums(directory), file.name: hashlib.sha256(content).hexdigest()}
     write_atomically(directory / SUMS_NAME, _sums_text(sums))
     return path
-
-
-def is_official(file: RawFile, *, directory: Path) -> bool:
-    """Return whether the file is there and has the official bytes.
-
-    Where the manifest has no SHA-256, the one that `accept` recorded counts.
-    """
-    expected = file.sha256 or _recorded_sums(directory).get(file.name)
-    path = directory / file.name
-    if expected is None or not path.is_file() or path.stat().st_size != file.size:
-        return False
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == expected
-
-
-def _recorded_sums(directory: Path) -> dict[str, str]:
-    try:
-        text = (directory / SUMS_NAME).read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
-        return {}
-    pairs = (line.split("  ", 1) for line in text.splitlines() if "  " in line)
-    return {name: digest for digest, name in pairs}
 
 
 def check_sums(dataset: Dataset, directory: Path) -> None:
@@ -145,7 +122,7 @@ def _official_content(file: RawFile, directory: Path, dataset: str) -> bytes:
     """Return the content of a raw file, read once, whose hash is the official one."""
     path, way_out = directory / file.name, _way_out(dataset)
     content = read_bytes(path, way_out=way_out)
-    expected = file.sha256 or _recorded_sums(directory).get(file.name)
+    expected = file.sha256 or recorded_sums(directory).get(file.name)
     if expected is None or hashlib.sha256(content).hexdigest() != expected:
         raise DataError(f"{path} is not the official file. {way_out}")
     return content

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.data.manifest import Dataset, RawFile, find_dataset
+from pipeline.data.official import is_official
 from pipeline.data.pip_source import PackageSource
-from pipeline.data.raw import accept, is_official, unpack
+from pipeline.data.raw import accept, unpack
 from pipeline.data.web_source import Progress, WebSource
 from pipeline.errors import ConfigError, DataError, SourceDown, SourceError
+from pipeline.home import expanded
 
 Log = Callable[[str], None]
 
@@ -178,7 +180,7 @@ def _as_folder(mirror: str) -> Path:
             "begin with http://, https:// or file://. Download the files yourself and name their "
             "folder."
         )
-    return Path(mirror).expanduser()
+    return expanded(mirror)
 
 
 def _ask(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pipeline.errors import DataError
@@ -25,28 +27,31 @@ def allocate(class_counts: np.ndarray, *, size: int) -> np.ndarray:
     return floors
 
 
-def stratified_split(labels: np.ndarray, *, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(
+    labels: np.ndarray, *, size: int, seed: int, class_names: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """Divide indices into the rest and a stratified sample of exactly ``size``.
 
-    labels: ``[N]`` integers ≥ 0.  Returns ``(rest, sample)``: sorted int64 indices, disjoint,
-    together ``0 … N - 1``.
+    labels: ``[N]`` integers ≥ 0.  class_names: for messages; without them a class is its number.
+    Returns ``(rest, sample)``: sorted int64 indices, disjoint, together ``0 … N - 1``.
 
     Raises:
         DataError: ``size`` is not 1 … N - 1, or the rest would lose a class entirely.
     """
     if not 0 < size < len(labels):
         raise DataError(
-            f"A part of {size} images cannot be taken from {len(labels)}: "
-            f"allowed are 1 … {len(labels) - 1}. Choose another size, or add images."
+            f"A part of {size} examples cannot be taken from {len(labels)}: "
+            f"allowed are 1 … {len(labels) - 1}. Choose another size, or add examples."
         )
     counts = np.bincount(labels)
     places = allocate(counts, size=size)
     emptied = np.flatnonzero((counts > 0) & (places == counts))
     if len(emptied):
+        label = int(emptied[0])
         raise DataError(
-            f"A part of {size} of {len(labels)} images would take every image of class "
-            f"{int(emptied[0])} ({int(counts[emptied[0]])} images). "
-            "Take a smaller part, or add images of this class."
+            f"A part of {size} of {len(labels)} examples would take every example of class "
+            f"{class_names[label] if class_names else label}, which has {int(counts[label])}. "
+            "Take a smaller part, or add examples of this class."
         )
     sample = _draw(labels, places=places, seed=seed)
     rest = np.setdiff1d(np.arange(len(labels)), sample, assume_unique=True)

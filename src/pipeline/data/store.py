@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from pipeline.errors import DataError
-from pipeline.files import read_record, write_atomically, write_record
+from pipeline.files import read_record, scratch_folder, write_atomically, write_record
 from pipeline.records import SPLITS, DataCard, ImageSet, Prepared, Split
 
 CARD = "card.json"
@@ -20,19 +19,15 @@ CARD = "card.json"
 def write_prepared(prepared: Prepared, directory: Path) -> None:
     """Write a prepared data set, replacing an older one only when all of it is on disk.
 
-    ``images``: ``[N, C, H, W]`` uint8, ``labels``: ``[N]`` int64. Equal input, equal bytes.
+    ``images``: ``[N, C, H, W]`` uint8 (of a table float32), ``labels``: ``[N]`` int64. Equal
+    input, equal bytes.
 
     Raises:
         DataError: the directory cannot be written.
     """
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-
-        with tempfile.TemporaryDirectory(
-            dir=directory.parent, prefix=f".{directory.name}."
-        ) as scratch:
-            fresh = Path(scratch) / "new"
-            fresh.mkdir()
+        with scratch_folder(directory) as scratch:
+            fresh = scratch / "new"
             for split in SPLITS:
                 images: ImageSet = getattr(prepared, split)
                 tensors = {
@@ -42,7 +37,7 @@ def write_prepared(prepared: Prepared, directory: Path) -> None:
                 write_atomically(fresh / f"{split}.safetensors", save(tensors))
             write_record(fresh / CARD, prepared.card)
             if directory.exists():
-                directory.rename(Path(scratch) / "old")
+                directory.rename(scratch / "old")
             fresh.rename(directory)
     except OSError as error:
         raise DataError(
@@ -77,7 +72,8 @@ def load_for_training(directory: Path) -> Prepared:
     """
     card = load_card(directory)
     train, val = _load_images(directory, "train", card), _load_images(directory, "val", card)
-    nothing = ImageSet(np.empty((0, *card.image_shape), np.uint8), np.empty(0, np.int64))
+    kind = np.float32 if card.columns else np.uint8
+    nothing = ImageSet(np.empty((0, *card.image_shape), kind), np.empty(0, np.int64))
     return Prepared(train=train, val=val, test=nothing, card=card)
 
 
@@ -97,13 +93,16 @@ def load_card(directory: Path) -> DataCard:
 
 def _load_images(directory: Path, split: Split, card: DataCard) -> ImageSet:
     path = directory / f"{split}.safetensors"
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is no regular file. {_way_out(directory)}")
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path} cannot be read: {error}. {_way_out(directory)}") from error
     form = {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()}
     num = sum(card.class_counts[split])
-    expected = {"images": ("uint8", (num, *card.image_shape)), "labels": ("int64", (num,))}
+    kind = "float32" if card.columns else "uint8"
+    expected = {"images": (kind, (num, *card.image_shape)), "labels": ("int64", (num,))}
     if form != expected:
         raise DataError(f"{path} holds {form}, its {CARD} says {expected}. {_way_out(directory)}")
     images = ImageSet(images=tensors["images"], labels=tensors["labels"])

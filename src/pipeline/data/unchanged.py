@@ -19,9 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.decode import SUFFIXES
-from pipeline.data.folder_layout import is_visible
-from pipeline.files import write_atomically
+from pipeline.data.file_names import SUFFIXES, is_visible
 
 # Libraries that decode images, split them, or fit the baselines.
 LIBRARIES = ("numpy", "pillow", "scikit-learn", "scipy")
@@ -44,7 +42,7 @@ class Preparation:
         self, directory: Path, *, settings: Mapping[str, Any], sources: Sequence[Path]
     ) -> None:
         self._directory = directory
-        self._sources = sources
+        self.sources = sources
         self._identity = _identity(settings)
         self._read = dict(_listed(sources))
 
@@ -75,7 +73,7 @@ class Preparation:
 
     def note(self) -> None:
         """Note that the folder has been written; nothing where a source has changed meanwhile."""
-        if {k: v[1] for k, v in _listed(self._sources)} != {k: v[1] for k, v in self._read.items()}:
+        if {k: v[1] for k, v in _listed(self.sources)} != {k: v[1] for k, v in self._read.items()}:
             self.path.unlink(missing_ok=True)
             return
         found = {**self._read, **self._written()}
@@ -86,6 +84,8 @@ class Preparation:
         return {f"written: {path.name}": (path, _stamp(path)) for path in files}
 
     def _write(self, files: Mapping[str, Any]) -> None:
+        from pipeline.files import write_atomically  # imports more than a look at files needs
+
         noted = {"identity": self._identity, "noted_ns": time.time_ns(), "files": files}
         write_atomically(self.path, json.dumps(noted).encode())
 

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -21,20 +22,36 @@ LEAST_SEEDS = 3
 MOST_SEEDS = 1000
 LEVEL = 0.95
 _SMALLEST_LOSS = 1e-12  # nats; keeps the logarithm finite
+_LEAST_REDUCTION, _LARGEST_GAIN = -9.0, 100.0  # of an interval's end, which may be infinite
+_MOST_LOSS = 2.0  # times that of guessing
+# No harm of a remedy: the run is better than before, and still improves where it ends.
+_HARMLESS = (HEALTHY, UNDETERMINED, "undertrained")
 
 
 @dataclass(frozen=True)
 class Arm:
     """One configuration, trained with every seed.
 
-    losses: ``[n]`` validation losses in nats, in the order of the seeds; the loss of guessing for a
-    run that diverged.  verdicts: of each run's diagnosis, or `DIVERGED`.
+    losses: ``[n]`` validation losses in nats as `counted_loss` gives them, in the order of the
+    seeds.  verdicts: of each run's diagnosis, or `DIVERGED`.
     """
 
     name: str
     overrides: tuple[str, ...]
     losses: tuple[float, ...]
     verdicts: tuple[str, ...]
+
+
+def counted_loss(loss: float | None, *, guessing: float) -> float:
+    """Return the loss with which a run counts in its pair, in nats.
+
+    A network that is wrong and sure of it has a higher loss than guessing, and a remedy may mend
+    just that. One such run must not outweigh all others, so a loss counts up to twice that of
+    guessing.
+    loss: None, or not finite, of a run that diverged: it counts as much as the worst.
+    """
+    most = _MOST_LOSS * guessing
+    return most if loss is None or not math.isfinite(loss) else min(loss, most)
 
 
 @dataclass(frozen=True)
@@ -80,24 +97,50 @@ def judge(base: Arm, arms: Sequence[Arm], *, symptom: str) -> list[Judged]:
     symptom: the verdict that the remedies are meant against.
     Student's t tests the difference of the logarithms of paired losses. Holm's method adjusts the
     p-values, Bonferroni's the intervals. An arm is confirmed if its loss falls beyond noise and
-    most of its runs show no symptom that the base lacks. It is harmful if its loss rises beyond
-    noise.
+    most of its runs show no symptom that the base lacks. To be undertrained is none: a higher rate
+    that is right asks for more epochs next. An arm is harmful if its loss rises beyond noise.
     If most of the base's runs diverged, no symptom counts as new: any model is better than none.
     Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979.
     """
     gains = [log_gains(base.losses, arm.losses) for arm in arms]
     adjusted = holm([_p_value(gain) for gain in gains])
-    judged = [
-        _judged(arm, gain, p, base=base, symptom=symptom, comparisons=len(arms))
-        for arm, gain, p in zip(arms, gains, adjusted, strict=True)
-    ]
+    judged = []
+    for arm, gain, p in zip(arms, gains, adjusted, strict=True):
+        improvement = relative_reduction(gain, comparisons=len(arms))
+        needed = seeds_needed(improvement)
+        judged.append(_judged(arm, gain, p, improvement, needed, base=base, symptom=symptom))
     return sorted(judged, key=lambda j: -j.improvement.value)
 
 
+def judge_one(base: Arm, arm: Arm, *, symptom: str, rule: Rule, comparisons: float) -> Judged:
+    """Judge one arm by a rule of its own, as one of so many comparisons (Bonferroni).
+
+    Both arms have the same seeds. See `judge` for the verdicts.
+    """
+    gains, level = log_gains(base.losses, arm.losses), level_of(comparisons)
+    ends = rule.interval(gains, level)
+    low, value, high = (_reduction(x) for x in (ends[0], float(gains.mean()), ends[1]))
+    improvement = Estimate(value=value, low=low, high=high, n=len(gains), level=level)
+    p_value = min(1.0, comparisons * rule.p_value(gains))
+    needed = rule.seeds_needed(gains, level)
+    return _judged(arm, gains, p_value, improvement, needed, base=base, symptom=symptom)
+
+
+def _reduction(gain: float) -> float:
+    """Return the relative reduction of a gain; a rise of the loss is cut at the tenfold."""
+    return max(_LEAST_REDUCTION, 1 - math.exp(-gain)) if gain > -_LARGEST_GAIN else _LEAST_REDUCTION
+
+
 def _judged(
-    arm: Arm, gains: np.ndarray, p_value: float, *, base: Arm, symptom: str, comparisons: int
+    arm: Arm,
+    gains: np.ndarray,
+    p_value: float,
+    improvement: Estimate,
+    needed: int | None,
+    *,
+    base: Arm,
+    symptom: str,
 ) -> Judged:
-    improvement = relative_reduction(gains, comparisons=comparisons)
     new_symptoms = _new_symptoms(arm, base, symptom)
     decided = p_value < 1 - LEVEL
 
@@ -115,7 +158,7 @@ def _judged(
         p_value=p_value,
         symptom_share=sum(v in (symptom, DIVERGED) for v in arm.verdicts) / len(arm.verdicts),
         new_symptoms=new_symptoms,
-        seeds_needed=None if decided else seeds_needed(improvement),
+        seeds_needed=None if decided else needed,
         val_losses=arm.losses,
         verdicts=arm.verdicts,
     )
@@ -125,7 +168,7 @@ def _new_symptoms(arm: Arm, base: Arm, symptom: str) -> tuple[str, ...]:
     known = _majority(base.verdicts)
     if DIVERGED in known:
         return ()
-    expected = (*known, symptom, HEALTHY, UNDETERMINED)
+    expected = (*known, symptom, *_HARMLESS)
     return tuple(v for v in _majority(arm.verdicts) if v not in expected)
 
 
@@ -152,7 +195,7 @@ def relative_reduction(gains: np.ndarray, *, comparisons: int = 1) -> Estimate:
     return Estimate(value=value, low=low, high=high, n=len(gains), level=level)
 
 
-def level_of(comparisons: int) -> float:
+def level_of(comparisons: float) -> float:
     """Return the level of an interval among so many: Bonferroni's."""
     return 1 - (1 - LEVEL) / comparisons
 
@@ -171,16 +214,23 @@ def seeds_needed(reduction: Estimate) -> int | None:
     Returns None where `MOST_SEEDS` would be too few.
     """
     mean = abs(math.log1p(-reduction.value))
-    reach = (math.log1p(-reduction.low) - math.log1p(-reduction.high)) / 2
+    # The lower half: a reduction above 1 - 1e-16 is 1 in floating point, and has no logarithm.
+    reach = math.log1p(-reduction.low) - math.log1p(-reduction.value)
     spread = reach * math.sqrt(reduction.n) / _t_quantile(reduction.level, reduction.n)
     return _t_seeds(mean, spread, reduction.n, reduction.level)
 
 
 def _t_seeds(mean: float, spread: float, n: int, level: float) -> int | None:
-    more = np.arange(max(n + 1, LEAST_SEEDS), MOST_SEEDS + 1)
-    reaches = _t_quantiles(level, more) * spread / np.sqrt(more)
-    deciding = more[reaches < mean]
+    more, reaches = _reaches(max(n + 1, LEAST_SEEDS), level)
+    deciding = more[reaches * spread < mean]
     return int(deciding[0]) if len(deciding) else None
+
+
+@cache
+def _reaches(first: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of samples ``[M]`` from ``first`` on, and for each `_t_quantile` / √n."""
+    counts = np.arange(first, MOST_SEEDS + 1)
+    return counts, _t_quantiles(level, counts) / np.sqrt(counts)
 
 
 def _seeds_by_t(gains: np.ndarray, level: float) -> int | None:

@@ -58,7 +58,9 @@ class Verification:
     arms: the most helpful first.
     reseed, random: reductions of the validation loss by the controls.
     claim: None where no arm is confirmed.  experiment: name of the proved configuration.
-    studies: part of the trials → name of its study.
+    studies: part of the trials → name of its study.  stop: fixed, or early for pairs that were
+    added until they decided.  An early one trains no controls where nothing is confirmed, and
+    leaves remedies untried.  num_runs: that it trained.
     """
 
     name: str
@@ -67,11 +69,14 @@ class Verification:
     seeds: int
     undecided: Undecided | None
     arms: tuple[Judged, ...]
-    reseed: Estimate
-    random: Estimate
+    reseed: Estimate | None
+    random: Estimate | None
     claim: Claim | None
     experiment: str | None
     studies: Mapping[str, str]
+    stop: str = "fixed"
+    untried: tuple[str, ...] = ()
+    num_runs: int | None = None
 
     @property
     def proved(self) -> bool:

@@ -25,6 +25,11 @@ FAR_ABOVE_USUAL = 100
 OF_OUR_TRAINING = ("activation", "init", "loss", "penalty", "optimizer", "schedule")
 
 
+def of_table(s: Settings) -> bool:
+    """Whether the examples are rows of a table, which have no pixels."""
+    return "target" in s["data"]
+
+
 def file_label(name: str) -> str:
     """Return a remedy's name as part of a file's or a run's name."""
     for sign, word in (("+", "_and_"), ("/", "_over_"), ("*", "_times_"), (".", "_")):
@@ -60,7 +65,7 @@ def more_regularization(s: Settings) -> Iterator[Remedy]:
     can_drop = model["name"] not in RECURRENT or model.get("depth", 1) > 1
     if can_drop and model.get("dropout", 1.0) < 0.4:
         yield Remedy("dropout", ("model.dropout=0.5",), "no unit can rely on another one")
-    if s["augment"]["name"] == "none":
+    if s["augment"]["name"] == "none" and not of_table(s):
         why = "every epoch shows other images of the same classes"
         yield Remedy("augment", ("augment=affine",), why)
     if s["penalty"]["l2"] == 0:
@@ -130,7 +135,7 @@ def wider(s: Settings) -> Iterator[Remedy]:
     model = s["model"]
     if "width" not in model:
         return
-    least = 16 if model["name"] == "cnn" else 64
+    least = 16 if model["name"] in ("cnn", "resnet") else 64
     overrides = [f"model.width={max(least, 4 * model['width'])}"]
     if model["name"] == "cnn" and model["dense"] < 64:
         overrides.append("model.dense=128")

@@ -1,68 +1,205 @@
-"""A score of how familiar an image is to a model, from its training images."""
+"""A score of how unlike the training data an image is, from what the network computes of it.
+
+For each of the network's last layers: the distance of the layer's inputs to those of the nearest
+training image, as 1 minus the cosine of the angle (Sun et al., Out-of-Distribution Detection with
+Deep Nearest Neighbors, 2022). Then the squared Mahalanobis distance of the pixels, with one
+variance for all directions beyond the first components (Moghaddam and Pentland, Probabilistic
+Visual Learning for Object Representation, 1997). All distances are brought to one scale on
+validation images, and the largest one counts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
+from pipeline.data.baselines import reduced
+
 NUM_COMPONENTS = 50
-UNFAMILIAR = 0.01  # the share of false alarms among images like the training ones
+MOST_NUMBERS = 1024  # of an image; larger ones are reduced to at most 16 pixels a side
+_SIDE = 16
+UNFAMILIAR = 0.01  # the share of false warnings among images like the training ones
+_CHUNK = 1000
 
 
 @dataclass(frozen=True)
-class Familiarity:
-    """Principal components of training pixels, and the scores of validation images.
+class LayerDistance:
+    """The distances of one layer.
 
-    mean: ``[D]``.  components: ``[k, D]``.  variances: ``[k]``.
-    rest: mean variance of the other directions.
-    reference: ``[n]`` sorted scores of images that training has not seen.
+    bank: ``[M, D]`` float16, features of training images, each of length 1.  middle, spread: of
+    validation images: the median of their distances, and how far above it their highest percent
+    begins.
+    """
+
+    bank: np.ndarray
+    middle: float = 0.0
+    spread: float = 1.0
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Return the scaled distance ``[N]`` of features ``[N, D]`` from the nearest of the bank.
+
+        Features that are all 0 have no direction: their distance is 1.
+        """
+        bank = self.bank.astype(np.float32).T
+        # One array for the products of all parts: 16 MB of fresh memory each time are slow.
+        products = np.empty((min(len(features), _CHUNK), bank.shape[1]), np.float32)
+        parts = [features[i : i + _CHUNK] for i in range(0, len(features), _CHUNK)]
+        nearest = [np.matmul(unit(part), bank, out=products[: len(part)]).max(1) for part in parts]
+        return _scaled(1 - np.concatenate(nearest).astype(np.float64), self)
+
+
+@dataclass(frozen=True)
+class PixelDistance:
+    """The distances of the pixels.
+
+    mean: ``[D]``.  components: ``[k, D]``.  variances: ``[k]``.  rest: mean variance of the other
+    directions.  middle, spread: see `LayerDistance`.
     """
 
     mean: np.ndarray
     components: np.ndarray
     variances: np.ndarray
     rest: float
-    reference: np.ndarray
+    middle: float = 0.0
+    spread: float = 1.0
 
     def scores(self, images: np.ndarray) -> np.ndarray:
-        """Return the distance ``[N]`` of images ``[N, C, H, W]`` uint8 from the training images.
-
-        The squared Mahalanobis distance, with one variance for all directions beyond the first
-        components (Moghaddam and Pentland, Probabilistic Visual Learning for Object
-        Representation, 1997).
-        """
-        flat = images.reshape(len(images), -1).astype(np.float64) / 255 - self.mean
+        """Return the scaled distance ``[N]`` of images ``[N, C, H, W]`` from the training's."""
+        flat = _flat(images)
+        flat -= self.mean
         inside = flat @ self.components.T
-        outside = np.maximum((flat**2).sum(1) - (inside**2).sum(1), 0)
-        return np.asarray((inside**2 / self.variances).sum(1) + outside / self.rest)
+        np.square(flat, out=flat)
+        np.square(inside, out=inside)
+        outside = np.maximum(flat.sum(1) - inside.sum(1), 0)
+        return _scaled((inside / self.variances).sum(1) + outside / self.rest, self)
 
-    def p_values(self, images: np.ndarray) -> np.ndarray:
-        """Return the share ``[N]`` of familiar images at least as far away: a conformal p-value.
+
+@dataclass(frozen=True)
+class Familiarity:
+    """The distances of all layers and of the pixels; the sorted scores of validation images."""
+
+    layers: tuple[LayerDistance, ...]
+    pixels: PixelDistance
+    reference: np.ndarray
+
+    def scores(self, features: Sequence[np.ndarray], images: np.ndarray) -> np.ndarray:
+        """Return how unlike images are ``[N]``.
+
+        features: by layer, each ``[N, D]``.  images: ``[N, C, H, W]``.
+        """
+        pairs = zip(self.layers, features, strict=True)
+        found = [layer.scores(part) for layer, part in pairs]
+        return np.asarray(np.max([*found, self.pixels.scores(images)], axis=0))
+
+    def p_values(self, features: Sequence[np.ndarray], images: np.ndarray) -> np.ndarray:
+        """Return the share ``[N]`` of familiar images at least as unlike: a conformal p-value.
 
         Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World, 2005.
         """
-        nearer = np.searchsorted(self.reference, self.scores(images), side="left")
+        nearer = np.searchsorted(self.reference, self.scores(features, images), side="left")
         farther = len(self.reference) - nearer
         return np.asarray((1 + farther) / (1 + len(self.reference)))
 
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """Return its numbers by name, for a file."""
+        pixels = self.pixels
+        named = {
+            "reference": self.reference.astype(np.float64),
+            "pixels/mean": pixels.mean,
+            "pixels/components": pixels.components,
+            "pixels/variances": pixels.variances,
+            "pixels/scale": np.array([pixels.rest, pixels.middle, pixels.spread]),
+        }
+        for index, layer in enumerate(self.layers):
+            named[f"{index}/bank"] = layer.bank
+            named[f"{index}/scale"] = np.array([layer.middle, layer.spread])
+        return named
 
-def fit_familiarity(train: np.ndarray, val: np.ndarray, *, seed: int = 0) -> Familiarity:
-    """Fit to training images; validation images are the reference.  Both ``[N, C, H, W]`` uint8.
 
-    At most 10,000 training images are used, chosen by the seed.
-    """
-    chosen = np.random.default_rng(seed).permutation(len(train))[:10_000]
-    flat = train[chosen].reshape(len(chosen), -1).astype(np.float64) / 255
-    mean = flat.mean(0)
-    variances, vectors = np.linalg.eigh(np.cov(flat - mean, rowvar=False))
-    count = min(NUM_COMPONENTS, len(variances) - 1)
-    kept, others = variances[::-1][:count], variances[::-1][count:]
-    unscaled = Familiarity(
-        mean=mean,
-        components=vectors.T[::-1][:count],
-        variances=np.maximum(kept, 1e-8),
-        rest=max(float(others.mean()), 1e-8),
-        reference=np.zeros(0),
+def familiarity_of(arrays: Mapping[str, np.ndarray]) -> Familiarity:
+    """Return what `Familiarity.arrays` wrote. Raises `KeyError` and `ValueError` for other ones."""
+    layers = []
+    for index in range(sum(name.endswith("/bank") for name in arrays)):
+        middle, spread = (float(value) for value in arrays[f"{index}/scale"])
+        layers.append(LayerDistance(arrays[f"{index}/bank"], middle, spread))
+    rest, middle, spread = (float(value) for value in arrays["pixels/scale"])
+    pixels = PixelDistance(
+        arrays["pixels/mean"],
+        arrays["pixels/components"],
+        arrays["pixels/variances"],
+        rest=rest,
+        middle=middle,
+        spread=spread,
     )
-    return replace(unscaled, reference=np.sort(unscaled.scores(val)))
+    return Familiarity(layers=tuple(layers), pixels=pixels, reference=arrays["reference"])
+
+
+def fit_familiarity(
+    train: Sequence[np.ndarray],
+    val: Sequence[np.ndarray],
+    *,
+    train_images: np.ndarray,
+    val_images: np.ndarray,
+) -> Familiarity:
+    """Keep what training images are like; validation images give the scale and the limit.
+
+    train, val: features by layer, each ``[N, D]``.  The images are ``[N, C, H, W]``.
+    """
+    layers, found = [], []
+    for features, others in zip(train, val, strict=True):
+        layer = LayerDistance(unit(features).astype(np.float16))
+        distances = layer.scores(others)
+        layers.append(_to_scale(layer, distances))
+        found.append(_scaled(distances, layers[-1]))
+    pixels = _fit_pixels(train_images)
+    distances = pixels.scores(val_images)
+    pixels = _to_scale(pixels, distances)
+    found.append(_scaled(distances, pixels))
+    # As `Familiarity.scores` of the validation images, without measuring them once more.
+    reference = np.sort(np.max(found, axis=0))
+    return Familiarity(layers=tuple(layers), pixels=pixels, reference=reference)
+
+
+Distance = TypeVar("Distance", LayerDistance, PixelDistance)
+
+
+def _to_scale(measure: Distance, distances: np.ndarray) -> Distance:
+    """Return a measure with the scale of its own unscaled distances."""
+    middle, high = (float(q) for q in np.quantile(distances, (0.5, 1 - UNFAMILIAR)))
+    return replace(measure, middle=middle, spread=max(high - middle, 1e-6))
+
+
+def _scaled(distances: np.ndarray, measure: LayerDistance | PixelDistance) -> np.ndarray:
+    return np.asarray((distances - measure.middle) / measure.spread)
+
+
+def _fit_pixels(images: np.ndarray) -> PixelDistance:
+    flat = _flat(images)
+    mean = flat.mean(0)
+    variances, vectors = np.linalg.eigh(np.atleast_2d(np.cov(flat - mean, rowvar=False)))
+    count = max(min(NUM_COMPONENTS, len(variances) - 1), 1)
+    kept, others = variances[::-1][:count], variances[::-1][count:]
+    return PixelDistance(
+        mean=mean,
+        components=np.ascontiguousarray(vectors.T[::-1][:count]),
+        variances=np.maximum(kept, 1e-8),
+        rest=max(float(others.mean()) if len(others) else 0.0, 1e-8),
+    )
+
+
+def _flat(images: np.ndarray) -> np.ndarray:
+    """Return ``[N, D]`` float64, 0 … 1, with at most `MOST_NUMBERS` of pixels in small images."""
+    if images[0].size > MOST_NUMBERS and min(images.shape[2:]) > 1:
+        images = reduced(images, factor=-(-min(images.shape[2:]) // _SIDE))
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    flat /= 255
+    return np.asarray(flat)
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Return vectors ``[N, D]`` scaled to length 1, float32; zeros stay zeros."""
+    values = features.astype(np.float32)
+    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))

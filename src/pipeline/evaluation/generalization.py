@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import DataError
-from pipeline.files import write_atomically
+from pipeline.files import read_bytes, write_atomically
 from pipeline.records import Estimate
 
 _COLUMNS = ("name", "severity", "accuracy", "low", "high", "n")
@@ -48,10 +48,8 @@ def read_generalization_csv(path: Path) -> list[GeneralizationRow]:
     """
     way_out = f"Make it again: pipeline evaluate name={path.parent.name}"
     try:
-        with path.open(newline="", encoding="utf-8") as lines:
-            return [_row(cells) for cells in csv.DictReader(lines)]
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: missing. {way_out}") from error
+        lines = io.StringIO(read_bytes(path, way_out=way_out).decode(), newline="")
+        return [_row(cells) for cells in csv.DictReader(lines)]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(
             f"{path}: not a table with the columns {','.join(_COLUMNS)} ({error!r}). {way_out}"

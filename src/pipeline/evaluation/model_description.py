@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import read_record
+from pipeline.records import Column
 
 DESCRIPTION = "model.json"
 
@@ -16,21 +17,21 @@ DESCRIPTION = "model.json"
 class TrainingSummary:
     """The course of a training, and the machine's settings that decide the bits of its weights.
 
-    kept_epoch: counted from 1.  resumed_from_epoch: epochs that a killed run had done, mostly 0.
-    seconds: over all epochs, also those of a killed run; rounded to 0.1.
-    precision: ``32``, ``bf16`` or ``16``.
+    kept_epoch: counted from 1.  precision: ``32``, ``bf16`` or ``16``.
+    seconds, resumed_from_epoch: only in descriptions of an earlier version; both are in
+    ``times.json`` now, since equal trainings leave equal files.
     """
 
     parameters: int
     epochs: int
     kept_epoch: int
     stopped_early: bool
-    resumed_from_epoch: int
-    seconds: float
     accelerator: str
     precision: str
     channels_last: bool
     num_threads: int
+    seconds: float | None = None
+    resumed_from_epoch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class ModelDescription:
 
     data_sha256: of the prepared data that the model was trained on.  input_shape: ``(C, H, W)``.
     mean, std: per channel, of pixels scaled to 0 … 1.  settings: the resolved configuration.
-    weights_sha256: of the weights' file; `save_model` fills it in.
+    columns: of the table that it was trained on; empty for images.
+    weights_sha256, familiarity_sha256: of the files beside it; `save_model` fills them in. The
+    second is empty where nothing tells pictures unlike the training data.
     """
 
     class_names: Sequence[str]
@@ -49,7 +52,9 @@ class ModelDescription:
     settings: Mapping[str, Any]
     std: Sequence[float]
     summary: TrainingSummary
+    columns: tuple[Column, ...] = ()
     weights_sha256: str = ""
+    familiarity_sha256: str = ""
 
 
 def read_description(folder: Path) -> ModelDescription:

@@ -59,7 +59,7 @@ class SeedsRecord:
     """The file ``seeds.json``: the runs of a group, and every number of theirs over the seeds.
 
     study: of the trainings.  objective: by which validation chose the best run.  best: its name.
-    kept: metrics of the kept epoch, size and time.  test: the numbers of ``metrics.json``, without
+    kept: metrics of the kept epoch, size and time.  test: the numbers of the evaluation, without
     the ends of intervals.  on: the test part that they were measured on.
     """
 
@@ -108,7 +108,7 @@ def summarised(values: Sequence[float]) -> OverSeeds:
 
 
 def without_ends(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the numbers of ``metrics.json`` without the ends of their intervals."""
+    """Return the numbers of an evaluation without the ends of their intervals."""
     ends = ("_low", "_high")
     return {
         key: value

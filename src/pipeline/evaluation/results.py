@@ -14,7 +14,7 @@ EVALUATED_ON = "evaluated_on.json"
 
 
 class Metrics(RootModel[dict[str, Number]]):
-    """The record ``metrics.json``: name → number, see `flatten`; NaN where not measured."""
+    """Numbers by name; NaN where not measured. See `pipeline.evaluation.metrics_files`."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""``history.csv`` and ``confusion.csv``: records to text and back, bit for bit."""
+"""``history.csv`` and ``confusion.csv``: records to text and back, bit for bit; ``classes.csv``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import DataError
+from pipeline.evaluation.results import ClassScores
 from pipeline.files import read_bytes, write_atomically
-from pipeline.records import EpochRecord
+from pipeline.records import EpochRecord, Estimate
 
 _EPOCH_COLUMNS = ["epoch", "step"]
 _TRUTH = "truth"
@@ -87,6 +88,21 @@ def read_confusion_csv(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
         )
     counts = [_counts(path, number, header, cells) for number, cells in enumerate(lines, start=2)]
     return np.array(counts, dtype=np.int64), tuple(names)
+
+
+def write_classes_csv(path: Path, scores: Sequence[ClassScores]) -> None:
+    """Write one line a class: its number of examples, and each share with its interval."""
+    shares = ("precision", "recall", "f1")
+    head = [f"{share}{end}" for share in shares for end in ("", "_low", "_high")]
+    lines = [
+        [each.name, str(each.support), *_shares([getattr(each, share) for share in shares])]
+        for each in scores
+    ]
+    write_atomically(path, _csv_bytes([["class", "num_examples", *head], *lines]))
+
+
+def _shares(estimates: Sequence[Estimate]) -> list[str]:
+    return [repr(number) for e in estimates for number in (e.value, e.low, e.high)]
 
 
 def _cells(row: EpochRecord, names: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline import interruption
 from pipeline.config.guard import build, locate
 from pipeline.config.schema import Built, Init
 from pipeline.data.batches import epoch_seed
@@ -76,6 +77,8 @@ def check_logits(network: nn.Module, a: Architecture) -> None:
         with torch.no_grad():
             found = network(images)
     except Exception as error:
+        if interruption.received() is not None:  # a library has made an error of the signal
+            raise
         raise ConfigError(
             f"model._target_={name}: fails on images {list(images.shape)}: "
             f"{type(error).__name__}: {' '.join(str(error).split())}. Its forward() must map "

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from pipeline.data.batches import standardisation
+from pipeline.data.views import num_views, views_of
+from pipeline.evaluation.scores import log_softmax
 
 BATCH = 500
 
@@ -23,6 +25,26 @@ def predict_logits(
             batch = network_inputs(images[start : start + BATCH], mean=mean, std=std)
             parts.append(network(torch.from_numpy(batch)).float().numpy())
     return np.concatenate(parts)
+
+
+def averaged_logits(
+    network: nn.Module,
+    images: np.ndarray,
+    *,
+    kinds: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> np.ndarray:
+    """Return the logarithm ``[N, K]`` float64 of the mean probability over views of each image.
+
+    images: ``[N, C, H, W]`` uint8.  kinds: of `pipeline.data.views.views_of`.
+    """
+    total = np.zeros(())
+    for view in views_of(images, kinds):
+        logits = predict_logits(network, view, mean=mean, std=std)
+        total = total + np.exp(log_softmax(logits.astype(np.float64)))
+    # A probability that is 0 in every view would give a loss that is infinite.
+    return np.asarray(np.log(np.maximum(total / num_views(kinds), np.finfo(np.float64).tiny)))
 
 
 def network_inputs(

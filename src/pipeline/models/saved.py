@@ -1,5 +1,7 @@
 """A trained model on the disk: ``model.safetensors`` and ``model.json``, enough to predict with.
 
+``familiarity.safetensors`` beside them tells which pictures are unlike the training data.
+
 Loading runs no code from the files: weights are plain tensors, and the classes named in
 ``model.json`` pass the same guard as those of a configuration.
 """
@@ -12,18 +14,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from pipeline.config import validate
 from pipeline.config.schema import Settings
 from pipeline.errors import ConfigError, DataError, ModelError
+from pipeline.evaluation.familiarity import Familiarity, familiarity_of
 from pipeline.evaluation.model_description import DESCRIPTION, ModelDescription, read_description
-from pipeline.files import write_atomically, write_record
+from pipeline.files import read_bytes, write_atomically, write_record
 from pipeline.models.build import Architecture, build_network
+from pipeline.records import Column
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, FAMILIARITY = "model.safetensors", "familiarity.safetensors"
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,19 @@ class SavedModel:
     std: Sequence[float]
     data_sha256: str
     weights_sha256: str
+    columns: tuple[Column, ...] = ()
 
 
-def save_model(folder: Path, network: nn.Module, description: ModelDescription) -> str:
-    """Write both files as one: the folder appears whole, or stays as it was.
+def save_model(
+    folder: Path,
+    network: nn.Module,
+    description: ModelDescription,
+    *,
+    familiarity: Familiarity | None = None,
+) -> str:
+    """Write the files as one: the folder appears whole, or stays as it was.
 
+    familiarity: None where it cannot be measured.
     Returns the SHA-256 of the weights' file. Raises ``OSError`` where the disk refuses.
     """
     weights = {
@@ -50,12 +65,17 @@ def save_model(folder: Path, network: nn.Module, description: ModelDescription) 
     }
     blob = save(weights)
     digest = hashlib.sha256(blob).hexdigest()
+    measure = b"" if familiarity is None else _as_bytes(familiarity.arrays())
+    hashed = hashlib.sha256(measure).hexdigest() if measure else ""
+    described = replace(description, weights_sha256=digest, familiarity_sha256=hashed)
     partial, former = (folder.with_name(f".{folder.name}.{end}") for end in ("partial", "former"))
     for left in (partial, former):
         shutil.rmtree(left, ignore_errors=True)
     try:
         write_atomically(partial / WEIGHTS, blob)
-        write_record(partial / DESCRIPTION, replace(description, weights_sha256=digest))
+        if measure:
+            write_atomically(partial / FAMILIARITY, measure)
+        write_record(partial / DESCRIPTION, described)
         if folder.exists():
             folder.rename(former)
         partial.rename(folder)
@@ -104,7 +124,34 @@ def load_model(folder: Path) -> SavedModel:
         std=description.std,
         data_sha256=description.data_sha256,
         weights_sha256=digest,
+        columns=description.columns,
     )
+
+
+def load_familiarity(folder: Path) -> Familiarity | None:
+    """Load what tells pictures unlike the training data; None where the model has no such file.
+
+    Raises `ModelError` where the file is missing or damaged.
+    """
+    description, _ = _read(folder)
+    if not description.familiarity_sha256:
+        return None
+    try:
+        content = read_bytes(
+            folder / FAMILIARITY, way_out=_way_out(folder), sha256=description.familiarity_sha256
+        )
+        return familiarity_of(load_arrays(content))
+    except DataError as error:
+        raise ModelError(str(error)) from error
+    except (KeyError, ValueError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder / FAMILIARITY}: is damaged ({error}). {_way_out(folder)}"
+        ) from error
+
+
+def _as_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    named = {name: np.ascontiguousarray(values) for name, values in sorted(arrays.items())}
+    return bytes(save_arrays(named))
 
 
 def _check_tensors(

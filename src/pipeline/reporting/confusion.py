@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from pipeline.reporting.style import BLUE, INK, PAPER, QUIET, VERMILION, dress, new_figure
+from pipeline.reporting.style import BLUE, INK, PAPER, QUIET, VERMILION, dress, label, new_figure
 
 _RIGHT = LinearSegmentedColormap.from_list("right", [PAPER, BLUE])
 _WRONG = LinearSegmentedColormap.from_list("wrong", [PAPER, VERMILION])
@@ -52,19 +52,17 @@ def plot(matrix: np.ndarray, *, class_names: Sequence[str], width: float | None 
 
 def _label(figure: Figure, class_names: Sequence[str], size: float) -> None:
     (axes,) = figure.axes
-    k = len(class_names)
+    k, names = len(class_names), [label(name) for name in class_names]
     dress(axes, xlabel="predicted", ylabel="true", grid="none")
     axes.spines["bottom"].set_visible(False)
     long = max(map(len, class_names)) > (2 if k > 12 else 4)
-    axes.set_xticks(
-        range(k), class_names, rotation=40 if long else 0, ha="right" if long else "center"
-    )
-    axes.set_yticks(range(k), class_names)
+    axes.set_xticks(range(k), names, rotation=40 if long else 0, ha="right" if long else "center")
+    axes.set_yticks(range(k), names)
     axes.tick_params(labelsize=max(size, 8), labelcolor=INK)
     axes.set_xticks(np.arange(k - 1) + 0.5, minor=True)
     axes.set_yticks(np.arange(k - 1) + 0.5, minor=True)
     axes.tick_params(which="minor", length=0)
     axes.grid(visible=True, which="minor", color="#eef0f3", linewidth=0.8)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set_color(QUIET)
-        label.set_fontweight("bold")
+    for title in (axes.xaxis.label, axes.yaxis.label):
+        title.set_color(QUIET)
+        title.set_fontweight("bold")

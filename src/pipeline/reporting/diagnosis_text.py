@@ -19,6 +19,7 @@ from pipeline.diagnosis.record import (
     NotRun,
     Remedy,
 )
+from pipeline.terminal import visible
 
 _COLORS = {HEALTHY: "green", UNDETERMINED: "yellow"}
 _INDENT = 2
@@ -79,7 +80,7 @@ def _headline(diagnosis: Diagnosis) -> Text:
     color = _COLORS.get(diagnosis.verdict, "red")
     sure = f"  (confidence {diagnosis.confidence:.2f})"
     return Text.assemble(
-        (f"{diagnosis.name}: ", "bold"),
+        (f"{visible(diagnosis.name)}: ", "bold"),
         (words(diagnosis.verdict), f"bold {color}"),
         "" if diagnosis.verdict == UNDETERMINED else sure,
     )

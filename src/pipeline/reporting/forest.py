@@ -34,11 +34,14 @@ class Row:
 
 
 def rows_of(verification: Verification) -> list[Row]:
-    """Return a row for every arm of a verification, and for its two controls."""
+    """Return a row for every arm of a verification, and for its controls, if it has any."""
+    controls = (
+        ("control: reseeded", verification.reseed),
+        ("control: random search", verification.random),
+    )
     return [
         *(Row(arm.name, arm.improvement, arm.verdict) for arm in verification.arms),
-        Row("control: reseeded", verification.reseed, CONTROL),
-        Row("control: random search", verification.random, CONTROL),
+        *(Row(name, reduction, CONTROL) for name, reduction in controls if reduction),
     ]
 
 

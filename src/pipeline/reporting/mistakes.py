@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.reporting.sentences import percent
-from pipeline.reporting.style import INK, QUIET, VERMILION, new_figure
+from pipeline.reporting.style import INK, QUIET, VERMILION, label, new_figure
 
 _COLUMNS = 5
 _LONGEST_NAME = 12
@@ -48,7 +48,7 @@ def plot(
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return label(name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…")
 
 
 def _sure(confidence: float) -> str:

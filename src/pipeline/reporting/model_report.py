@@ -17,7 +17,7 @@ class ModelReport:
     """One model in the report, which leaves out every part that is empty here.
 
     metrics: as ``evaluation.flatten`` names them (``test/accuracy``, ``test/accuracy_low``, …),
-    with ``model/num_parameters`` and ``train/duration_s`` where known.
+    with ``model/num_parameters`` and ``train/epochs`` where known.
     pictures: file stem → PNG. `pipeline.reporting.pictures` knows the place of most stems; others
     follow under their own name.  narrow_pictures: the same, drawn for a narrow screen.
     confusions: (true class, predicted class, count), the most frequent first.

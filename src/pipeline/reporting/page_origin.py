@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import DataError
+from pipeline.evaluation.metrics_files import DETAILS_FILE, METRICS_FILE
 from pipeline.evaluation.over_seeds import SEEDS_FILE
 from pipeline.evaluation.results import EVALUATED_ON
 from pipeline.files import read_bytes
@@ -16,7 +17,8 @@ from pipeline.files import read_bytes
 WAY_OUT = "Make it again: pipeline report"
 _RESULTS = (
     "history.csv",
-    "metrics.json",
+    METRICS_FILE,
+    DETAILS_FILE,
     EVALUATED_ON,
     "confusion.csv",
     "generalization.csv",

@@ -6,7 +6,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.evaluation.results import Evaluation
-from pipeline.reporting.style import BLUE, GREEN, INK, ORANGE, dress, legend_above, new_figure
+from pipeline.reporting.style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    dress,
+    label,
+    legend_above,
+    new_figure,
+)
 
 _SCORES = (("precision", BLUE, "<", -0.22), ("f1", INK, "o", 0.0), ("recall", ORANGE, ">", 0.22))
 
@@ -31,14 +40,14 @@ def plot(evaluation: Evaluation) -> Figure:
             alpha=0.55,
         )
         values = [e.value for e in estimates]
-        label = "F1" if name == "f1" else name
-        axes.plot(values, heights, marker, color=color, ms=6, mec="white", mew=0.7, label=label)
+        shown = "F1" if name == "f1" else name
+        axes.plot(values, heights, marker, color=color, ms=6, mec="white", mew=0.7, label=shown)
     axes.axvline(
         evaluation.f1_macro.value, color=GREEN, lw=1.1, ls=(0, (4, 3)), label="macro F1", zorder=0.5
     )
     dress(axes, grid="x")
     axes.set_yticks(
-        range(len(classes)), [f"{each.name}  (n = {each.support:,})" for each in classes]
+        range(len(classes)), [f"{label(each.name)}  (n = {each.support:,})" for each in classes]
     )
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_ylim(-0.6, len(classes) - 0.4)

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.data.decode import decode_grey
-from pipeline.reporting.style import INK, VERMILION, new_figure
+from pipeline.data.decode import decode_colour, decode_grey
+from pipeline.reporting.style import INK, VERMILION, label, new_figure
 from pipeline.runs.prediction import PredictedPictures
 
 MOST_PICTURED = 40
@@ -15,9 +15,9 @@ _PAIRS = 4  # of a picture and its view, in one row
 
 
 def plot(predicted: PredictedPictures) -> Figure:
-    """Draw each grey original beside its view, under the prediction; unfamiliar ones in red.
+    """Draw each original beside its view, under the prediction; unfamiliar ones in red.
 
-    Draws the first 40 pictures.
+    Draws the first 40 pictures; an original has colours where the view has them.
     """
     shown = predicted.predictions[:MOST_PICTURED]
     rows = -(-len(shown) // _PAIRS)
@@ -27,12 +27,13 @@ def plot(predicted: PredictedPictures) -> Figure:
         axes.set_axis_off()
     for i, prediction in enumerate(shown):
         left, right = grid[2 * i], grid[2 * i + 1]
-        left.imshow(decode_grey(prediction.path), cmap="gray", vmin=0, vmax=255)
+        decode = decode_colour if len(predicted.views[i]) == 3 else decode_grey
+        left.imshow(decode(prediction.path), cmap="gray", vmin=0, vmax=255)
         _draw_view(right, predicted.views[i])
-        label, probability = prediction.top[0]
+        name, probability = prediction.top[0]
         colour = VERMILION if prediction.unfamiliar else INK
         left.set_title(
-            f"{label}  {probability:.0%}",
+            f"{label(name)}  {probability:.0%}",
             loc="left",
             fontsize=9.5,
             fontweight="bold",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,13 +18,14 @@ from pipeline.diagnosis.proof import Healing, Verification
 from pipeline.diagnosis.record import Diagnosis
 from pipeline.errors import DataError
 from pipeline.evaluation.generalization import read_generalization_csv
+from pipeline.evaluation.metrics_files import METRICS_FILE, read_metrics
 from pipeline.evaluation.model_description import (
     ModelDescription,
     TrainingSummary,
     read_description,
 )
 from pipeline.evaluation.over_seeds import SEEDS_PICTURE
-from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn, Metrics
+from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn
 from pipeline.evaluation.tables import read_confusion_csv, read_history_csv
 from pipeline.files import Record, read_record
 from pipeline.reporting.model_report import ModelReport
@@ -46,10 +47,13 @@ def read_model(name: str, *, root: Path) -> ModelReport:
     folder = root / "results" / name
     model = read_description(root / "models" / name)
     diagnosis = _record(folder / "diagnosis.json", Diagnosis, made_by="diagnose")
-    metrics = _if_there(folder / "metrics.json", _metrics)
+    metrics = read_metrics(folder) if (folder / METRICS_FILE).is_file() else {}
     verification = _record(folder / "verification.json", Verification, made_by="verify")
     generalization = _if_there(folder / "generalization.csv", read_generalization_csv) or ()
 
+    overrides = overrides_of(model.settings, root=root)
+    # The last run may have diverged, and left the model of an earlier run with other settings.
+    last = RunFiles(root, name).read_config() or model.settings
     wide, narrow = drawn(
         name, diagnosis=diagnosis, verification=verification, elsewhere=generalization, root=root
     )
@@ -60,18 +64,17 @@ def read_model(name: str, *, root: Path) -> ModelReport:
     }
     return ModelReport(
         name=name,
-        metrics={**(metrics.root if metrics else {}), **_size(model.summary)},
+        metrics={**metrics, **_size(model.summary)},
         history=_if_there(folder / "history.csv", read_history_csv) or (),
         pictures={**on_disk, **wide},
         narrow_pictures=narrow,
         confusions=_if_there(folder / "confusion.csv", _confusions) or (),
         generalization=generalization,
         settings={key: _text(value) for key, value in flat(model.settings).items()},
-        commands=_commands(name, model.settings, root=root),
+        commands=_commands(name, overrides),
         diagnosis=diagnosis,
-        # The last run may have diverged, and left the model of an earlier run with other settings.
         remedy_commands=_remedy_commands(
-            diagnosis, RunFiles(root, name).read_config() or model.settings, root=root
+            diagnosis, last, root=root, overrides=overrides if last == model.settings else None
         ),
         verification=verification,
         healing=_record(folder / "healing.json", Healing, made_by="heal"),
@@ -95,11 +98,6 @@ def _if_there(path: Path, read: Callable[[Path], Content]) -> Content | None:
     return read(path) if path.is_file() else None
 
 
-def _metrics(path: Path) -> Metrics:
-    way_out = f"Make it again: pipeline evaluate name={path.parent.name}"
-    return read_record(path, Metrics, way_out=way_out)
-
-
 def _record(path: Path, kind: type[Record], *, made_by: str) -> Record | None:
     """Read a record that a model may lack. made_by: the command that writes it."""
     way_out = f"Make it again: pipeline {made_by} name={path.parent.name}"
@@ -110,10 +108,10 @@ def _record(path: Path, kind: type[Record], *, made_by: str) -> Record | None:
         return None
 
 
-def _commands(name: str, settings: Mapping[str, Any], *, root: Path) -> list[str]:
-    """Return the lines that make a model and its results again."""
+def _commands(name: str, overrides: Sequence[str]) -> list[str]:
+    """Return the lines that make a model and its results again; overrides: of its training."""
     return [
-        shlex.join(["pipeline", "train", *overrides_of(settings, root=root)]),
+        shlex.join(["pipeline", "train", *overrides]),
         f"pipeline evaluate name={name}",
         f"pipeline diagnose name={name}",
         "pipeline report",
@@ -121,12 +119,16 @@ def _commands(name: str, settings: Mapping[str, Any], *, root: Path) -> list[str
 
 
 def _remedy_commands(
-    diagnosis: Diagnosis | None, settings: Mapping[str, Any], *, root: Path
+    diagnosis: Diagnosis | None,
+    settings: Mapping[str, Any],
+    *,
+    root: Path,
+    overrides: Sequence[str] | None,
 ) -> dict[str, str]:
     if diagnosis is None or not diagnosis.findings:
         return {}
     remedies = diagnosis.findings[0].remedies
-    lines = remedy_commands(settings, remedies, root=root)
+    lines = remedy_commands(settings, remedies, root=root, overrides=overrides)
     return {remedy.name: line for remedy, line in zip(remedies, lines, strict=True)}
 
 
@@ -145,7 +147,7 @@ def _confusions(path: Path) -> list[tuple[str, str, int]]:
 def _size(summary: TrainingSummary) -> dict[str, float]:
     return {
         "model/num_parameters": summary.parameters,
-        "train/duration_s": summary.seconds,
+        "train/epochs": float(summary.epochs),
     }
 
 

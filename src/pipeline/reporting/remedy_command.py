@@ -13,12 +13,20 @@ from pipeline.diagnosis.remedies import file_label
 
 
 def remedy_commands(
-    settings: Mapping[str, Any], remedies: Sequence[Remedy], *, root: Path
+    settings: Mapping[str, Any],
+    remedies: Sequence[Remedy],
+    *,
+    root: Path,
+    overrides: Sequence[str] | None = None,
 ) -> list[str]:
-    """Return for each remedy the line to type: the run's own settings with it, under a new name."""
+    """Return for each remedy the line to type: the run's own settings with it, under a new name.
+
+    overrides: that compose to the settings; None finds them.
+    """
     if not remedies:
         return []
-    own = [o for o in overrides_of(settings, root=root) if not o.startswith("name=")]
+    known = overrides_of(settings, root=root) if overrides is None else overrides
+    own = [o for o in known if not o.startswith("name=")]
     return [
         shlex.join(
             [

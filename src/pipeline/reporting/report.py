@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.disk import RESULTS, check_disk
 from pipeline.errors import DataError
+from pipeline.evaluation.metrics_files import METRICS_FILE
 from pipeline.evaluation.model_description import read_description
 from pipeline.evaluation.over_seeds import SEEDS_FILE, SEEDS_PICTURE, read_seeds
 from pipeline.files import write_atomically
@@ -30,8 +32,10 @@ def report(names: Sequence[str], *, root: Path) -> Path:
     ``results/report_mlp_cnn.html``, so that no page replaces one that covers other models.
     Each model's own page becomes an artifact of its tracked run.
     A damaged model that is not named is left out, with a note on the error stream.
-    Raises `DataError` if a named model, or every model, has no results yet or is damaged.
+    Raises `DataError` if a named model, or every model, has no results yet or is damaged, and the
+    errors of `check_disk` before anything is drawn.
     """
+    check_disk({root / "results": RESULTS * max(1, len(names))}, largest=RESULTS)
     groups = _groups(names, root)
     grouped = {group.record.name for group in groups}
     if names:
@@ -52,13 +56,18 @@ def report(names: Sequence[str], *, root: Path) -> Path:
 
 
 def page_name(names: Sequence[str]) -> str:
-    """Return the file of the report on these models; on all of them without names."""
+    """Return the file of the report on these models; on all of them without names.
+
+    Other models have another file: ``report_a_b.html`` is that of a and b, ``report-a_b.html``
+    that of the model a_b.
+    """
     if not names:
         return PAGE
-    listed = "_".join(names)
+    first, between = ("-", "+") if any("_" in name for name in names) else ("_", "_")
+    listed = between.join(names)
     if len(listed) > _LONGEST_NAMES:
         listed = f"{len(names)}_models_{hashlib.sha256(listed.encode()).hexdigest()[:8]}"
-    return f"report_{listed}.html"
+    return f"report{first}{listed}.html"
 
 
 def page_of(name: str, *, root: Path) -> str:
@@ -89,7 +98,7 @@ def _groups(names: Sequence[str], root: Path) -> list[GroupReport]:
 
 
 def _has(name: str, root: Path) -> bool:
-    return (root / "results" / name / "metrics.json").is_file()
+    return (root / "results" / name / METRICS_FILE).is_file()
 
 
 def _evaluated_names(root: Path, groups: Sequence[GroupReport]) -> list[str]:
@@ -101,7 +110,7 @@ def _evaluated_names(root: Path, groups: Sequence[GroupReport]) -> list[str]:
     """
     results = root / "results"
     members = {run.name for group in groups for run in group.record.runs}
-    evaluated = sorted({path.parent.name for path in results.glob("*/metrics.json")} - members)
+    evaluated = sorted({path.parent.name for path in results.glob(f"*/{METRICS_FILE}")} - members)
     complete = [name for name in evaluated if (root / "models" / name / "model.json").is_file()]
     if not complete and not groups:
         raise DataError(
@@ -130,7 +139,7 @@ def _readable_models(root: Path, groups: Sequence[GroupReport]) -> list[ModelRep
 
 
 def _evaluated_model(name: str, root: Path) -> ModelReport:
-    metrics = root / "results" / name / "metrics.json"
+    metrics = root / "results" / name / METRICS_FILE
     if not metrics.is_file():
         raise DataError(
             f"{metrics}: missing. Train and evaluate the model first: "

@@ -20,7 +20,6 @@ from pipeline.runs.verdict import verdict_of
 BOTH_PARTS = ("loss", "cross_entropy", "accuracy")
 GRADIENTS, IN_TIME = "gradients", "time_gradients"
 METRICS = (*BOTH_PARTS, *CURVES, GRADIENTS, IN_TIME)
-DEFAULT_METRIC = "val/loss"
 
 _GRADIENT_MEASURES: dict[str, GradientMeasure] = {GRADIENTS: by_layer, IN_TIME: by_time_step}
 _TITLES = {

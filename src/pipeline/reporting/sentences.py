@@ -14,6 +14,7 @@ from pipeline.reporting.model_report import ModelReport
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _NONE = "–"
+_HUGE = 1e6  # from here on a number is written with its power of ten
 
 
 def percent(share: float, *, digits: int = 2) -> str:
@@ -29,18 +30,6 @@ def nats(value: float) -> str:
 def count(number: float | None) -> str:
     """Return ``1200000`` as ``1,200,000``; a dash for None."""
     return _NONE if number is None else f"{number:,.0f}"
-
-
-def duration(seconds: float | None) -> str:
-    """Return ``75.3`` as ``1 min 15 s``; a dash for None, and for a number that is not finite."""
-    if seconds is None or not math.isfinite(seconds):
-        return _NONE
-    if seconds < 60:
-        return f"{seconds:.1f}{_SPACE}s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}{_SPACE}min {rest}{_SPACE}s"
-    return f"{minutes // 60}{_SPACE}h {minutes % 60}{_SPACE}min"
 
 
 def whole_percent(share: Estimate) -> str:
@@ -62,7 +51,8 @@ def change(by: Estimate, scale: str) -> str:
     factor, unit = (1.0, "") if scale == DIFFERENCE else (100.0, " %")
     value, low, high = (factor * x for x in (by.value, by.low, by.high))
     finite = [abs(x) for x in (value, low, high) if math.isfinite(x)]
-    digits = 0 if unit and max(finite) >= 10 else max(1, 2 - _magnitude(max(finite)))
+    largest = max(finite, default=0.0)
+    digits = 0 if unit and largest >= 10 else max(1, 2 - _magnitude(largest))
     shown = [_rounded(x, digits) for x in (value, low, high)]
     return f"{shown[0]}{unit} [{shown[1]}, {shown[2]}]"
 
@@ -76,6 +66,8 @@ def _rounded(value: float, digits: int) -> str:
     """Return a number without a negative zero; ∞ where it is not finite."""
     if not math.isfinite(value):
         return "-∞" if value < 0 else "∞"
+    if abs(value) >= _HUGE:
+        return f"{value:.3g}"
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
@@ -109,14 +101,14 @@ def lead(model: ModelReport) -> str:
 
 def numbers(model: ModelReport) -> list[tuple[str, str, str]]:
     """Return the model's line of the summary: label, value, and interval or nothing."""
-    size, time = model.metrics.get("model/num_parameters"), model.metrics.get("train/duration_s")
+    size, epochs = model.metrics.get("model/num_parameters"), model.metrics.get("train/epochs")
     return [
         ("Accuracy", *with_interval(model, "accuracy", percent)),
         ("Cross-entropy", *with_interval(model, "cross_entropy", nats)),
         ("Macro F1", *with_interval(model, "f1_macro", percent)),
         ("Calibration error", *with_interval(model, "calibration_error", percent)),
         ("Parameters", count(size), ""),
-        ("Training", duration(time), ""),
+        ("Epochs", count(epochs), ""),
     ]
 
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline.files import write_atomically
+from pipeline.terminal import visible
 
 # Okabe and Ito, Color Universal Design, 2008: distinct for every kind of colour vision.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
@@ -42,6 +43,14 @@ def new_figure(*, width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor=PAPER)
     FigureCanvasAgg(figure)
     return figure
+
+
+def label(text: str) -> str:
+    """Return a name of a person's own as matplotlib must get it, to draw it as it is written.
+
+    Between two dollar signs matplotlib reads formulas, and a formula that is none is an error.
+    """
+    return visible(text).replace("$", r"\$")
 
 
 def dress(
@@ -117,10 +126,8 @@ def _spread(shares: Sequence[float], *, gap: float) -> list[float]:
 def png_bytes(figure: Figure) -> bytes:
     """Return the figure as PNG without date or program name: equal figures give equal bytes."""
     target = io.BytesIO()
-    if figure.get_layout_engine() is not None:  # savefig would lay the figure out twice
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-    figure.savefig(target, format="png", metadata={"Software": None})
+    # `savefig` gives the same bytes, but goes through the figure twice before it draws.
+    FigureCanvasAgg(figure).print_png(target, metadata={"Software": None})
     return target.getvalue()
 
 

@@ -20,6 +20,7 @@ from pipeline.files import write_atomically
 from pipeline.reporting import sweep_curve_sections as curve_sections
 from pipeline.reporting import sweep_sections as sections
 from pipeline.reporting.sweep_html import ReportSection, render_sweep_report
+from pipeline.reporting.sweep_landscape import slice_section
 from pipeline.reporting.sweep_measure import Measure, validation_curves
 from pipeline.sweep.analysis import FinishedTrial, StudyRecord
 from pipeline.sweep.importance import importances
@@ -101,6 +102,7 @@ def _sections(
         sections.best_section(record, fresh, seeds=seeds, command=command),
         sections.pareto_section(record),
         sections.importance_section(record, importance),
+        slice_section(record, list(importance) or record.keys),
         curve_sections.curves_section(record, curves, measure, defaults),
         sections.choices_section(record, measure),
         curve_sections.verdicts_section(record, curves, importance),
@@ -126,6 +128,8 @@ def _write_best(record: StudyRecord, fresh: Fresh, *, root: Path) -> Path:
     best = _best(record, fresh)
     pairs = zip(record.objectives, best.values, strict=True)
     values = ", ".join(f"{objective} {value:.5g}" for objective, value in pairs)
+    if best.over_seeds:
+        values = f"{record.objectives[0]} {best.over_seeds.in_words}"
     if record.groups and not fresh:
         values = f"{record.objectives[0]} {record.groups[0].in_words}"
     again = fresh.get(best.number)
@@ -147,12 +151,18 @@ def _num_train(root: Path, data: str) -> int | None:
         return None
 
 
+def _spread_cells(trial: FinishedTrial) -> tuple[float | str | None, str]:
+    seeds = trial.over_seeds
+    return (seeds.spread, " ".join(map(str, seeds.seeds))) if seeds else ("", "")
+
+
 def _trials_csv(record: StudyRecord) -> bytes:
     """Return one row for each trial; a cell is empty where a trial has no such setting."""
     metrics = sorted({name for t in record.trials for name in t.metrics})
     kept = [f"kept {name}" for name in metrics]
     last = ["verdict", "seconds", "failure"]
-    head = ["number", "state", *record.objectives, *record.keys, *kept, *last]
+    spread = ["standard deviation", "seeds"] if any(t.over_seeds for t in record.trials) else []
+    head = ["number", "state", *record.objectives, *spread, *record.keys, *kept, *last]
     rows = []
     for t in record.trials:
         values = t.values or [""] * len(record.directions)
@@ -163,7 +173,10 @@ def _trials_csv(record: StudyRecord) -> bytes:
         numbers = [t.metrics.get(name, "") for name in metrics]
         # The csv module writes None as an empty cell.
         rows.append(
-            [t.number, t.state, *values, *settings, *numbers, t.verdict, t.seconds, t.failure]
+            [
+                *(t.number, t.state, *values, *_spread_cells(t)[: len(spread)]),
+                *(*settings, *numbers, t.verdict, t.seconds, t.failure),
+            ]
         )
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([head, *rows])

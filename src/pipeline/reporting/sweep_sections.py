@@ -49,11 +49,15 @@ def best_section(
     if record.groups:
         return _best_groups(record, command=command)
     several = len(record.directions) > 1
+    with_seeds = any(t.over_seeds for t in record.trials)
+    spread_columns = ("standard deviation", "seeds") if with_seeds else ()
     fresh_columns = ("fresh seeds", "difference") if retrained else ()
-    head = ("trial", *record.objectives, *fresh_columns, "settings")
+    head = ("trial", *record.objectives, *spread_columns, *fresh_columns, "settings")
     rows = []
     for trial in _ranked(record)[:MOST_ROWS]:
         cells = [f"#{trial.number}", *map(_objective_text, trial.values)]
+        if with_seeds:
+            cells += _seed_cells(trial)
         if retrained:
             cells += _fresh_cells(trial.values[0], retrained.get(trial.number, ()))
         settings = "  ".join(f"{key}={setting_text(v)}" for key, v in trial.params.items())
@@ -64,6 +68,11 @@ def best_section(
             "The best of many trials is partly the luckiest: with fresh seeds it is usually "
             "worse than it was in the sweep (winner's curse). Mean ± standard deviation over "
             "seeds that no trial had."
+        )
+    elif with_seeds:
+        sentence = (
+            "The value of a trial is the mean over its seeds. The best mean of many is still "
+            f"partly luck: retrain=true trains each of the best {TOP} with {seeds} fresh seeds."
         )
     else:
         sentence = (
@@ -192,6 +201,14 @@ def _ranked(record: StudyRecord) -> list[FinishedTrial]:
         return record.complete
     by_number = {t.number: t for t in record.trials}
     return [by_number[number] for number in record.front]
+
+
+def _seed_cells(trial: FinishedTrial) -> list[str]:
+    """Return the standard deviation over the seeds of a trial, and their number."""
+    seeds = trial.over_seeds
+    if seeds is None or seeds.spread is None:
+        return ["–", "–"]
+    return [f"{seeds.spread:.2g}", str(len(seeds.seeds))]
 
 
 def _fresh_cells(value: float, fresh: Sequence[float]) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.diagnosis.foreign_proof import ForeignProof
+from pipeline.diagnosis.foreign_proof import ForeignArm, ForeignProof
 from pipeline.diagnosis.paired_trials import MOST_SEEDS, NOT_CONFIRMED, Judged
 from pipeline.diagnosis.proof import Healing, Round, Verification
 from pipeline.reporting.sentences import change, plain_percent, words
@@ -15,6 +17,8 @@ def show_verification(verification: Verification) -> None:
     """Print the arms, the sentence, and the command that trains the proved configuration."""
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(_table(verification))
+    for note in _notes(verification):
+        console.print(note)
     console.print(verification.sentence)
     _print_command(verification.experiment)
 
@@ -22,12 +26,13 @@ def show_verification(verification: Verification) -> None:
 def show_command(proof: ForeignProof) -> None:
     """Print the arms of a command's verification, its notes, and the sentence."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("arm", f"gain of {proof.metric}", "p (Holm)", "pairs", "verdict"):
+    table.add_column("arm", no_wrap=True)
+    for heading in (f"gain of {proof.metric}", "p (Holm)", "pairs", "verdict"):
         table.add_column(heading)
     for arm in proof.arms:
         gain, pairs = change(arm.improvement, proof.scale), str(arm.improvement.n)
-        needed = needed_seeds(arm.seeds_needed) if arm.verdict == NOT_CONFIRMED else ""
-        table.add_row(arm.name, gain, f"{arm.p_value:.2g}", pairs, f"{arm.verdict}{needed}")
+        verdict = f"{arm.verdict}{_more_seeds(arm)}"
+        table.add_row(arm.name, gain, f"{arm.p_value:.2g}", pairs, verdict)
     for name, control in (("reseeded", proof.reseed), ("random search", proof.random)):
         if control is not None:
             table.add_row(f"control: {name}", change(control, proof.scale), "", str(control.n), "")
@@ -37,9 +42,14 @@ def show_command(proof: ForeignProof) -> None:
         console.print(line, soft_wrap=True)
 
 
-def needed_seeds(seeds: int | None) -> str:
-    """Return how many seeds an undecided arm needs, as the end of its verdict."""
-    needed = f"about {seeds}" if seeds else f"more than {MOST_SEEDS}"
+def _more_seeds(arm: Judged | ForeignArm) -> str:
+    """Return how many seeds an undecided arm needs, as the end of its verdict.
+
+    An arm that looks no better has no such end: nobody should train more of it.
+    """
+    if arm.verdict != NOT_CONFIRMED or arm.improvement.value <= 0:
+        return ""
+    needed = f"about {arm.seeds_needed}" if arm.seeds_needed else f"more than {MOST_SEEDS}"
     return f", needs {needed} seeds"
 
 
@@ -72,7 +82,9 @@ def _print_command(experiment: str | None) -> None:
 
 def _table(verification: Verification) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("arm", "fall of validation loss", "p (Holm)", "verdict", "symptom still there"):
+    p = "p (Holm)" if verification.stop == "fixed" else "p (at any time)"
+    table.add_column("arm", no_wrap=True)  # a person copies it into remedies=
+    for heading in ("fall of validation loss", p, "verdict", "symptom still there"):
         table.add_column(heading)
     for arm in verification.arms:
         table.add_row(
@@ -82,15 +94,25 @@ def _table(verification: Verification) -> Table:
             _verdict(arm),
             f"{arm.symptom_share:.0%}",
         )
-    table.add_row("control: reseeded", plain_percent(verification.reseed), "", "", "")
-    table.add_row("control: random search", plain_percent(verification.random), "", "", "")
+    for name, control in (
+        ("reseeded", verification.reseed),
+        ("random search", verification.random),
+    ):
+        if control is not None:
+            table.add_row(f"control: {name}", plain_percent(control), "", "", "")
     return table
+
+
+def _notes(verification: Verification) -> Iterator[str]:
+    """Yield what a verification that stopped early did not run."""
+    if verification.untried:
+        yield f"Not tried, since they were not needed: {', '.join(verification.untried)}."
+    if verification.stop == "early" and verification.reseed is None:
+        yield "The controls were not run, since no remedy is confirmed."
 
 
 def _verdict(arm: Judged) -> str:
     """Return the verdict on an arm, with the reason where it is not a better one."""
     if arm.new_symptoms:
         return f"{arm.verdict}, new: {', '.join(map(words, arm.new_symptoms))}"
-    if arm.verdict != NOT_CONFIRMED:
-        return arm.verdict
-    return f"{arm.verdict}{needed_seeds(arm.seeds_needed)}"
+    return f"{arm.verdict}{_more_seeds(arm)}"

@@ -16,14 +16,23 @@ import numpy as np
 
 from pipeline.config.schema import Tracking
 from pipeline.data.manifest import DATASETS, find_dataset
-from pipeline.data.prepare import pixel_statistics, split_validation
-from pipeline.data.raw import SUMS_NAME, check_sums, read_raw
+from pipeline.data.official import SUMS_NAME
+from pipeline.data.prepare import STANDARDISED, pixel_statistics, split_validation
+from pipeline.data.raw import check_sums, read_raw
 from pipeline.data.store import content_sha256, load_card, load_prepared
 from pipeline.diagnosis.probes.record import ProbesRecord
 from pipeline.diagnosis.proof import Healing, Verification
 from pipeline.diagnosis.record import Diagnosis
 from pipeline.errors import DataError, ModelError, TrackingError
 from pipeline.evaluation.generalization import read_generalization_csv
+from pipeline.evaluation.metrics_files import (
+    DETAILS_FILE,
+    HEADLINE,
+    METRICS_FILE,
+    Details,
+    headline,
+    read_metrics,
+)
 from pipeline.evaluation.model_description import read_description
 from pipeline.evaluation.over_seeds import (
     SEEDS_FILE,
@@ -35,18 +44,19 @@ from pipeline.evaluation.over_seeds import (
 from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn, Metrics
 from pipeline.evaluation.tables import read_confusion_csv
 from pipeline.files import read_record
-from pipeline.models.saved import load_model
+from pipeline.models.saved import load_familiarity, load_model
 from pipeline.records import SPLITS, EpochRecord, Prepared
 from pipeline.runs.evaluation import accuracies
 from pipeline.runs.files import CONFIG_FILE, HISTORY_FILE, RunFiles
 from pipeline.runs.history import read_run
+from pipeline.runs.note import curves
 from pipeline.runs.provenance import data_sha256
-from pipeline.runs.seeds import metrics_of
 from pipeline.tracking import read_artifact, read_tracked, run_of_model
 
 # Records in results/<name>/ with the command that makes each again.
 RECORDS: Mapping[str, tuple[type, str]] = {
-    "metrics.json": (Metrics, "evaluate"),
+    METRICS_FILE: (Metrics, "evaluate"),
+    DETAILS_FILE: (Details, "evaluate"),
     EVALUATED_ON: (EvaluatedOn, "evaluate"),
     "diagnosis.json": (Diagnosis, "diagnose"),
     "probes.json": (ProbesRecord, "diagnose probe=true"),
@@ -92,7 +102,8 @@ def _check_card(found: Prepared, folder: Path) -> None:
         for split in SPLITS
     }
     described = {split: tuple(numbers) for split, numbers in card.class_counts.items()}
-    statistics = np.allclose(pixel_statistics(found.train.images), (card.mean, card.std))
+    measured = STANDARDISED if card.columns else pixel_statistics(found.train.images)
+    statistics = np.allclose(measured, (card.mean, card.std))
     if counts != described or not statistics:
         raise DataError(
             f"{folder / 'card.json'}: describes other images than those beside it. "
@@ -104,6 +115,7 @@ def model(name: str, *, root: Path) -> str:
     """Check ``models/<name>/``: weights, description, and the data that it was trained on."""
     folder = root / "models" / name
     saved = load_model(folder)
+    load_familiarity(folder)
     data = saved.settings.data.name
     told = f"{folder.relative_to(root)}: weights as described"
     if not (root / "data" / "processed" / data).is_dir():
@@ -144,6 +156,8 @@ def results(name: str, *, root: Path) -> str:
             f"{run.model.summary.epochs}. Train it again: pipeline train name={name}"
         )
     found = [HISTORY_FILE, *_records(name, folder)]
+    if DETAILS_FILE in found:
+        _check_evaluated_model(name, folder, root)
     return f"{folder.relative_to(root)}: {', '.join(found)}, of one run"
 
 
@@ -156,15 +170,24 @@ def _records(name: str, folder: Path) -> list[str]:
                 folder / file, kind, way_out=f"Make it again: pipeline {command} name={name}"
             )
             found.append(file)
-    if (folder / "metrics.json").is_file():
+    if (folder / METRICS_FILE).is_file():
         check_evaluation(folder)
     return found
+
+
+def _check_evaluated_model(name: str, folder: Path, root: Path) -> None:
+    """Raise `DataError` where another model was evaluated than the one of this name."""
+    way_out = f"Make it again: pipeline evaluate name={name}"
+    details = read_record(folder / DETAILS_FILE, Details, way_out=way_out)
+    described = RunFiles(root, name).read_description()
+    if described and described.weights_sha256 != details.weights_sha256:
+        raise DataError(f"{folder / DETAILS_FILE}: of another model than models/{name}. {way_out}")
 
 
 def check_evaluation(folder: Path) -> None:
     """Raise `DataError` where the files of an evaluation do not have the same numbers."""
     way_out = f"Make it again: pipeline evaluate name={folder.name}"
-    metrics = read_record(folder / "metrics.json", Metrics, way_out=way_out).root
+    metrics = read_metrics(folder)
     pairs: list[tuple[str, str, float]] = []
     if (folder / "confusion.csv").is_file():
         matrix, _ = read_confusion_csv(folder / "confusion.csv")
@@ -174,8 +197,9 @@ def check_evaluation(folder: Path) -> None:
         pairs += [("generalization.csv", key, value) for key, value in accuracies(rows).items()]
     for file, key, value in pairs:
         if not math.isclose(metrics.get(key, math.nan), value, rel_tol=1e-12):
+            other = METRICS_FILE if key in HEADLINE.values() else DETAILS_FILE
             raise DataError(
-                f"{folder / file}: has {key} = {value:.6g}, metrics.json "
+                f"{folder / file}: has {key} = {value:.6g}, {other} "
                 f"{metrics.get(key, math.nan):.6g}. {way_out}"
             )
 
@@ -192,7 +216,7 @@ def seeds(name: str, *, root: Path) -> str:
     for key, summary in record.test.items():
         if summary.n > 1 and math.isfinite(summary.mean) and summary != _again(key, record, root):
             raise DataError(
-                f"{folder / SEEDS_FILE}: {key} is not that of the models' metrics.json. {way_out}"
+                f"{folder / SEEDS_FILE}: {key} is not that of the models' evaluations. {way_out}"
             )
     return (
         f"{folder.relative_to(root)}: {len(record.finished)} models, and the means of their files"
@@ -200,7 +224,7 @@ def seeds(name: str, *, root: Path) -> str:
 
 
 def _again(key: str, record: SeedsRecord, root: Path) -> OverSeeds:
-    return summarised([metrics_of(run.name, root=root)[key] for run in record.finished])
+    return summarised([read_metrics(root / "results" / run.name)[key] for run in record.finished])
 
 
 def mlflow(name: str, *, root: Path) -> str:
@@ -231,8 +255,8 @@ def _check_numbers(run_id: str, name: str, *, uri: str, root: Path, way_out: str
     _, points = read_tracked(run_id, uri=uri, root=root)
     recorded = {(key, step): value for key, pairs in points.items() for step, value in pairs}
     wanted = {point: value for row in files.read_history() for point, value in _points(row)}
-    if (files.results / "metrics.json").is_file():
-        metrics = read_record(files.results / "metrics.json", Metrics, way_out=way_out).root
+    if (files.results / METRICS_FILE).is_file():
+        metrics = headline(read_metrics(files.results))
         wanted |= {(key, 0): value for key, value in metrics.items() if math.isfinite(value)}
     for (key, step), value in wanted.items():
         if recorded.get((key, step)) != value:
@@ -244,18 +268,19 @@ def _check_numbers(run_id: str, name: str, *, uri: str, root: Path, way_out: str
 
 
 def _points(row: EpochRecord) -> list[tuple[tuple[str, int], float]]:
-    """The finite numbers of an epoch; times differ where a killed process trained it before."""
+    """The finite numbers of an epoch that MLflow has as curves."""
     return [
         ((key, row.epoch + 1), value)
-        for key, value in row.metrics.items()
-        if math.isfinite(value) and not key.startswith("time/")
+        for key, value in curves(row.metrics).items()
+        if math.isfinite(value)
     ]
 
 
 def _check_artifacts(run_id: str, name: str, *, uri: str, root: Path, way_out: str) -> None:
     results = RunFiles(root, name).results
+    evaluated = [DETAILS_FILE] if (results / DETAILS_FILE).is_file() else []
     with TemporaryDirectory() as folder:
-        for file in (HISTORY_FILE, CONFIG_FILE):
+        for file in (HISTORY_FILE, CONFIG_FILE, *evaluated):
             kept = read_artifact(run_id, file, uri=uri, root=root, folder=Path(folder))
             if kept is None or not filecmp.cmp(kept, results / file, shallow=False):
                 state = "is missing" if kept is None else f"is not results/{name}/{file}"

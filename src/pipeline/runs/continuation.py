@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from pipeline.config import RunConfig
 from pipeline.config.lightning import attached
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DataError
 from pipeline.evaluation.model_description import ModelDescription
 from pipeline.files import sealed, unsealed, write_atomically
 from pipeline.records import DataCard
@@ -56,7 +57,10 @@ def first_part(config: RunConfig, card: DataCard, *, root: Path) -> FirstPart | 
         return None
     folder = _folder(name, root)
     note = _read_note(folder)
-    reasons = [*_reasons(config, model, before), *_gone(note, folder, config, model, card)]
+    reasons = [
+        *_reasons(config, model, before),
+        *_gone(note, folder, model, _key(config, card, root)),
+    ]
     if reasons:
         raise ConfigError(
             f"{LENGTH}={now}: {name} cannot go on from its {before} epochs: {reasons[0]}. Train "
@@ -89,21 +93,33 @@ def keep(
     if resume.last is None:
         return
     folder = _folder(config.settings.name, root)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / NOTE).unlink(missing_ok=True)  # it never stands beside a checkpoint of another run
-    resume.last.replace(folder / LAST)
-    note = {"key": _key(config, card), "epochs": epochs, "run": run, "weights": weights_sha256}
-    write_atomically(folder / NOTE, sealed(json.dumps(note, indent=2) + "\n"))
+    note = {
+        "key": _key(config, card, root),
+        "epochs": epochs,
+        "run": run,
+        "weights": weights_sha256,
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / NOTE).unlink(missing_ok=True)  # it never stands beside another checkpoint
+        resume.last.replace(folder / LAST)
+        write_atomically(folder / NOTE, sealed(json.dumps(note, indent=2) + "\n"))
+    except OSError as error:  # the run has its result all the same
+        shutil.rmtree(folder, ignore_errors=True)
+        print(
+            f"note: {folder}: {error.strerror}. So a longer training of this name begins anew.",
+            file=sys.stderr,
+        )
 
 
 def _folder(name: str, root: Path) -> Path:
     return root / "checkpoints" / "finished" / name
 
 
-def _key(config: RunConfig, card: DataCard) -> str:
+def _key(config: RunConfig, card: DataCard, root: Path) -> str:
     """Return a hash of everything that decides the weights, but the length of the training."""
     trainer = {k: v for k, v in config.values["trainer"].items() if k != "max_epochs"}
-    return resume_key({**config.values, "trainer": trainer}, card)
+    return resume_key({**config.values, "trainer": trainer}, card, root=root)
 
 
 def _read_note(folder: Path) -> Mapping[str, Any]:
@@ -111,8 +127,9 @@ def _read_note(folder: Path) -> Mapping[str, Any]:
     path = folder / NOTE
     try:
         content = path.read_bytes()
-        return dict(json.loads(unsealed(content, path, way_out="")))
-    except (OSError, ValueError, TypeError):
+        text = unsealed(content, path, way_out="")
+        return {} if text is content else dict(json.loads(text))  # it has always had a hash
+    except (OSError, ValueError, TypeError, DataError):
         return {}
 
 
@@ -137,15 +154,11 @@ def _reasons(config: RunConfig, model: ModelDescription, before: int) -> Iterato
 
 
 def _gone(
-    note: Mapping[str, Any],
-    folder: Path,
-    config: RunConfig,
-    model: ModelDescription,
-    card: DataCard,
+    note: Mapping[str, Any], folder: Path, model: ModelDescription, key: str
 ) -> Iterator[str]:
     if not note or not (folder / LAST).is_file():
         yield f"its last checkpoint is not in {folder.parent.parent.name}/finished/{folder.name}"
-    elif note["key"] != _key(config, card) or note["weights"] != model.weights_sha256:
+    elif note["key"] != key or note["weights"] != model.weights_sha256:
         yield "its checkpoint is of other data, or of another run of this name"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from safetensors.torch import save
@@ -21,20 +22,30 @@ from pipeline.training.replay import Loss, find_loss
 def explained(
     error: Diverged, data: Prepared, config: RunConfig, *, resume: ResumeFolder, root: Path
 ) -> Diverged:
-    """Return the error with two more sentences: where the loss began, and where the weights lie.
+    """Return the error with more sentences: where the loss began, where the weights lie, a way out.
 
     The weights are written to ``checkpoints/diverged/``.  Several processes, and a person's own
     modules and callbacks, cannot train an epoch again: there the weights are those of the last
     whole epoch, if there is one.
     """
-    found = _find(error, data, config, resume) if _can_repeat(error, config) else None
-    weights = found.weights if found else network_weights(resume.last)
+    repeats = _can_repeat(error, config)
+    found = _find(error, data, config, resume, root=root) if repeats else None
+    of_epoch = network_weights(resume.last)
     sentences = [str(error)]
     if found:
         sentences.append(_where(found))
-    if weights:
-        path = _path(config.settings.name, resume, root=root)
-        sentences.append(_kept(weights, path, root=root))
+    keep = partial(_kept, name=config.settings.name, resume=resume, root=root)
+    start = None
+    if found:
+        start = keep(found.weights, "the last finite weights", sentences)
+    if of_epoch:  # those before a lost step may be far too large already
+        start = keep(of_epoch, "the weights after the last whole epoch", sentences, "-epoch")
+    if start:
+        rate = config.settings.optimizer.learning_rate
+        sentences.append(
+            "To start from them with a lower rate, add to the same command: "
+            f"initial_weights={start} optimizer.learning_rate={rate / 10:g}"
+        )
     return Diverged(" ".join(sentences), error.history, error.signals, world_size=error.world_size)
 
 
@@ -44,9 +55,11 @@ def _can_repeat(error: Diverged, config: RunConfig) -> bool:
     return error.world_size == 1 and not own
 
 
-def _find(error: Diverged, data: Prepared, config: RunConfig, resume: ResumeFolder) -> Loss | None:
+def _find(
+    error: Diverged, data: Prepared, config: RunConfig, resume: ResumeFolder, *, root: Path
+) -> Loss | None:
     return find_loss(
-        untrained_network(config.settings, data.card),
+        untrained_network(config.settings, data.card, root=root),
         data,
         settings=config.settings,
         checkpoint=resume.last,
@@ -59,14 +72,27 @@ def _where(found: Loss) -> str:
     return f"The first number that was not finite was in {found.place}, {step}."
 
 
-def _path(name: str, resume: ResumeFolder, *, root: Path) -> Path:
-    """Return the file of these settings: another divergence under this name has its own."""
-    return root / "checkpoints" / "diverged" / f"{name}-{resume.folder.name[:8]}.safetensors"
+def _kept(
+    weights: dict[str, Tensor],
+    what: str,
+    sentences: list[str],
+    ending: str = "",
+    *,
+    name: str,
+    resume: ResumeFolder,
+    root: Path,
+) -> Path | None:
+    """Write weights, and add the sentence on them; return the file's path below the root.
 
-
-def _kept(weights: dict[str, Tensor], path: Path, *, root: Path) -> str:
+    The file is that of these settings: another divergence under this name has its own.
+    """
+    file = f"{name}-{resume.folder.name[:8]}{ending}.safetensors"
+    path = root / "checkpoints" / "diverged" / file
     try:
         write_atomically(path, save(weights))
     except OSError as refused:
-        return f"The last finite weights could not be written: {refused}."
-    return f"The last finite weights are in {path.relative_to(root)}."
+        sentences.append(f"Here {what} could not be written: {refused}.")
+        return None
+    kept = path.relative_to(root)
+    sentences.append(f"{what[0].upper()}{what[1:]} are in {kept}.")
+    return kept

@@ -13,21 +13,29 @@ from pipeline.data.corruptions import corrupt
 from pipeline.data.other_writers import digits
 from pipeline.data.prepared import prepared_folder
 from pipeline.data.store import load_card, load_split
-from pipeline.errors import DataError
+from pipeline.diagnosis import Diagnosis
+from pipeline.errors import DataError, PipelineError
 from pipeline.evaluation import Evaluation, evaluate, flatten, top_class, worst_mistakes
+from pipeline.evaluation.familiarity import UNFAMILIAR
 from pipeline.evaluation.generalization import GeneralizationRow, write_generalization_csv
 from pipeline.evaluation.intervals import wilson
-from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn, Metrics
-from pipeline.evaluation.tables import write_confusion_csv
+from pipeline.evaluation.metrics_files import HEADLINE, headline, write_metrics
+from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn
+from pipeline.evaluation.tables import write_classes_csv, write_confusion_csv
 from pipeline.files import write_record
-from pipeline.models.inference import predict_logits
+from pipeline.models.inference import averaged_logits, predict_logits
 from pipeline.models.saved import SavedModel, load_model
 from pipeline.records import DataCard, Estimate, ImageSet
+from pipeline.runs.familiarity import p_values_of
+from pipeline.runs.history import read_run
+from pipeline.runs.note import of_model
 from pipeline.runs.provenance import data_sha256
-from pipeline.tracking import open_tracker
+from pipeline.runs.verdict import verdict_of
+from pipeline.tracking import NOTE_TAG, open_tracker
 
 DIGITS = "digits"  # scikit-learn's images by other writers
 _TEN_DIGITS = tuple("0123456789")
+_OF_VIEWS = ("accuracy", "accuracy_low", "accuracy_high", "cross_entropy", "f1_macro")
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,12 @@ class ModelEvaluation:
 
     scores: on the test part.  generalization: on the test part, other sets and corruptions.
     on: the test part.
+    data_sha256: of all parts of the data.
     same_data: whether the data is the preparation that the model was trained on.
+    tracking: of the model's training.
+    averaged: on the test part, of the mean answer to several views; None where none was asked for.
+    unlike: share of the test images that `predict` would call unlike the training data; None for a
+    model that cannot tell.
     """
 
     name: str
@@ -59,12 +72,25 @@ class ModelEvaluation:
     scores: Evaluation
     generalization: tuple[GeneralizationRow, ...]
     mistakes: Mistakes
+    data_sha256: str
     same_data: bool
+    tracking: Tracking
+    averaged: Evaluation | None = None
+    unlike: Estimate | None = None
 
     @property
     def metrics(self) -> Mapping[str, float]:
         """Every number by its name: ``test/accuracy``, ``corruption/noise/3/accuracy``, …."""
-        return {**accuracies(self.generalization), **flatten(self.scores, prefix="test/")}
+        corrupted = [row.accuracy.value for row in self.generalization if row.severity]
+        worst = {HEADLINE["worst"]: min(corrupted)} if corrupted else {}
+        scores = flatten(self.scores, prefix="test/")
+        plain = {**accuracies(self.generalization), **worst, **scores}
+        if self.unlike is not None:
+            plain["test/unlike_share"] = self.unlike.value
+        if self.averaged is None:
+            return plain
+        of_views = flatten(self.averaged, prefix="tta/")
+        return {**plain, **{f"tta/{name}": of_views[f"tta/{name}"] for name in _OF_VIEWS}}
 
 
 def evaluate_model(
@@ -101,36 +127,78 @@ def evaluate_model(
         scores=scores,
         generalization=rows,
         mistakes=_mistakes(logits, test, count=options.num_mistakes),
+        data_sha256=data_sha256(card),
         same_data=data_sha256(card) == model.data_sha256,
+        tracking=model.settings.tracking,
+        averaged=_averaged(model, test, options),
+        unlike=_unlike(model, test, root / "models" / name),
+    )
+
+
+def _unlike(model: SavedModel, test: ImageSet, folder: Path) -> Estimate | None:
+    p_values = p_values_of(test.images, model, folder)
+    if p_values is None:
+        return None
+    return wilson(int((p_values < UNFAMILIAR).sum()), len(test))
+
+
+def _averaged(model: SavedModel, test: ImageSet, options: EvaluationSettings) -> Evaluation | None:
+    if not options.tta:
+        return None
+    logits = averaged_logits(
+        model.network, test.images, kinds=options.tta, mean=model.mean, std=model.std
+    )
+    return evaluate(
+        logits, test.labels, class_names=model.class_names, num_resamples=options.num_resamples
     )
 
 
 def write_evaluation(measured: ModelEvaluation, folder: Path) -> list[Path]:
     """Write the numbers and what they were measured on; return the paths.
 
-    They are ``metrics.json``, ``confusion.csv``, ``generalization.csv``, ``evaluated_on.json``.
+    They are the three tables ``confusion.csv``, ``generalization.csv`` and ``classes.csv``,
+    ``evaluated_on.json``, and the two files of `write_metrics`, the last ones.
     """
-    names = ("metrics.json", "confusion.csv", "generalization.csv", EVALUATED_ON)
-    metrics, confusion, generalization, on = (folder / name for name in names)
+    names = ("confusion.csv", "generalization.csv", "classes.csv", EVALUATED_ON)
+    confusion, generalization, classes, on = (folder / name for name in names)
     scores = measured.scores
     write_confusion_csv(confusion, scores.confusion, class_names=scores.class_names)
     write_generalization_csv(generalization, measured.generalization)
+    write_classes_csv(classes, scores.per_class)
     write_record(on, measured.on)
-    write_record(metrics, Metrics(dict(sorted(measured.metrics.items()))))
-    return [metrics, confusion, generalization, on]
+    numbers = write_metrics(folder, measured.metrics, weights_sha256=measured.weights_sha256)
+    return [confusion, generalization, classes, on, *numbers]
 
 
 def track_evaluation(
     measured: ModelEvaluation, files: Sequence[Path], *, tracking: Tracking, root: Path
 ) -> None:
-    """Add numbers and files to the run that made the model; open a run where none is known."""
+    """Add headline and files to the run that made the model; open a run where none is known.
+
+    tracking: of the place where the run is, see `where_its_run_is`.
+    """
     tracker = open_tracker(tracking, root=root)
     if tracker is None:
         return
-    digest = measured.weights_sha256
+    digest, numbers = measured.weights_sha256, headline(measured.metrics)
+    note = of_model(measured.name, numbers, _verdict(measured.name, root=root))
     with tracker.of_model(model_sha256=digest, name=measured.name, create=True) as run:
-        run.log_metrics(measured.metrics)
+        run.set_tags({NOTE_TAG: note})
+        numbers = {**numbers, **_of_views(measured.metrics)}
+        run.log_metrics(numbers, data=(measured.on.data, measured.data_sha256))
         run.log_files(files)
+
+
+def _of_views(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name.startswith("tta/")}
+
+
+def _verdict(name: str, *, root: Path) -> Diagnosis | None:
+    """Return the diagnosis of a run; None where its history is not there or says nothing."""
+    try:
+        return verdict_of(read_run(name, root=root).history)
+    except PipelineError:
+        return None
 
 
 def _check_shapes(name: str, model: SavedModel, card: DataCard) -> None:
@@ -163,7 +231,7 @@ def _on_other_sets(
 def _other_sets(wanted: str | list[str], model: SavedModel) -> Sequence[str]:
     if isinstance(wanted, list):
         return wanted
-    return [DIGITS] if tuple(model.class_names) == _TEN_DIGITS else []
+    return [DIGITS] if not model.columns and tuple(model.class_names) == _TEN_DIGITS else []
 
 
 def _load_other(name: str, model: SavedModel, root: Path) -> ImageSet:
@@ -183,7 +251,12 @@ def _load_other(name: str, model: SavedModel, root: Path) -> ImageSet:
 def _on_corruptions(
     model: SavedModel, options: EvaluationSettings, test: ImageSet
 ) -> Iterator[GeneralizationRow]:
-    """Accuracy on the same images under every corruption, so that nothing else differs."""
+    """Accuracy on the same images under every corruption, so that nothing else differs.
+
+    The rows of a table have none.
+    """
+    if model.columns:
+        return
     images = test.images[: options.corruption_size]
     labels = test.labels[: options.corruption_size]
     for name in options.corruptions:
@@ -205,7 +278,7 @@ def _mistakes(logits: np.ndarray, test: ImageSet, *, count: int) -> Mistakes:
 
 
 def accuracies(rows: Sequence[GeneralizationRow]) -> dict[str, float]:
-    """Return the accuracy of each row by its name in ``metrics.json``."""
+    """Return the accuracy of each row by its full name."""
     named = {}
     for row in rows:
         if row.severity is None:

@@ -9,9 +9,14 @@ from torch import nn
 
 from pipeline.config import Settings
 from pipeline.disk import check_disk
+from pipeline.models.features import MOST_FEATURES, NUM_LAYERS
+from pipeline.models.structure import layers
+from pipeline.runs.familiarity import MOST_TRAIN
 
 # A checkpoint holds weights, the best weights, two moments of the optimizer, and some air.
 COPIES_IN_A_CHECKPOINT = 5
+BYTES_A_FEATURE = 2
+PIXELS = 500_000  # their components, in what tells which pictures are unlike the training data
 TABLES = 2_000_000  # history, pictures, lines of a journal
 DATABASE = 3_000_000
 
@@ -24,13 +29,14 @@ def check_room(network: nn.Module, settings: Settings, *, output: Path, root: Pa
     weights = sum(t.numel() * t.element_size() for t in network.state_dict().values())
     signals = _signals(settings)
     checkpoint = COPIES_IN_A_CHECKPOINT * weights + signals
+    model = weights + _familiarity(network)
     places = {
         root / "checkpoints": 2 * checkpoint,  # the former one stays until the next is whole
-        output / "models": 2 * weights,
+        output / "models": 2 * model,
         output / "results": signals + TABLES,
-        **(_record(weights + signals + TABLES, root) if settings.tracking.enabled else {}),
+        **(_record(model + signals + TABLES, root) if settings.tracking.enabled else {}),
     }
-    check_disk(places, largest=max(checkpoint, TABLES))
+    check_disk(places, largest=max(checkpoint, model, TABLES))
 
 
 def _signals(settings: Settings) -> int:
@@ -39,6 +45,18 @@ def _signals(settings: Settings) -> int:
         return 0
     moments = settings.trainer.max_epochs + 1
     return moments * (2 * settings.signals.sample_size * 5 + 2_000)
+
+
+def _familiarity(network: nn.Module) -> int:
+    """Bytes of what tells which pictures are unlike: features of training images, by layer."""
+    widths = [_width(layer) for _, layer in layers(network)[-NUM_LAYERS:]]
+    return MOST_TRAIN * sum(widths) * BYTES_A_FEATURE + PIXELS
+
+
+def _width(layer: nn.Module) -> int:
+    """Features of a layer's input at most."""
+    wide = layer.in_features if isinstance(layer, nn.Linear) else MOST_FEATURES
+    return min(wide, MOST_FEATURES)
 
 
 def _record(size: int, root: Path) -> Mapping[Path, int]:

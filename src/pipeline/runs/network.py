@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
 from pipeline.config import Settings
+from pipeline.home import expanded
 from pipeline.models.build import Architecture, build_network
+from pipeline.models.initial_weights import start_from
 from pipeline.records import DataCard
 
 
@@ -21,9 +25,15 @@ def architecture(settings: Settings, card: DataCard) -> Architecture:
     )
 
 
-def untrained_network(settings: Settings, card: DataCard) -> nn.Module:
-    """Build the network of a run with its initial weights, which the run's seed decides.
+def untrained_network(settings: Settings, card: DataCard, *, root: Path) -> nn.Module:
+    """Build the network of a run with its initial weights.
 
-    Raises `ConfigError` where the settings describe no network for this data.
+    The run's seed decides them, or the file ``initial_weights``, which lies below ``root``.
+    Raises `ConfigError` where the settings describe no network for this data, or the file does not
+    fit the network.
     """
-    return build_network(architecture(settings, card), seed=settings.seed)
+    network = build_network(architecture(settings, card), seed=settings.seed)
+    if settings.initial_weights is not None:
+        shown = settings.initial_weights
+        start_from(root / expanded(shown), network, shown=shown)
+    return network

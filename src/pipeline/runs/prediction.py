@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.decode import SUFFIXES, decode_grey, decode_image
+from pipeline.data.decode import decode_grey, decode_image
 from pipeline.data.digit_view import DIGIT_SETS, as_mnist
-from pipeline.data.store import load_split
+from pipeline.data.file_names import SUFFIXES
+from pipeline.data.table import encoded, read_cells, unknown_values
 from pipeline.errors import DataError
-from pipeline.evaluation.familiarity import UNFAMILIAR, Familiarity, fit_familiarity
+from pipeline.evaluation.familiarity import UNFAMILIAR
 from pipeline.evaluation.scores import log_softmax
 from pipeline.models.inference import network_inputs, predict_logits
 from pipeline.models.saved import SavedModel, load_model
+from pipeline.runs.familiarity import p_values_of
 
 NUM_TOP_CLASSES = 3
 MAX_SHOWN = 10  # lines about pictures that cannot be used
@@ -24,18 +26,22 @@ MAX_SHOWN = 10  # lines about pictures that cannot be used
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one picture.
+    """The prediction for one picture, or one row of a table.
 
     top: the three likeliest classes with their probabilities, the likeliest first.
     entropy: of all probabilities, as a share of the entropy of guessing, 0 … 1.
     familiarity: p-value of the hypothesis that the picture is like the training images; None
-    where those are not on this machine.
+    where the model has no measure of it.
+    row: counted from 1; None for a picture.  unknown: values of the row that the training data does
+    not have, as ``column=value``.
     """
 
     path: Path
     top: tuple[tuple[str, float], ...]
     entropy: float
     familiarity: float | None
+    row: int | None = None
+    unknown: tuple[str, ...] = ()
 
     @property
     def unfamiliar(self) -> bool:
@@ -45,9 +51,9 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PredictedPictures:
-    """The predictions for several pictures.
+    """The predictions for several pictures or rows.
 
-    views: the pictures as the network sees them, ``[N, C, H, W]`` uint8.
+    views: the pictures as the network sees them, ``[N, C, H, W]`` uint8; of rows float32.
     compared: whether the pictures were compared with the training images.
     left_out: one sentence for each picture of a folder that could not be used.
     """
@@ -63,19 +69,26 @@ def predict(
 ) -> PredictedPictures:
     """Predict the class of pictures, and of all pictures in folders, with ``models/<name>/``.
 
+    With a model of a table, the paths are tables, and each row is predicted.
     raw: only scale a picture to the model's size; do not make it look like one of MNIST's.
     A picture of a folder that cannot be used is left out. Raises `DataError` for a named file that
     is no picture and for a folder without a sound one, `ModelError` where there is no model.
     """
     model = load_model(root / "models" / name)
+    if model.columns:
+        return predict_rows(paths, model, root / "models" / name)
     files, views, left_out = _seen(paths, model, raw=raw)
     logits = predict_logits(model.network, views, mean=model.mean, std=model.std)
-    familiarity = _familiarity(model, root)
-    p_values = familiarity.p_values(views).tolist() if familiarity else [None] * len(files)
+    p_values = p_values_of(views, model, root / "models" / name)
     return PredictedPictures(
-        predictions=_predictions(files, logits, p_values, class_names=model.class_names),
+        predictions=_predictions(
+            files,
+            logits,
+            [None] * len(files) if p_values is None else p_values.tolist(),
+            class_names=model.class_names,
+        ),
         views=views,
-        compared=familiarity is not None,
+        compared=p_values is not None,
         left_out=left_out,
     )
 
@@ -86,8 +99,43 @@ def serving_request(paths: Sequence[Path], *, name: str, root: Path, raw: bool =
     Raises the errors of `predict`.
     """
     model = load_model(root / "models" / name)
-    _, views, _ = _seen(paths, model, raw=raw)
+    if model.columns:
+        views = np.concatenate([encoded(read_cells(path), model.columns) for path in paths])
+    else:
+        _, views, _ = _seen(paths, model, raw=raw)
     return json.dumps({"inputs": network_inputs(views, mean=model.mean, std=model.std).tolist()})
+
+
+def predict_rows(paths: Sequence[Path], model: SavedModel, folder: Path) -> PredictedPictures:
+    """Predict the class of every row of tables.
+
+    folder: of the model.  Raises `DataError` for a file that is no table, or lacks a column.
+    """
+    files: list[Path] = []
+    views: list[np.ndarray] = []
+    rows: list[int] = []
+    unknown: list[list[str]] = []
+    for path in paths:
+        cells = read_cells(path)
+        views.append(encoded(cells, model.columns))
+        unknown += unknown_values(cells, model.columns)
+        rows += range(1, len(views[-1]) + 1)
+        files += [path] * len(views[-1])
+    numbers = np.concatenate(views)
+    logits = predict_logits(model.network, numbers, mean=model.mean, std=model.std)
+    p_values = p_values_of(numbers, model, folder)
+    found = _predictions(
+        files,
+        logits,
+        [None] * len(files) if p_values is None else p_values.tolist(),
+        class_names=model.class_names,
+    )
+    of_rows = zip(found, rows, unknown, strict=True)
+    return PredictedPictures(
+        predictions=tuple(replace(p, row=row, unknown=tuple(u)) for p, row, u in of_rows),
+        views=numbers,
+        compared=p_values is not None,
+    )
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
@@ -155,17 +203,6 @@ def network_views(files: Sequence[Path], model: SavedModel, *, raw: bool = False
     return np.stack(
         [decode_image(file, size=height, channels=channels, background=0) for file in files]
     )
-
-
-def _familiarity(model: SavedModel, root: Path) -> Familiarity | None:
-    """The measure of familiarity; None where the training images are not on this machine."""
-    folder = root / "data" / "processed" / model.settings.data.name
-    if not (folder / "card.json").is_file():
-        return None
-    train, val = load_split(folder, "train"), load_split(folder, "val")
-    if train.images.shape[1:] != model.input_shape:
-        return None
-    return fit_familiarity(train.images, val.images)
 
 
 def _predictions(

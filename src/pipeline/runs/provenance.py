@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.home import expanded
 from pipeline.records import DataCard
 
 # Values that change what is shown or recorded, not what is trained.
@@ -26,10 +27,18 @@ def data_sha256(card: DataCard) -> str:
     return hashlib.sha256(json.dumps(dict(card.sha256), sort_keys=True).encode()).hexdigest()
 
 
-def resume_key(values: Mapping[str, Any], card: DataCard) -> str:
+def resume_key(values: Mapping[str, Any], card: DataCard, *, root: Path) -> str:
     """Return a hash of everything that decides the weights: the same key, the same training."""
     deciding = {k: v for k, v in values.items() if k not in WITHOUT_EFFECT_ON_WEIGHTS}
-    return hashlib.sha256((config_sha256(deciding) + data_sha256(card)).encode()).hexdigest()[:32]
+    start = _initial_sha256(values, root) or ""
+    content = config_sha256(deciding) + data_sha256(card) + start
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def _initial_sha256(values: Mapping[str, Any], root: Path) -> str | None:
+    """Return the hash of the file that a training starts from, or None without one."""
+    shown = values.get("initial_weights")
+    return _digest(root / expanded(shown), "sha256") if shown else None
 
 
 def tags(values: Mapping[str, Any], card: DataCard, *, root: Path) -> dict[str, str]:
@@ -41,6 +50,7 @@ def tags(values: Mapping[str, Any], card: DataCard, *, root: Path) -> dict[str, 
         "mlflow.source.type": "LOCAL",
         "data.sha256": data_sha256(card),
         "config.sha256": config_sha256(values),
+        "initial_weights.sha256": _initial_sha256(values, root),
         "dvc.lock.md5": _digest(root / "dvc.lock", "md5"),
         "dvc.stage": os.environ.get("DVC_STAGE"),
         "environment.lock.sha256": _digest(root / "requirements.lock", "sha256"),

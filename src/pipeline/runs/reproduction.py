@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,7 +167,13 @@ def _differing_metrics(
     """Metrics of the last epoch that are not equal; times never are, so they do not count."""
     before, after = then[-1].metrics, now[-1].metrics
     shared = [name for name in before if name in after and not name.startswith("time/")]
-    return {name: (before[name], after[name]) for name in shared if before[name] != after[name]}
+    return {
+        name: (before[name], after[name]) for name in shared if not _same(before[name], after[name])
+    }
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))
 
 
 def _other_summary(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

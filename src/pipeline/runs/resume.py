@@ -24,7 +24,8 @@ def resumable(
     Its last finite weights are kept elsewhere, see `pipeline.runs.divergence`.
     An interrupted run leaves them, whether by Ctrl-C, by a full disk, or by a lost device.
     """
-    folder = ResumeFolder(root / "checkpoints", provenance.resume_key(config.values, card))
+    key = provenance.resume_key(config.values, card, root=root)
+    folder = ResumeFolder(root / "checkpoints", key)
     try:
         yield folder
     except TrainingError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -30,7 +31,9 @@ _HEAD = ("trial", "seed", "value")
 
 def fresh_seeds(record: StudyRecord, count: int) -> list[int]:
     """Return seeds that no trial of the study has had."""
-    used = {t.params.get("seed") for t in record.trials}
+    fixed = {int(o[5:]) for o in record.fixed if re.fullmatch(r"seed=\d+", o)}
+    used = fixed | {t.params.get("seed") for t in record.trials}
+    used |= {seed for t in record.trials if t.over_seeds for seed in t.over_seeds.seeds}
     return [s for s in range(FIRST_SEED, FIRST_SEED + count + len(used)) if s not in used][:count]
 
 
@@ -86,18 +89,18 @@ def _value(record: StudyRecord, trial: FinishedTrial, seed: int, *, root: Path) 
     """Train a trial with another seed; return its first objective, or NaN where it diverged."""
     # Here: a report that trains nothing loads neither torch nor Lightning.
     from pipeline.runs.network import untrained_network
-    from pipeline.runs.tracked import record_kept
+    from pipeline.runs.tracked import Curves, record_kept
     from pipeline.runs.train_once import train_once
 
     overrides = [o for o in record.overrides(trial) if not o.startswith("seed=")]
     config = compose([*overrides, f"seed={seed}"], root=root)
     card_of(config.settings.data, root=root)
     data = _prepared(prepared_folder(config.settings.data.name, root=root))
-    network = untrained_network(config.settings, data.card)
+    network = untrained_network(config.settings, data.card, root=root)
     try:
         with _tracked(record, trial, config, root=root) as run:
             trained = train_once(
-                network, data, config, observers=[run.log_epoch], show_progress=True
+                network, data, config, observers=[Curves(run).of_epoch], show_progress=True
             )
             record_kept(run, trained)
     except TrainingError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.errors import DataError
+from pipeline.evaluation.metrics_files import headline, metrics_of, read_metrics
 from pipeline.evaluation.over_seeds import (
     OverSeeds,
     SeedRun,
@@ -14,15 +16,15 @@ from pipeline.evaluation.over_seeds import (
     over_seeds,
     without_ends,
 )
-from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn, Metrics
+from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn
 from pipeline.files import read_record
 from pipeline.runs.files import RunFiles
 from pipeline.runs.sweep_record import KIND
 from pipeline.sweep.analysis import FinishedTrial, StudyRecord
 from pipeline.sweep.trial import RUN_ID
-from pipeline.tracking import BEST_RUN_TAG, Tracker
+from pipeline.tracking import BEST_RUN_TAG, NOTE_TAG, Tracker
 
-NAME, NOTE = "mlflow.runName", "mlflow.note.content"
+NAME = "mlflow.runName"
 
 
 def group_of(name: str, seeds: Sequence[int], study: StudyRecord, *, root: Path) -> SeedsRecord:
@@ -41,7 +43,9 @@ def group_of(name: str, seeds: Sequence[int], study: StudyRecord, *, root: Path)
         runs=tuple(runs),
         on=_evaluated_on(finished[0].name, root=root),
         kept=over_seeds([kept[run.seed] for run in finished]),
-        test=over_seeds([without_ends(metrics_of(run.name, root=root)) for run in finished]),
+        test=over_seeds(
+            [without_ends(read_metrics(root / "results" / run.name)) for run in finished]
+        ),
     )
 
 
@@ -81,7 +85,7 @@ def _weights(name: str, *, root: Path) -> str:
 def is_evaluated(run: SeedRun, *, earlier: SeedsRecord | None, root: Path) -> bool:
     """Whether an earlier start of the same group has evaluated this very model."""
     known = earlier.runs if earlier else ()
-    return run in known and (root / "results" / run.name / "metrics.json").is_file()
+    return run in known and bool(metrics_of(run.weights_sha256 or "", root / "results" / run.name))
 
 
 def record_group(
@@ -95,15 +99,16 @@ def record_group(
     best = next(run for run in record.runs if run.name == record.best)
     tags = {
         NAME: f"{record.name}, {len(record.runs)} seeds",
-        NOTE: f"{record.name}: test {record.in_words} ({seeds}). Best by {record.objective} on "
-        f"validation: {record.best}, the run of the tag {BEST_RUN_TAG}.",
+        NOTE_TAG: f"Test **{record.in_words}** ({seeds}). {_verdicts(record)}"
+        f"Best by {record.objective} on validation: {record.best}, the run of the tag "
+        f"{BEST_RUN_TAG}. All numbers: `seeds.json`",
         KIND: "seeds",
         "seeds": seeds,
         **({BEST_RUN_TAG: best.tracked_run} if best.tracked_run else {}),
     }
     with tracker.reopened(parent) as run:
         run.set_tags(tags)
-        run.log_metrics(_named({**_prefixed("kept/", record.kept), **_headline(record.test)}))
+        run.log_metrics(_named({**_kept(record.kept), **headline(record.test)}))
         run.log_files(files)
 
 
@@ -118,29 +123,23 @@ def _named(numbers: Mapping[str, OverSeeds]) -> dict[str, float]:
     return {key: value for key, value in by_kind.items() if value == value}  # without NaN
 
 
-def _prefixed(prefix: str, numbers: Mapping[str, OverSeeds]) -> dict[str, OverSeeds]:
-    return {f"{prefix}{key}": each for key, each in numbers.items()}
+def _kept(numbers: Mapping[str, OverSeeds]) -> dict[str, OverSeeds]:
+    """Return the numbers that each seed's own run has as ``kept/…``."""
+    return {f"kept/{key}": each for key, each in numbers.items() if key.startswith("val/")}
 
 
-def _headline(test: Mapping[str, OverSeeds]) -> dict[str, OverSeeds]:
-    """Return the numbers of the whole test part, without classes and corruptions."""
-    return {k: each for k, each in test.items() if k.startswith("test/") and k.count("/") == 1}
+def _verdicts(record: SeedsRecord) -> str:
+    """Return ``Verdicts: healthy 2, overfitting 1.``; empty without any."""
+    counts = Counter(run.verdict.replace("_", " ") for run in record.finished if run.verdict)
+    listed = ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())
+    return f"Verdicts: **{listed}**. " if listed else ""
 
 
 def _seed(trial: FinishedTrial) -> int:
     return int(trial.params["seed"])
 
 
-def metrics_of(name: str, *, root: Path) -> Mapping[str, float]:
-    """Return the numbers of an evaluated model. Raises `DataError` where they are missing."""
-    path = root / "results" / name / "metrics.json"
-    return read_record(path, Metrics, way_out=_evaluate(name)).root
-
-
 def _evaluated_on(name: str, *, root: Path) -> EvaluatedOn:
     path = root / "results" / name / EVALUATED_ON
-    return read_record(path, EvaluatedOn, way_out=_evaluate(name))
-
-
-def _evaluate(name: str) -> str:
-    return f"Make it again: pipeline evaluate name={name}"
+    way_out = f"Make it again: pipeline evaluate name={name}"
+    return read_record(path, EvaluatedOn, way_out=way_out)

@@ -27,6 +27,7 @@ class TrainedRun:
 
     network: with the kept weights, on the CPU, in evaluation mode.  history: one record an epoch.
     kept: the epoch whose weights are kept.  diagnosis: None where nothing can be concluded.
+    resumed_from: epochs that a killed process had trained, mostly 0.
     """
 
     network: nn.Module
@@ -35,11 +36,17 @@ class TrainedRun:
     kept: EpochRecord
     summary: TrainingSummary
     diagnosis: Diagnosis | None
+    resumed_from: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Over all epochs, also those that a killed process had trained; rounded to 0.1."""
+        return round(sum(row.metrics["time/epoch_s"] for row in self.history), 1)
 
     @property
     def numbers(self) -> Mapping[str, float]:
         """Everything that can be an objective: the metrics of the kept epoch, size and time."""
-        sizes = {"parameters": self.summary.parameters, "seconds": self.summary.seconds}
+        sizes = {"parameters": self.summary.parameters, "seconds": self.seconds}
         return {**self.kept.metrics, **{name: float(size) for name, size in sizes.items()}}
 
     def objective(self, wanted: str | Sequence[str]) -> Objective:
@@ -88,6 +95,7 @@ def train_once(
         diagnosis=diagnosis_of(
             config, data.card, result.history, result.signals, kept_epoch=kept.epoch
         ),
+        resumed_from=result.resumed_from,
     )
 
 
@@ -111,15 +119,11 @@ def diagnosis_of(
 
 
 def _summary(result: FitResult) -> TrainingSummary:
-    # Over all epochs, also those that a killed process had trained.
-    seconds = sum(row.metrics["time/epoch_s"] for row in result.history)
     return TrainingSummary(
         parameters=count_parameters(result.network),
         epochs=len(result.history),
         kept_epoch=result.kept_epoch + 1,
         stopped_early=result.stopped_early,
-        resumed_from_epoch=result.resumed_from,
-        seconds=round(seconds, 1),
         accelerator=result.hardware.accelerator,
         precision=result.hardware.precision,
         channels_last=result.hardware.channels_last,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipeline.records import EpochRecord
 from pipeline.runs.alone import Alone
 from pipeline.runs.role import Role
-from pipeline.runs.sweep_record import trial_key, trial_tags
+from pipeline.runs.sweep_record import trial_key, trial_tags, varied
 from pipeline.runs.train_once import TrainedRun
 from pipeline.sweep.trial import METRICS, OBJECTIVE, RUN_ID, VERDICT, RunningTrial
 from pipeline.training.recorder import Observer
@@ -34,8 +34,9 @@ class TrialOfSweep:
         log.info(line)
 
     def title(self, name: str) -> str:
-        """Return the model's name and the trial's number."""
-        return f"{name} {self.trial.number}"
+        """Return the trial's number and what it varies, or the model's name; and its own seed."""
+        seed = "" if self.trial.seed is None else f", seed {self.trial.seed}"
+        return f"#{self.trial.number} {varied(self.trial.params) or name}{seed}"
 
     def tags(self) -> Mapping[str, str]:
         """Return study, number, and parent of the run."""

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from pipeline.diagnosis import Diagnosis, History, diagnose
 from pipeline.errors import PipelineError
+from pipeline.evaluation.metrics_files import metrics_of
 from pipeline.evaluation.model_description import ModelDescription
+from pipeline.runs.note import of_model
 from pipeline.sweep.trial import VERDICT
-from pipeline.tracking import open_tracker
+from pipeline.tracking import NOTE_TAG, open_tracker
 
 CONFIDENCE = "diagnosis.confidence"
 
@@ -35,6 +37,7 @@ def track_verdict(
     if tracker is None:
         return
     digest, name = model.weights_sha256, model.settings["name"]
+    numbers = metrics_of(digest, root / "results" / diagnosis.name)
     with tracker.of_model(model_sha256=digest, name=name) as run:
-        run.set_tags(tags_of(diagnosis))
+        run.set_tags({**tags_of(diagnosis), NOTE_TAG: of_model(name, numbers, diagnosis)})
         run.log_files(files)

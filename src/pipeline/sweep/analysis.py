@@ -12,10 +12,11 @@ from typing import Any
 
 import optuna
 
+from pipeline.config.overrides import value_text
 from pipeline.errors import NoTrialCompleted, SpaceError, SweepError
 from pipeline.files import sqlite_file
+from pipeline.sweep.constraints import is_feasible
 from pipeline.sweep.seed_groups import SeedGroup, has_seed, seed_groups
-from pipeline.sweep.space import value_text
 from pipeline.sweep.storage import open_storage
 from pipeline.sweep.study import SPACE, load_study
 from pipeline.sweep.trial import (
@@ -27,6 +28,7 @@ from pipeline.sweep.trial import (
     SECONDS,
     VERDICT,
 )
+from pipeline.sweep.trial_seeds import OverSeeds, over_seeds
 
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
@@ -37,6 +39,8 @@ class FinishedTrial:
 
     state: complete, pruned or failed.  values: of a complete trial, one for each direction.
     metrics: name → number at the kept epoch.  verdict: of the diagnosis, where one was made.
+    over_seeds: of a trial with several seeds, whose value and metrics are means over them.
+    feasible: whether the trial keeps the limits of the sweep.
     """
 
     number: int
@@ -47,6 +51,8 @@ class FinishedTrial:
     verdict: str | None
     seconds: float | None
     failure: str | None
+    over_seeds: OverSeeds | None = None
+    feasible: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,9 +84,12 @@ class StudyRecord:
 
     @property
     def complete(self) -> list[FinishedTrial]:
-        """The completed trials, the best first (by the first objective)."""
+        """The completed trials, the best first (by the first objective).
+
+        Those that exceed a limit of the sweep come after all others.
+        """
         complete = [t for t in self.trials if t.state == "complete"]
-        return sorted(complete, key=lambda t: (self.sign * t.values[0], t.number))
+        return sorted(complete, key=lambda t: (not t.feasible, self.sign * t.values[0], t.number))
 
     @property
     def groups(self) -> list[SeedGroup]:
@@ -164,6 +173,8 @@ def _trial(frozen: optuna.trial.FrozenTrial) -> FinishedTrial:
         verdict=attributes.get(VERDICT),
         seconds=attributes.get(SECONDS),
         failure=attributes.get(FAILURE),
+        over_seeds=over_seeds(attributes),
+        feasible=is_feasible(frozen),
     )
 
 

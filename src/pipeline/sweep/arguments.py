@@ -8,7 +8,8 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from pipeline.config import SHORT_FORMS, compose, config_loader, explicit_keys, sweep_options
+from pipeline.config import SHORT_FORMS, config_loader, explicit_keys, sweep_options
+from pipeline.config.compose import compose_job
 from pipeline.config.overrides import override_text
 from pipeline.config.schema import Settings, Trainer
 from pipeline.data.prepared import card_of
@@ -44,7 +45,8 @@ def checked_arguments(overrides: Sequence[str], *, root: Path) -> list[str]:
     )
     # A space that only code defines has no values to try here.
     points = list(space.boundary_points()) or [list(space.fixed)]
-    tried = [compose(point, root=root).settings for point in points]
+    # Not `compose`, which would remember each point.
+    tried = [compose_job(point, root=root)[0].settings for point in points]
     own += _comparable_objective(tried, explicit=explicit_keys(own))
     for settings in tried:
         _check_objective(settings.objective, options["direction"])

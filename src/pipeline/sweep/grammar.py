@@ -20,8 +20,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from pipeline.config.overrides import value_text
 from pipeline.errors import SpaceError
-from pipeline.sweep.space import Parameter, Space, value_text
+from pipeline.sweep.space import Parameter, Space
 
 TAGS = {"log", "int"}
 MOST_VALUES = 100_000

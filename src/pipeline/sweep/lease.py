@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,7 +34,8 @@ class Lease:
         self._over.set()
         self._thread.join()
         if kind is not None:
-            self.budget.release(self.slot)
+            with contextlib.suppress(SQLAlchemyError):  # a full disk: the lease will end
+                self.budget.release(self.slot)
 
     def _renew(self) -> None:
         while not self._over.wait(self.budget.lease / 4):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.overrides import value_text
 from pipeline.errors import SpaceError
 from pipeline.passwords import hide
 from pipeline.sweep import progress
+from pipeline.sweep.constraints import checked_constraints
 from pipeline.sweep.samplers import MULTI_OBJECTIVE_SAMPLERS, build_pruner, build_sampler
-from pipeline.sweep.space import Space, value_text
-from pipeline.sweep.storage import DEFAULT_STORAGE, absolute_url
+from pipeline.sweep.seed_groups import is_seed
+from pipeline.sweep.space import Space
+from pipeline.sweep.storage import absolute_url
 from pipeline.sweep.study import study_name_for
 
 
@@ -26,7 +29,9 @@ class WorkerPlan:
     begun whose worker is killed.  lease: seconds that a claim holds without being renewed.
     num_threads: of each worker; None leaves it to the libraries.  gpus: how many cards this machine
     shares out.  print_trials: print a line for each trial that ends.  launcher: the id of the
-    process that made this plan.
+    process that made this plan.  seeds_per_trial: runs of each trial, whose value is their mean.
+    listener: dotted name of a `pipeline.sweep.listener.Listener`.  constraints: metric → its
+    largest allowed value.
     """
 
     storage: str
@@ -45,11 +50,14 @@ class WorkerPlan:
     gpus: int = 0
     print_trials: bool = True
     launcher: int = 0
+    seeds_per_trial: int = 1
+    listener: str | None = None
+    constraints: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def signature(self) -> dict[str, Any]:
         """JSON values that tell whether two plans search the same space."""
-        return {**self.space.signature(), "custom": list(self.custom_search_space)}
+        return _signature(self.space, self.custom_search_space, self.seeds_per_trial)
 
 
 def make_plan(options: Mapping[str, Any], space: Space, *, launcher: Any) -> WorkerPlan:
@@ -67,18 +75,20 @@ def make_plan(options: Mapping[str, Any], space: Space, *, launcher: Any) -> Wor
         )
     n_trials, enumerate_all = _budget(options, space, custom)
     _check_ranges(options)
+    _check_seeds(options["seeds_per_trial"], space)
+    constraints = checked_constraints(options["constraints"])
     workers = num_workers(options, launcher)
     several_here = workers > 1 and not on_cluster(launcher)
-    signature = {**space.signature(), "custom": list(custom)}
+    signature = _signature(space, custom, options["seeds_per_trial"])
     name = options["study_name"]
     return WorkerPlan(
-        storage=hide(absolute_url(options["storage"] or DEFAULT_STORAGE)),
+        storage=hide(absolute_url(options["storage"])),
         study_name=name or study_name_for(signature, directions, options["study_prefix"]),
         space=space,
         directions=tuple(directions),
         n_trials=n_trials,
         enumerate_all=enumerate_all,
-        sampler=_sampler(options["sampler"], len(directions)),
+        sampler=_sampler(options["sampler"], len(directions), constraints),
         pruner=_pruner(options["pruner"], off=enumerate_all or len(directions) > 1),
         max_failures=options["max_failure_rate"] * n_trials,
         max_attempts=options["max_attempts"],
@@ -88,7 +98,16 @@ def make_plan(options: Mapping[str, Any], space: Space, *, launcher: Any) -> Wor
         gpus=len(list(Path("/dev").glob("nvidia[0-9]*"))) if workers > 1 else 0,
         print_trials=not (progress.has_terminal() or progress.watched()),
         launcher=os.getpid(),
+        seeds_per_trial=options["seeds_per_trial"],
+        listener=options["listener"],
+        constraints=constraints,
     )
+
+
+def _signature(space: Space, custom: Sequence[str], num_seeds: int) -> dict[str, Any]:
+    # Studies of one seed a trial keep the signature that they have always had.
+    seeds = {"seeds_per_trial": num_seeds} if num_seeds > 1 else {}
+    return {**space.signature(), "custom": list(custom), **seeds}
 
 
 def num_workers(options: Mapping[str, Any], launcher: Any) -> int:
@@ -154,10 +173,23 @@ def _check_ranges(options: Mapping[str, Any]) -> None:
         raise SpaceError(f"hydra.sweeper.max_failure_rate={rate}: must be 0 … 1.")
 
 
-def _sampler(given: Mapping[str, Any], num_directions: int) -> dict[str, Any]:
+def _check_seeds(num_seeds: int, space: Space) -> None:
+    if num_seeds < 1:
+        raise SpaceError(f"seeds_per_trial={num_seeds}: must be at least 1.")
+    swept = [p.key for p in space.parameters if is_seed(p.key)]
+    if num_seeds > 1 and swept:
+        raise SpaceError(
+            f"{swept[0]}: is swept, and seeds_per_trial={num_seeds} gives every trial its seeds. "
+            "Leave one of the two out."
+        )
+
+
+def _sampler(
+    given: Mapping[str, Any], num_directions: int, constraints: Mapping[str, float]
+) -> dict[str, Any]:
     """Return the sampler's options without the unset ones; try them here, before a worker does."""
     sampler = {key: value for key, value in given.items() if value is not None}
-    build_sampler(sampler, number=0)
+    build_sampler(sampler, number=0, constraints=constraints)
     if num_directions > 1 and sampler["name"] not in MULTI_OBJECTIVE_SAMPLERS:
         raise SpaceError(
             f"hydra/sweeper/sampler={sampler['name']}: cannot serve {num_directions} objectives. "

@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.sweep.analysis import FinishedTrial, finished_trials
 from pipeline.sweep.budget import Budget
+from pipeline.sweep.constraints import is_feasible
 from pipeline.sweep.seed_groups import has_seed
 from pipeline.sweep.trial import SECONDS
 
@@ -115,14 +116,17 @@ def progress_line(
     left_s: float | None,
     width: int,
     ascii_only: bool = False,
+    ahead: str = "left",
 ) -> str:
     """Return the line, at most ``width`` columns long.
+
+    ahead: the words behind the time.
 
     Where it would be longer, the bar shrinks, then the last details go, then the title is cut.
     The count and the time left always stay.
     """
     count = f"{done}/{total}"
-    left = "" if left_s is None else f"{duration(left_s)} left"
+    left = "" if left_s is None else f"{duration(left_s)} {ahead}"
     for num_details in range(len(details), -1, -1):
         for bar_width in (20, 10, 0):
             bar = _bar(done, total, width=bar_width, ascii_only=ascii_only)
@@ -248,7 +252,11 @@ class _LineView:
         self, counts: Mapping[str, int], running: int, trials: Sequence[FrozenTrial]
     ) -> Iterator[str]:
         """Yield the details, the most important first."""
-        complete = [t for t in trials if t.state == TrialState.COMPLETE and not has_seed(t.params)]
+        complete = [
+            t
+            for t in trials
+            if t.state == TrialState.COMPLETE and not has_seed(t.params) and is_feasible(t)
+        ]
         if complete and len(self.study.directions) == 1:
             choose = min if self.study.direction == StudyDirection.MINIMIZE else max
             best = choose(complete, key=lambda t: t.values[0])

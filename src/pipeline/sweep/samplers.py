@@ -10,6 +10,8 @@ from typing import Any
 import optuna
 
 from pipeline.errors import SpaceError
+from pipeline.sweep.hub import hub_sampler
+from pipeline.sweep.window import Windowed
 
 _SAMPLERS = {
     "tpe": "TPESampler",
@@ -20,7 +22,9 @@ _SAMPLERS = {
     "nsgaiii": "NSGAIIISampler",
     "gp": "GPSampler",
     "qmc": "QMCSampler",
+    "hub": "",  # named by its options
 }
+CONSTRAINED_SAMPLERS = ("tpe", "nsgaii", "nsgaiii", "gp")
 _PRUNERS = {
     "none": "NopPruner",
     "median": "MedianPruner",
@@ -30,14 +34,19 @@ _PRUNERS = {
     "threshold": "ThresholdPruner",
     "wilcoxon": "WilcoxonPruner",
 }
-MULTI_OBJECTIVE_SAMPLERS = ("tpe", "random", "nsgaii", "nsgaiii", "gp", "qmc", "grid")
+MULTI_OBJECTIVE_SAMPLERS = ("tpe", "random", "nsgaii", "nsgaiii", "gp", "qmc", "grid", "hub")
 
 
 def build_sampler(
-    options: Mapping[str, Any], *, number: int, num_chosen: int = 0
+    options: Mapping[str, Any],
+    *,
+    number: int,
+    num_chosen: int = 0,
+    constraints: Mapping[str, float] | None = None,
 ) -> optuna.samplers.BaseSampler:
     """Return the sampler for trial ``number``.
 
+    constraints: metric → its largest allowed value.
     num_chosen: parameters that a killed worker has chosen for it. The next one must not be drawn
     with the random number of the first.
     A fixed seed would replay the same points after a resume. So each trial's seed is derived from
@@ -52,8 +61,22 @@ def build_sampler(
         seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:4])
     if name in ("gp", "cmaes", "qmc"):
         rest.setdefault("warn_independent_sampling", False)
+    if constraints:
+        _check_constrained(name)
+    if name == "hub":
+        return hub_sampler(rest, seed=seed)
+    window = rest.pop("window", None) if name == "tpe" else None
     kind = getattr(optuna.samplers, _SAMPLERS[name])
-    return _build(kind, {**rest, "seed": seed}, f"hydra/sweeper/sampler={name}")
+    sampler = _build(kind, {**rest, "seed": seed}, f"hydra/sweeper/sampler={name}")
+    return Windowed(sampler, size=window) if window else sampler
+
+
+def _check_constrained(name: str) -> None:
+    if name not in (*CONSTRAINED_SAMPLERS, "hub"):
+        raise SpaceError(
+            f"hydra/sweeper/sampler={name}: knows no constraints. "
+            f"Use one of {', '.join(CONSTRAINED_SAMPLERS)}."
+        )
 
 
 def build_pruner(options: Mapping[str, Any]) -> optuna.pruners.BasePruner:

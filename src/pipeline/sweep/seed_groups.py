@@ -35,6 +35,11 @@ class SeedGroup:
         return fmean(self.values)
 
     @property
+    def means(self) -> tuple[float, ...]:
+        """The mean of each objective over the seeds."""
+        return tuple(map(fmean, zip(*(trial.values for trial in self.trials), strict=True)))
+
+    @property
     def spread(self) -> float | None:
         """The standard deviation over the seeds (n - 1); None for one seed."""
         return stdev(self.values) if len(self.trials) > 1 else None
@@ -83,6 +88,28 @@ def study_groups(study: Any) -> list[SeedGroup]:
     if len(study.directions) > 1 or not any(has_seed(trial.params) for trial in trials):
         return []
     return seed_groups(trials, direction=study.directions[0].name.lower())
+
+
+def study_front(study: Any) -> list[SeedGroup]:
+    """Return the groups whose means no other group beats in every objective.
+
+    Empty without a seed, and for a single objective.
+    """
+    trials = study.get_trials(deepcopy=False)
+    names = [direction.name.lower() for direction in study.directions]
+    if len(names) < 2 or not any(has_seed(trial.params) for trial in trials):
+        return []
+    signs = [1 if name == "minimize" else -1 for name in names]
+    groups = seed_groups(trials, direction=names[0])
+    costs = [[s * m for s, m in zip(signs, g.means, strict=True)] for g in groups]
+    return [
+        group
+        for group, own in zip(groups, costs, strict=True)
+        if not any(
+            other != own and all(o <= mine for o, mine in zip(other, own, strict=True))
+            for other in costs
+        )
+    ]
 
 
 def summary(groups: Sequence[SeedGroup]) -> str:

@@ -15,7 +15,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from pipeline.config.overrides import override_text
+from pipeline.config.overrides import value_text
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,3 @@ class Space:
 
     def _by_key(self) -> dict[str, Parameter]:
         return {p.key: p for p in self.parameters}
-
-
-def value_text(value: Any) -> str:
-    """Return a plain value as the right side of an override; a string is taken as written."""
-    return value if isinstance(value, str) else override_text(value)

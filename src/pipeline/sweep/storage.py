@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -14,12 +15,15 @@ import optuna
 import sqlalchemy
 from filelock import FileLock, Timeout
 
+from pipeline.disk import LARGEST_RESULT, RESULTS, check_disk
 from pipeline.errors import SpaceError, SweepError
 from pipeline.files import sqlite_file, sqlite_url
 from pipeline.passwords import reveal
 from pipeline.sweep.budget import Budget
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
+# What SQLite says on a full disk, and where a limit on files stops it.
+DISK_ERRORS = ("database or disk is full", "disk I/O error")
 ADVISORY_LOCK = 0x70697065  # "pipe": the same in every process that uses this package
 
 
@@ -46,10 +50,31 @@ def open_storage(url: str) -> Database:
 
     silence_optuna()
     url = with_driver(reveal(url))
-    with _readable_errors(url), exclusive(url):
+    with readable_errors(url), exclusive(url):
         storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
         Budget(storage.engine, "", lease=1.0).make_table()
         return Database(optuna.storages.get_storage(storage), storage.engine)
+
+
+def forgotten_storage(launcher: Any) -> str:
+    """Return the URL of a new database that nobody keeps, for ``storage: null``.
+
+    It is a file in the folder for temporary files, since workers are processes of their own.
+    Raises `SpaceError` for a launcher whose workers may run elsewhere.
+    """
+    if "submitit" in str(launcher._target_) or "ray" in str(launcher._target_):
+        raise SpaceError(
+            "storage=null: is kept in the memory of this machine, and this launcher's workers may "
+            "run elsewhere. Name a server: storage=postgresql://<user>@<host>/<database>"
+        )
+    return sqlite_url(Path(tempfile.mkdtemp(prefix="pipeline-sweep-")) / "optuna.db")
+
+
+def forget(url: str) -> None:
+    """Remove what `forgotten_storage` made."""
+    path = sqlite_file(url)
+    assert path is not None
+    shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def with_driver(url: str) -> str:
@@ -72,6 +97,14 @@ def silence_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     warnings.filterwarnings("ignore", message=".*is already reported.*")  # an epoch after a resume
+
+
+def check_room(url: str, *, folder: Path) -> None:
+    """Check that a study's folder and its database can be written; see `check_disk`."""
+    database, places = sqlite_file(url), {folder: RESULTS}
+    if database is not None and database.parent.is_dir():  # else the storage says what is missing
+        places[database.parent] = RESULTS
+    check_disk(places, largest=LARGEST_RESULT)
 
 
 @contextlib.contextmanager
@@ -114,12 +147,18 @@ def _check_writable(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _readable_errors(url: str) -> Iterator[None]:
+def readable_errors(url: str) -> Iterator[None]:
     """Turn the errors of a database or its driver into one message for a person."""
     try:
         yield
-    except sqlalchemy.exc.OperationalError as error:
-        cause = str(error.orig or error).strip().splitlines()[0]
+    except (sqlalchemy.exc.OperationalError, optuna.exceptions.StorageInternalError) as error:
+        inner = getattr(error, "orig", None) or error.__cause__ or error
+        cause = str(getattr(inner, "orig", inner)).strip().splitlines()[0]
+        if cause in DISK_ERRORS:
+            raise SweepError(
+                f"storage={_without_password(url)}: cannot be written ({cause}). Free some space, "
+                "or raise the limit (ulimit -f unlimited); the same command goes on."
+            ) from error
         raise SweepError(
             f"storage={_without_password(url)}: cannot be reached: {cause}. "
             "Start its server, or correct the URL."

@@ -93,5 +93,8 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             return f"this study does not sweep {key}"
         if old_parameters[key] != new_parameters[key]:
             return f"this study has another search space for {key}"
+    seeds = [each.get("seeds_per_trial", 1) for each in (old, new)]
+    if seeds[0] != seeds[1]:
+        return f"this study has seeds_per_trial={seeds[0]}, not {seeds[1]}"
     changed = sorted(set(old["fixed"]) ^ set(new["fixed"]))
     return f"this study was made with other overrides ({', '.join(changed)})"

@@ -7,52 +7,47 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
 import yaml
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf, open_dict
 
+from pipeline import interruption
 from pipeline.errors import NoTrialCompleted, SweepError
 from pipeline.files import write_atomically
 from pipeline.sweep import progress
 from pipeline.sweep.budget import Budget
+from pipeline.sweep.constraints import is_feasible
 from pipeline.sweep.grammar import parse_space
+from pipeline.sweep.listener import Listener, listener_of
 from pipeline.sweep.plan import make_plan, num_workers, on_cluster
-from pipeline.sweep.seed_groups import study_groups, summary
-from pipeline.sweep.storage import exclusive, open_storage
+from pipeline.sweep.seed_groups import study_front, study_groups, summary
+from pipeline.sweep.storage import (
+    check_room,
+    exclusive,
+    forget,
+    forgotten_storage,
+    open_storage,
+    readable_errors,
+)
 from pipeline.sweep.study import load_study, open_study
 from pipeline.sweep.trial import FAILURE, FOLDER
+from pipeline.sweep.trial_seeds import first_seed, over_seeds
 from pipeline.sweep.worker import Worker
 
 log = logging.getLogger(__name__)
 
 MOST_FRUITLESS_LAUNCHES = 3
-
-
-class Listener(Protocol):
-    """Records a study elsewhere; ``hydra.sweeper.listener`` names its class.
-
-    The sweeper calls the class with the composed values and ``root=``, the project's root.
-    """
-
-    def opened(self, study: optuna.Study, *, n_trials: int) -> Mapping[str, Any]:
-        """The study begins or goes on; the returned values become its user attributes."""
-
-    def closed(
-        self, study: optuna.Study, *, status: str, counts: Mapping[str, int], folder: Path
-    ) -> None:
-        """This process stops working on the study. status: FINISHED, FAILED or KILLED."""
+_COMPLETE = (optuna.trial.TrialState.COMPLETE,)
 
 
 class Sweep:
     """One multirun.
 
-    options: ``hydra.sweeper``.  arguments: the overrides of the command line.  The rest is what
-    Hydra gives to a sweeper.
+    options: ``hydra.sweeper``.  arguments: of the command line.  Hydra gives the rest.
     """
 
     def __init__(
@@ -65,6 +60,9 @@ class Sweep:
         config: Any,
     ) -> None:
         self.options = {key: _plain(value) for key, value in options.items()}
+        self._in_memory = self.options["storage"] is None
+        if self._in_memory:
+            self.options["storage"] = forgotten_storage(config.hydra.launcher)
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -80,10 +78,19 @@ class Sweep:
     def run(self) -> Counter[str]:
         """Work until this process and others have used the budget; return counts by outcome.
 
-        Raises `SweepError` where too many trials fail, and `NoTrialCompleted` where no trial was
-        completed.
+        Raises `SweepError` where too many trials fail or the disk is full, and `NoTrialCompleted`
+        where no trial was completed.
         """
-        plan = self.plan
+        try:
+            with readable_errors(self.plan.storage):
+                return self._run()
+        finally:
+            if self._in_memory:
+                forget(self.plan.storage)
+
+    def _run(self) -> Counter[str]:
+        plan, asked = self.plan, Path(self.config.hydra.sweep.dir)
+        check_room(plan.storage, folder=asked)
         database = open_storage(plan.storage)
         study = open_study(
             database,
@@ -92,10 +99,13 @@ class Sweep:
             signature=plan.signature,
             folder=str(self.config.hydra.sweep.dir),
         )
+        self._check_seed()
         folder = self._use_folder(load_study(database, plan.study_name).user_attrs[FOLDER])
         budget = Budget(database.engine, plan.study_name, lease=plan.lease)
         budget.fill(plan.n_trials)
         self._print_begin(budget, folder)
+        if not budget.count()["open"] and asked.resolve() != folder.resolve():
+            _write_results(study, asked)  # the person looks there too
 
         listener = self._opened_listener(study)
         status = "KILLED"
@@ -166,6 +176,8 @@ class Sweep:
         except SweepError:
             raise
         except Exception as error:  # a killed worker, an absent scheduler: the study has the rest
+            if interruption.received() is not None:
+                raise KeyboardInterrupt from error
             log.debug("a launch ended early", exc_info=True)  # hydra.verbose=true shows where
             first_line = next(iter(str(error).splitlines()), "")
             return f"{type(error).__name__}: {first_line}"
@@ -186,6 +198,12 @@ class Sweep:
             f"hydra.sweeper.max_failure_rate={self.options['max_failure_rate']:g} allows.\n{listed}"
         )
 
+    def _check_seed(self) -> None:
+        """Raise `SweepError` where trials should have seeds, and the task has no such setting."""
+        if self.plan.seeds_per_trial > 1:
+            loader = self.hydra_context.config_loader
+            first_seed(loader.load_sweep_config(self.config, list(self.plan.space.fixed)))
+
     def _use_folder(self, folder: str) -> Path:
         """Let every job of this sweep write where the study began, also after a resume."""
         with open_dict(self.config):
@@ -197,16 +215,9 @@ class Sweep:
 
     def _opened_listener(self, study: optuna.Study) -> Listener | None:
         """Return the listener, if one is named, after it has opened its record of the study."""
-        name = self.options["listener"]
-        if not name:
+        listener = listener_of(self.plan.listener, self.config)
+        if listener is None:
             return None
-        module, _, kind = name.rpartition(".")
-        values = OmegaConf.to_container(self.config, resolve=False)
-        assert isinstance(values, dict)
-        root = Path(values.pop("hydra")["runtime"]["cwd"])
-        own = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
-        listener: Listener = getattr(import_module(module), kind)(own, root=root)
-
         # Processes that begin together would each open a record.
         with exclusive(self.plan.storage):
             for key, value in listener.opened(study, n_trials=self.plan.n_trials).items():
@@ -246,6 +257,13 @@ def _write_results(study: optuna.Study, folder: Path) -> None:
             "best_value": best[0].value,
             "best_trial": best[0].number,
         }
+        if seeds := over_seeds(best[0].user_attrs):
+            results |= {"standard_deviation": seeds.spread, "seeds": list(seeds.seeds)}
+    elif front := study_front(study):
+        results["solutions"] = [
+            {"params": g.params, "values": list(g.means), "trials": [t.number for t in g.trials]}
+            for g in front
+        ]
     else:
         results["solutions"] = [{"params": t.params, "values": list(t.values)} for t in best]
     text = yaml.safe_dump(results, sort_keys=False)
@@ -265,9 +283,18 @@ def _print_end(study: optuna.Study, counts: Mapping[str, int]) -> None:
     groups = study_groups(study)
     if groups:
         print(summary(groups))
+    elif not any(map(is_feasible, study.get_trials(deepcopy=False, states=_COMPLETE))):
+        print("no completed trial keeps hydra.sweeper.constraints, so there is no best one")
     elif len(study.directions) == 1:
         best = study.best_trial
         settings = " ".join(f"{key}={value}" for key, value in best.params.items())
-        print(f"best: {best.value:.6g} by #{best.number}: {settings}")
+        seeds = over_seeds(best.user_attrs)
+        value = seeds.in_words if seeds else f"{best.value:.6g}"
+        print(f"best: {value} by #{best.number}: {settings}")
+    elif front := study_front(study):
+        print(
+            f"{len(front)} settings on the Pareto front, by their means over seeds; "
+            "see optimization_results.yaml"
+        )
     else:
         print(f"{len(study.best_trials)} trials on the Pareto front; see optimization_results.yaml")

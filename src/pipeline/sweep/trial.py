@@ -26,6 +26,8 @@ VERDICT = "diagnosis.verdict"
 # Attributes that the worker adds: the reason of a failure, the duration, the worker itself, and
 # the number of the slot in the budget.
 FAILURE, SECONDS, WORKER, SLOT = "failure", "seconds", "worker", "ticket"
+# The attribute of a trial with several seeds: the seeds, their values, and the spread.
+SEEDS = "seeds"
 # Attributes of a study: the MLflow run that is the parent of its trials' runs, and their folder.
 PARENT_RUN, FOLDER = "pipeline:mlflow_run", "pipeline:folder"
 
@@ -53,7 +55,7 @@ class RunningTrial:
 
     attributes: of the study, such as the id of its MLflow run.
     prunes: whether the study has a pruner; a study with several objectives has none.
-    fresh: no worker has begun this trial before, so no MLflow run of it can exist.
+    seed: the seed of this run, where the trial has several; else None.
     lost: another worker has taken this trial over, because this worker did not renew its lease in
     time; the task should stop.
     """
@@ -63,7 +65,7 @@ class RunningTrial:
     params: Mapping[str, Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     prunes: bool = False
-    fresh: bool = False
+    seed: int | None = None
     pruned: bool = False
     lost: bool = False
 

@@ -8,16 +8,20 @@ between.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 import optuna
+from optuna.trial import TrialState
 
 from pipeline.sweep.budget import Budget
+from pipeline.sweep.constraints import is_feasible
 from pipeline.sweep.seed_groups import has_seed
 from pipeline.sweep.trial import FAILURE, SECONDS
+from pipeline.sweep.trial_seeds import over_seeds
 
 REST = 20.0
 
@@ -66,7 +70,7 @@ class TrialLog:
         return line if not 0 < width < len(line) else f"{line[: width - 1]}…"
 
     def _consider(self, trial: optuna.trial.FrozenTrial) -> None:
-        if has_seed(trial.params):
+        if has_seed(trial.params) or not is_feasible(trial):
             return  # the best of several seeds is luck
         value = trial.values[0]
         sign = 1.0 if self.directions[0] == "minimize" else -1.0
@@ -79,15 +83,20 @@ class TrialLog:
             return
         self._counts = self.budget.count()
         if len(self.directions) == 1 and self._counts["complete"]:
-            self._consider(study.best_trial)
+            with contextlib.suppress(ValueError):  # no trial keeps the limits of the sweep yet
+                self._consider(study.best_trial)
         ended = self._clock()
         self._next_reading = ended + REST * (ended - began)
 
 
 def _result(trial: optuna.trial.FrozenTrial) -> str:
     """Return the values of a trial, the reason of its failure, or the epochs of a pruned one."""
+    seeds = over_seeds(trial.user_attrs)
+    if seeds and trial.state == TrialState.PRUNED:
+        return f"after {len(seeds.seeds)} seed{'s' * (len(seeds.seeds) > 1)}"
     if trial.values:
-        return ", ".join(f"{value:.5g}" for value in trial.values)
+        spread = f" ± {seeds.spread:.2g}" if seeds and seeds.spread is not None else ""
+        return ", ".join(f"{value:.5g}" for value in trial.values) + spread
     return trial.user_attrs.get(FAILURE) or f"pruned after {len(trial.intermediate_values)}"
 
 

@@ -7,14 +7,10 @@ still a job of Hydra's own, with its folder, its ``.hydra/`` and its log.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from itertools import islice
 from typing import Any
@@ -24,39 +20,21 @@ from hydra.core.utils import run_job
 from omegaconf import open_dict
 from optuna.trial import FrozenTrial, TrialState
 
+from pipeline.errors import SweepError
 from pipeline.sweep.budget import Budget, Slot
+from pipeline.sweep.constraints import checked_metrics, excesses
 from pipeline.sweep.lease import Lease
+from pipeline.sweep.listener import Listener, listener_of
 from pipeline.sweep.orphans import working_for
+from pipeline.sweep.outcome import OUTCOMES, Result, result_of
 from pipeline.sweep.plan import WorkerPlan
 from pipeline.sweep.samplers import build_pruner, build_sampler
-from pipeline.sweep.storage import Database, open_storage
+from pipeline.sweep.seed_runs import SeedRuns
+from pipeline.sweep.storage import open_storage
 from pipeline.sweep.study import load_study
 from pipeline.sweep.trial import FAILURE, SECONDS, SLOT, WORKER, RunningTrial, running
 from pipeline.sweep.trial_log import TrialLog
-
-log = logging.getLogger(__name__)
-
-_OUTCOMES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a trial ended: with values, pruned, or with the reason of its failure."""
-
-    values: tuple[float, ...] = ()
-    pruned: bool = False
-    failure: str | None = None
-
-    @property
-    def state(self) -> TrialState:
-        """The state of the trial in Optuna."""
-        if self.failure:
-            return TrialState.FAIL
-        return TrialState.PRUNED if self.pruned else TrialState.COMPLETE
+from pipeline.sweep.trial_seeds import first_seed
 
 
 class Worker:
@@ -85,10 +63,11 @@ class Worker:
         database = open_storage(plan.storage)
         budget = Budget(database.engine, plan.study_name, lease=plan.lease)
         trial_log = TrialLog(budget, directions=plan.directions, n_trials=plan.n_trials)
+        study = load_study(database, plan.study_name, pruner=build_pruner(plan.pruner))
         finished = 0
         while budget.failed() <= plan.max_failures and (slot := budget.claim()):
             with Lease(budget, slot) as lease:
-                finished += self._attempt(database, budget, slot, lease, trial_log)
+                finished += self._attempt(study, budget, slot, lease, trial_log)
         return finished
 
     def _share_machine(self) -> None:
@@ -112,21 +91,21 @@ class Worker:
             os.environ["CUDA_VISIBLE_DEVICES"] = cards[index]
 
     def _attempt(
-        self, database: Database, budget: Budget, slot: Slot, lease: Lease, trial_log: TrialLog
+        self, study: optuna.Study, budget: Budget, slot: Slot, lease: Lease, trial_log: TrialLog
     ) -> bool:
         """Run the trial of a slot and close the slot; return whether this worker finished it."""
         plan = self.plan
-        trial_id, found = self._trial(database.storage, budget, slot)
+        trial_id, found = self._trial(study, budget, slot)
         if found.state.is_finished():
             # Its worker was killed after it recorded the result and before it closed the slot.
-            budget.close(slot, _OUTCOMES[found.state])
+            budget.close(slot, OUTCOMES[found.state])
             return False
 
-        study = load_study(
-            database,
-            plan.study_name,
-            sampler=build_sampler(plan.sampler, number=slot.number, num_chosen=len(found.params)),
-            pruner=build_pruner(plan.pruner),
+        study.sampler = build_sampler(
+            plan.sampler,
+            number=slot.number,
+            num_chosen=len(found.params),
+            constraints=plan.constraints,
         )
         trial = optuna.trial.Trial(study, trial_id)
         began = time.perf_counter()
@@ -135,15 +114,19 @@ class Worker:
                 plan.space.suggest(trial)
             result = Result(failure=f"its worker was killed {slot.attempts - 1} times")
         else:
-            result = self._run(study, trial, lease, fresh=slot.trial is None)
+            result = self._run(study, trial, lease)
         if lease.lost:
             return False  # the worker that holds the slot now records the result
+        if plan.constraints:
+            result = checked_metrics(result, plan.constraints, trial.user_attrs)
+            for name, excess in excesses(plan.constraints, trial.user_attrs).items():
+                trial.set_constraint(name, excess)
 
         trial.set_user_attr(WORKER, budget.owner)
         trial.set_user_attr(SECONDS, round(time.perf_counter() - began, 2))
         if result.failure:
             trial.set_user_attr(FAILURE, result.failure)
-        outcome = _OUTCOMES[result.state]
+        outcome = OUTCOMES[result.state]
         values = list(result.values) or None
         frozen = study.tell(trial.number, values, state=result.state, skip_if_finished=True)
         budget.close(slot, outcome)
@@ -152,9 +135,9 @@ class Worker:
             print(trial_log.line(study, outcome, frozen), flush=True)
         return True
 
-    def _trial(self, storage: Any, budget: Budget, slot: Slot) -> tuple[int, FrozenTrial]:
+    def _trial(self, study: optuna.Study, budget: Budget, slot: Slot) -> tuple[int, FrozenTrial]:
         """Return (id, as found) of a slot's Optuna trial; make it if no earlier attempt did."""
-        study_id = storage.get_study_id_from_name(self.plan.study_name)
+        storage, study_id = study._storage, study._study_id
         trial_id = _made_before(storage, study_id, slot)
         if trial_id is None:
             fixed = {"fixed_params": self._point(slot.number)} if self.plan.enumerate_all else {}
@@ -177,9 +160,7 @@ class Worker:
         self._next_point = number + 1
         return point
 
-    def _run(
-        self, study: optuna.Study, trial: optuna.Trial, lease: Lease, *, fresh: bool
-    ) -> Result:
+    def _run(self, study: optuna.Study, trial: optuna.Trial, lease: Lease) -> Result:
         """Choose a point and run the task on it."""
         plan = self.plan
         try:
@@ -196,19 +177,44 @@ class Worker:
             params,
             attributes=study.user_attrs,
             prunes=len(plan.directions) == 1 and plan.pruner["name"] != "none",
-            fresh=fresh,
         )
-        lease.trial = current
-        with running(current):
-            job = self._job(trial.number, plan.space.overrides(params))
-        return _result_of(job, current, count=len(plan.directions))
+        overrides = plan.space.overrides(params)
+        if plan.seeds_per_trial == 1:
+            lease.trial = current
+            return self._run_job(current, overrides)
+        try:
+            seeds = self._seeds(overrides)
+        except SweepError as error:
+            return Result(failure=str(error))
+        runs = SeedRuns(study, current, trial.user_attrs, listener=self._listener)
+        return runs.run(
+            seeds, lambda one: self._run_job(one, [*overrides, f"seed={one.seed}"]), lease=lease
+        )
 
-    def _job(self, number: int, overrides: list[str]) -> Any:
-        """Run one trial as a job of Hydra's, in its own folder."""
+    def _seeds(self, overrides: list[str]) -> range:
+        """Return the seeds of a trial: as many as planned, from the one of its settings on."""
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        first = first_seed(config)
+        return range(first, first + self.plan.seeds_per_trial)
+
+    @cached_property
+    def _listener(self) -> Listener | None:
+        return listener_of(self.plan.listener, self.config)
+
+    def _run_job(self, current: RunningTrial, overrides: list[str]) -> Result:
+        with running(current):
+            job = self._job(current.number, overrides, seed=current.seed)
+        return result_of(job, current, count=len(self.plan.directions))
+
+    def _job(self, number: int, overrides: list[str], *, seed: int | None = None) -> Any:
+        """Run one trial as a job of Hydra's, in its own folder; so does each of its seeds."""
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
             config.hydra.job.id = f"{self.plan.study_name}_{number}"
             config.hydra.job.num = number
+            if seed is not None:
+                config.hydra.job.id += f"_seed{seed}"
+                config.hydra.sweep.subdir = f"{config.hydra.sweep.subdir}/seed{seed}"
         return run_job(
             hydra_context=self.hydra_context,
             task_function=self.task_function,
@@ -229,34 +235,6 @@ def _made_before(storage: Any, study_id: int, slot: Slot) -> int | None:
     # A worker may have been killed between making the trial and binding it to the slot.
     made = (t for t in trials if t.user_attrs.get(SLOT) == slot.number)
     return next((t._trial_id for t in made if not t.state.is_finished()), None)
-
-
-def _result_of(job: Any, current: RunningTrial, *, count: int) -> Result:
-    """Return the result of a job that has ended. count: of the study's directions."""
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):  # Hydra prints what the result holds
-            returned = job.return_value
-    except optuna.TrialPruned:
-        return Result(pruned=True)
-    except Exception as error:  # any exception of a task fails its trial, and no other trial
-        log.error("trial %d failed", current.number, exc_info=error)  # into the trial's own log
-        first_line = next(iter(str(error).splitlines()), "")
-        return Result(failure=f"{type(error).__name__}: {first_line}")
-    return Result(pruned=True) if current.pruned else _checked(returned, count)
-
-
-def _checked(returned: Any, count: int) -> Result:
-    values = list(returned) if isinstance(returned, list | tuple) else [returned]
-    if len(values) != count:
-        given = f"the task returned {len(values)} numbers"
-        return Result(failure=f"{given}, the study has {count} directions")
-    try:
-        numbers = tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        return Result(failure=f"the task returned {returned!r}, which is no number")
-    if not all(map(math.isfinite, numbers)):
-        return Result(failure=f"the task returned {returned!r}, which is not finite")
-    return Result(numbers)
 
 
 def _function(name: str) -> Callable[..., Any]:

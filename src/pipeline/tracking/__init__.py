@@ -7,6 +7,7 @@ A failing store never stops a training.
 
 from pipeline.tracking.journal import new_key
 from pipeline.tracking.moved import mend_project
+from pipeline.tracking.pages import training_page
 from pipeline.tracking.reader import (
     missing_files,
     read_artifact,
@@ -14,14 +15,16 @@ from pipeline.tracking.reader import (
     read_tracked,
     run_of_model,
 )
-from pipeline.tracking.run import BEST_RUN_TAG, MODEL_TAG, NoRun, Run
+from pipeline.tracking.run import BEST_RUN_TAG, MODEL_TAG, NOTE_TAG, NoRun, Run
 from pipeline.tracking.sync import Synced, sync
+from pipeline.tracking.system_metrics import system_metrics
 from pipeline.tracking.tensorboard import TensorBoard
-from pipeline.tracking.tracker import Tracker, open_tracker
+from pipeline.tracking.tracker import Tracker, open_tracker, where_its_run_is
 
 __all__ = [
     "BEST_RUN_TAG",
     "MODEL_TAG",
+    "NOTE_TAG",
     "NoRun",
     "Run",
     "Synced",
@@ -36,4 +39,7 @@ __all__ = [
     "read_tracked",
     "run_of_model",
     "sync",
+    "system_metrics",
+    "training_page",
+    "where_its_run_is",
 ]

@@ -8,10 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import TrackingError
 from pipeline.passwords import masked
 
 SQLITE = "sqlite:///"
 MAX_REASON = 160  # letters
+_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "uc")
 
 
 def load_mlflow() -> Any:
@@ -27,6 +29,8 @@ def load_mlflow() -> Any:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It prints the traceback of each error of the database, which we tell in one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     transport = logging.getLogger("urllib3.connectionpool")
     if _tells_nothing_of_mlflow not in transport.filters:
         transport.addFilter(_tells_nothing_of_mlflow)
@@ -55,6 +59,8 @@ def first_line(error: Exception) -> str:
 def short_reason(error: Exception) -> str:
     """Return why a store failed in a few words; the libraries below MLflow nest theirs deeply."""
     line = first_line(error)
+    if of_database := re.search(r"\(\w+\.\w*Error\) ([^\n]+)", str(error)):
+        line = masked(of_database[1])
     cause = re.search(r"Caused by \w+\((.*?)\)*$", line)
     if cause:
         line = cause[1].strip("'\"").rpartition(": ")[2]
@@ -91,3 +97,19 @@ def kept(uri: str, root: Path) -> str:
     if path != uri and file.is_relative_to(root):
         return f"{SQLITE}{file.relative_to(root)}"
     return masked(uri)
+
+
+def check_address(uri: str) -> None:
+    """Raise `TrackingError` for an address that can never be a store; nothing is connected."""
+    scheme = uri.partition(":")[0]
+    path = Path(uri.removeprefix(SQLITE))
+    if scheme.partition("+")[0] not in _SCHEMES:
+        reason = f"MLflow's stores begin with one of {', '.join(_SCHEMES)}"
+    elif uri.startswith(SQLITE) and not path.parent.is_dir():
+        reason = f"{path.parent} is not a folder"
+    else:
+        return
+    raise TrackingError(
+        f"tracking.uri={masked(uri)}: the store cannot be used: {reason}. "
+        "Correct it, set MLFLOW_TRACKING_URI to another store, or train with tracking=none."
+    )

@@ -8,12 +8,11 @@ is found again by its key, which it carries as a tag.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from pipeline.tracking.connection import short_reason
+from pipeline.tracking.destination import Destination, Latest, Point
 from pipeline.tracking.journal import (
     Line,
     State,
@@ -24,14 +23,12 @@ from pipeline.tracking.journal import (
     read_state,
     write_state,
 )
-from pipeline.tracking.run import BEST_RUN_TAG, MODEL_TAG
-from pipeline.tracking.store import KEY_TAG, Latest, Store
+from pipeline.tracking.run import BEST_RUN_TAG, KEY_TAG, MODEL_TAG
 
 ENDED_TAG = "pipeline.ended"
 # Tags whose value names another run.
 RUN_TAGS = ("mlflow.parentRunId", BEST_RUN_TAG)
-# MLflow's limits.
-MAX_PARAMS_A_CALL, MAX_METRICS_A_CALL, MAX_TAGS_A_CALL = 100, 1000, 100
+MAX_METRICS_A_CALL = 1000  # MLflow's limit
 MOST_UPLOADS = 3  # of one file that the store does not list afterwards
 
 
@@ -55,7 +52,7 @@ class Delivery:
     def __init__(
         self,
         folder: Path,
-        store: Store,
+        store: Destination,
         *,
         alive: bool = True,
         confirmed: Callable[[], None] = lambda: None,
@@ -94,9 +91,13 @@ class Delivery:
     # ---- which run -------------------------------------------------------------------------
 
     def _run(self) -> str:
-        if self.state.run_id is not None:
-            if not self._checked and not self.store.has_run(self.state.run_id):
+        known = self.state.run_id
+        if known is not None:
+            if not self._checked and not self.store.has_run(known):
                 self.state = State()
+            elif not self._checked and self.head.target != "own":
+                # The same command, given again, may have recorded the same numbers since.
+                self._latest = self.store.latest(known)
             self._checked = True
         if self.state.run_id is None:
             self._find_or_make()
@@ -118,6 +119,7 @@ class Delivery:
             # A lost answer to an earlier call may have made the run too: the first one counts.
             found = self.store.first_of_key(head.experiment, head.key) or made
             self.state.created = True
+            self._latest = Latest()  # a run that was deleted may have had something
         else:
             self._latest = self.store.latest(found)
         self.state.run_id, self._checked = found, True
@@ -172,12 +174,11 @@ class Delivery:
     # ---- the lines -------------------------------------------------------------------------
 
     def _send(self, run_id: str, lines: list[Line]) -> None:
-        client = self.store.client
         op = lines[0]["op"]
         if op == "metrics":
-            metrics = [metric for line in lines for metric in self._metrics(line)]
-            for start in range(0, len(metrics), MAX_METRICS_A_CALL):
-                client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS_A_CALL])
+            points = [point for line in lines for point in self._points(line)]
+            for start in range(0, len(points), MAX_METRICS_A_CALL):
+                self.store.log_metrics(run_id, points[start : start + MAX_METRICS_A_CALL])
         else:
             getattr(self, f"_send_{op}", self._send_damaged)(run_id, lines[0])
 
@@ -194,14 +195,12 @@ class Delivery:
                         raise
                     self._refused(short_reason(error))
 
-    def _metrics(self, line: Line) -> list[Any]:
-        from mlflow.entities import Metric
-
-        step = line["step"]
+    def _points(self, line: Line) -> list[Point]:
+        data = tuple(line["data"]) if "data" in line else None
         return [
-            Metric(name, value, line["t"], step)
+            Point(name, value, line["t"], line["step"], data)
             for name, value in line["values"].items()
-            if self._latest.metrics.get(name) != (step, value)
+            if self._latest.metrics.get(name) != (line["step"], value)
         ]
 
     def _send_head(self, run_id: str, line: Line) -> None:
@@ -211,39 +210,18 @@ class Delivery:
             self._send_begin(run_id, line)
 
     def _send_begin(self, run_id: str, line: Line) -> None:
-        if self.head.target != "own" or not self._alive:
-            return
-        self.store.client.update_run(run_id, status="RUNNING")
-        if ENDED_TAG in self.store.client.get_run(run_id).data.tags:
-            self.store.client.delete_tag(run_id, ENDED_TAG)
+        if self.head.target == "own" and self._alive:
+            self.store.go_on(run_id, without=ENDED_TAG)
 
     def _send_params(self, run_id: str, line: Line) -> None:
-        from mlflow.entities import Param
-
         known = self._latest.params  # a run that was found has them
-        params = [Param(k, v) for k, v in line["values"].items() if k not in known]
-        for start in range(0, len(params), MAX_PARAMS_A_CALL):
-            self.store.client.log_batch(run_id, params=params[start : start + MAX_PARAMS_A_CALL])
+        self.store.log_params(run_id, {k: v for k, v in line["values"].items() if k not in known})
 
     def _send_tags(self, run_id: str, line: Line) -> None:
-        from mlflow.entities import RunTag
-
-        tags = [RunTag(key, value) for key, value in self._sent_tags(line["values"]).items()]
-        for start in range(0, len(tags), MAX_TAGS_A_CALL):
-            self.store.client.log_batch(run_id, tags=tags[start : start + MAX_TAGS_A_CALL])
+        self.store.set_tags(run_id, self._sent_tags(line["values"]))
 
     def _send_dataset(self, run_id: str, line: Line) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        dataset = Dataset(
-            name=line["name"],
-            digest=line["digest"],
-            source_type="local",
-            source=json.dumps({"uri": line["source"]}),
-            profile=json.dumps(line["profile"]),
-        )
-        tag = InputTag("mlflow.data.context", "training")
-        self.store.client.log_inputs(run_id, [DatasetInput(dataset, [tag])])
+        self.store.log_dataset(run_id, line)
 
     def _send_files(self, run_id: str, line: Line) -> None:
         kept, folder = self.folder / line["kept"], line["folder"]
@@ -257,16 +235,28 @@ class Delivery:
                 return
         self._refused(f"{missing}: not in the store after {MOST_UPLOADS} uploads")
 
+    def _send_model(self, run_id: str, line: Line) -> None:
+        kept = self.folder / line["kept"]
+        if not kept.is_dir():
+            self._refused(f"{kept}: the model's files are no longer there")
+            return
+        name, sha256 = line["name"], line["sha256"]
+        for _ in range(MOST_UPLOADS):
+            missing = self.store.log_model(run_id, kept, name=name, weights_sha256=sha256)
+            if not missing:
+                return
+        self._refused(f"{missing}: not in the store after {MOST_UPLOADS} uploads")
+
     def _send_end(self, run_id: str, line: Line) -> None:
         self.store.remove_others(self.head.experiment, self.head.key, run_id)
         status = line["status"]
         if status is None or not (self.head.target == "own" or self.state.created):
             return
         if reason := line.get("reason"):  # of a dead process; another one may have ended the run
-            if self.store.client.get_run(run_id).info.status != "RUNNING":
+            if self.store.status(run_id) != "RUNNING":
                 return
             self._send_tags(run_id, {"values": {ENDED_TAG: reason}})
-        self.store.client.set_terminated(run_id, status, end_time=line["t"])
+        self.store.end(run_id, status, ms=line["t"])
 
     def _send_damaged(self, run_id: str, line: Line) -> None:
         self._refused("a line of the journal is damaged")

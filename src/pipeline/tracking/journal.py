@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+
+from pipeline.files import naming
 
 FOLDER, LINES, STATE, LOCK = "journal", "lines.jsonl", "state.json", "lock"
 MOST_WRITERS = 1000
@@ -86,6 +89,7 @@ class Journal:
     def __init__(self, folder: Path, lock: FileLock) -> None:
         self.folder = folder
         self._lock = lock
+        self._writing = threading.Lock()
         self._file = None if not (folder / LINES).is_file() else self._opened()
 
     @property
@@ -100,13 +104,18 @@ class Journal:
 
     def write(self, op: str, **values: Any) -> None:
         """Append one line and hand it to the operating system. Raises ``OSError``."""
+        text = json.dumps({"op": op, **values}, separators=(",", ":")).encode() + b"\n"
+        with self._writing:
+            self._append(text)
+
+    def _append(self, text: bytes) -> None:
         if self._file is None:
             self._file = self._opened()
-        text = json.dumps({"op": op, **values}, separators=(",", ":")).encode() + b"\n"
         before = self._file.seek(0, os.SEEK_END)
         written = 0
         try:
-            written = self._file.write(text)
+            with naming(self.path):
+                written = self._file.write(text)
         finally:
             if written != len(text):  # a full disk: no half line stays
                 self._file.truncate(before)
@@ -116,7 +125,8 @@ class Journal:
     def sync(self) -> None:
         """Wait until the lines are on the disk."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            with naming(self.path):
+                os.fsync(self._file.fileno())
 
     def new_folder(self) -> Path:
         """Return a new empty folder for files that a line will name by its relative path."""
@@ -161,7 +171,11 @@ def open_journal(root: Path, head: Head) -> tuple[Journal, list[Line]]:
         if journal is None:
             continue
         if journal.empty:
-            journal.write("head", **asdict(head))
+            try:
+                journal.write("head", **asdict(head))
+            except OSError:
+                journal.delete()  # a journal without a head would never be sent
+                raise
         else:
             journal.write("begin", host=head.host, pid=head.pid)
         return journal, known
@@ -219,7 +233,8 @@ def read_head(folder: Path) -> Head | None:
 def head_of(line: Line) -> Head | None:
     """Return the head that a first line holds, or None."""
     values = {name: line[name] for name in Head.__dataclass_fields__ if name in line}
-    return Head(**values) if line.get("op") == "head" and "key" in values else None
+    whole = {"key", "uri", "experiment", "name"} <= values.keys()
+    return Head(**values) if line.get("op") == "head" and whole else None
 
 
 def read_lines(folder: Path, offset: int = 0) -> tuple[list[Line], int]:
@@ -257,8 +272,12 @@ def read_state(folder: Path) -> State:
 def write_state(folder: Path, state: State) -> None:
     """Replace the state. It is not forced onto the disk: what is sent twice is recorded once."""
     temporary = folder / f".{STATE}.tmp"
-    temporary.write_text(json.dumps(asdict(state)))
-    temporary.replace(folder / STATE)
+    try:
+        with naming(folder / STATE):
+            temporary.write_text(json.dumps(asdict(state)))
+        temporary.replace(folder / STATE)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _parsed(text: bytes) -> Line:

@@ -10,10 +10,12 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from pipeline.tracking.connection import short_reason
 from pipeline.tracking.delivery import Delivery, NotYet
+from pipeline.tracking.destination import Destination, NeedsMlflow
 from pipeline.tracking.journal import (
     Head,
     Journal,
@@ -27,7 +29,6 @@ from pipeline.tracking.journal import (
     read_lines,
     read_state,
 )
-from pipeline.tracking.store import Store
 
 # A run that was interrupted may go on. Its journal is kept this long, so that no row is doubled.
 KEPT_DAYS = 30
@@ -57,25 +58,26 @@ def leftovers(root: Path) -> Iterator[tuple[Path, Head]]:
             yield folder, head
 
 
-def ship(folder: Path, head: Head, store: Store) -> Leftover | None:
+def ship(folder: Path, head: Head, store: Destination) -> Leftover | None:
     """Send what is open in a journal; return None where a living process holds it.
 
-    The result names the reason where the store fails.
+    The result names the reason where the store fails. Raises `NeedsMlflow` where only it can.
     """
-    for earlier in folders_of(store.root, head.key):  # the lines of one run in order
-        if earlier == folder:
-            break
-        ship(earlier, head, store)
+    before = [*takewhile(lambda each: each != folder, folders_of(store.root, head.key))]
+    if before:  # the lines of one run in order: that one sends those before it
+        ship(before[-1], head, store)
     journal = hold(folder)
     if journal is None:
         return None
     try:
         _close_dead(journal, store.root)
-        before, reason, failed = num_open(folder), "", False
+        opened, reason, failed = num_open(folder), "", False
         try:
             Delivery(folder, store, alive=False).send()
         except NotYet as waiting:
             reason = f"waits for {waiting}"
+        except NeedsMlflow:
+            raise
         except Exception as error:  # a strange answer raises anything; the lines stay
             reason, failed = short_reason(error), True
         left = num_open(folder)
@@ -83,7 +85,7 @@ def ship(folder: Path, head: Head, store: Store) -> Leftover | None:
         if not left:
             settle(journal)
         told = reason or state.reason
-        return Leftover(head.name, before - left, left, state.refused, told, failed)
+        return Leftover(head.name, opened - left, left, state.refused, told, failed)
     finally:
         journal.close()
 
@@ -100,7 +102,10 @@ def settle(journal: Journal) -> None:
 def prune(root: Path, *, clock: Callable[[], float] = time.time) -> None:
     """Delete confirmed journals of runs that were interrupted long ago."""
     for folder, _ in all_journals(root):
-        age_s = clock() - (folder / "lines.jsonl").stat().st_mtime
+        try:
+            age_s = clock() - (folder / "lines.jsonl").stat().st_mtime
+        except FileNotFoundError:  # another process has just sent and deleted it
+            continue
         if age_s > KEPT_DAYS * 86400 and not num_open(folder) and (journal := hold(folder)):
             journal.delete()
 

@@ -72,7 +72,7 @@ def mend(database: Path, root: Path) -> int:
 def rename(database: Path, old: str, new: str) -> None:
     """Replace one path in a database."""
     with contextlib.suppress(sqlite3.Error), _opened(database) as connection:
-        for table, column in _PLACES[:2]:
+        for table, column in _PLACES[:3]:
             with connection:
                 connection.execute(
                     f"UPDATE {table} SET {column} = ? WHERE {column} = ?", [new, old]
@@ -105,6 +105,20 @@ def brought_here(location: str, root: Path) -> str:
     if path.is_dir():
         shutil.copytree(path, target, symlinks=True)
     return _as(location, target)
+
+
+def folder_here(location: str, root: Path, database: Path | None) -> Path | None:
+    """Return the folder to write files into that an address names; None where it is on no disk.
+
+    In a project that was moved, it is the new place, which the database then names too.
+    database: of the project; None for a store that is not the project's own.
+    """
+    place = location
+    if database is not None:
+        place = brought_here(location, root)
+        if place != location:
+            rename(database, location, place)
+    return local_path(place)
 
 
 def counterparts(location: str, root: Path) -> Iterator[Path]:

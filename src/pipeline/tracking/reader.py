@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import TrackingError
+from pipeline.files import sqlite_file
 from pipeline.tracking import moved
-from pipeline.tracking.connection import SQLITE, first_line, load_mlflow, store_errors, store_uri
+from pipeline.tracking.connection import first_line, load_mlflow, store_errors, store_uri
 from pipeline.tracking.run import MODEL_TAG
 
 Points = list[tuple[float, float]]
@@ -23,7 +24,7 @@ def read_tracked(run_id: str, *, uri: str, root: Path) -> tuple[str, dict[str, P
 
     Raises `TrackingError` where the store does not answer or has no such run.
     """
-    client = _client(uri, root)
+    client = connected(uri, root)
     with _needing_run(run_id, uri, root):
         run = client.get_run(run_id)
         names = list(run.data.metrics)
@@ -35,14 +36,14 @@ def read_tracked(run_id: str, *, uri: str, root: Path) -> tuple[str, dict[str, P
 
 def read_tags(run_id: str, *, uri: str, root: Path) -> dict[str, str]:
     """Return the tags of a run. Raises `TrackingError` as `read_tracked` does."""
-    client = _client(uri, root)
+    client = connected(uri, root)
     with _needing_run(run_id, uri, root):
         return dict(client.get_run(run_id).data.tags)
 
 
 def read_artifact(run_id: str, name: str, *, uri: str, root: Path, folder: Path) -> Path | None:
     """Copy one artifact of a run into a folder; return None where the run has no such file."""
-    client = _client(uri, root)
+    client = connected(uri, root)
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     try:
@@ -64,7 +65,7 @@ def missing_files(run_id: str, *, uri: str, root: Path) -> str | None:
 
     Raises `TrackingError` as `read_tracked` does.
     """
-    client = _client(uri, root)
+    client = connected(uri, root)
     with _needing_run(run_id, uri, root):
         location = client.get_run(run_id).info.artifact_uri
     path = moved.local_path(moved.here(location, root))
@@ -91,7 +92,7 @@ def run_of_model(
     """
     if not re.fullmatch("[0-9a-f]{64}", weights_sha256):  # it becomes part of a query
         return None
-    client = _client(uri, root)
+    client = connected(uri, root)
     with _needing_store(uri, root):
         found = client.get_experiment_by_name(experiment)
         runs = (
@@ -129,11 +130,15 @@ def _needing_run(run_id: str, uri: str, root: Path) -> Iterator[None]:
         ) from error
 
 
-def _client(uri: str, root: Path) -> Any:
+def connected(uri: str, root: Path) -> Any:
+    """Return MLflow's client of a store that is there; see `store_uri` for its address.
+
+    Raises `TrackingError` where the store is missing or does not answer.
+    """
     mlflow = load_mlflow()
     absolute = store_uri(uri, root)
-    path = absolute.removeprefix(SQLITE)
-    if path != absolute and not Path(path).is_file():  # opening it would create an empty store
+    file = sqlite_file(absolute)
+    if file is not None and not file.is_file():  # opening it would create an empty store
         raise TrackingError(f"{absolute}: no such store. Train first, or set MLFLOW_TRACKING_URI.")
     with _needing_store(uri, root):
         if database := moved.embedded(absolute, root):

@@ -13,31 +13,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.compose import flat
+from pipeline.disk import FULL
 from pipeline.records import EpochRecord
-from pipeline.tracking.connection import first_line, load_mlflow
+from pipeline.tracking.connection import first_line
 from pipeline.tracking.journal import Journal, Line, now_ms, read_state
+from pipeline.tracking.model_files import write_model_files
 
 if TYPE_CHECKING:
-    from pipeline.tracking.direct import DirectSender
     from pipeline.tracking.shipper import Shipper
 
+KEY_TAG = "pipeline.key"
+# MLflow's kind of our experiments: trainings, and no work with language models.
+EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
 MODEL_TAG = "model.sha256"
+NOTE_TAG = "mlflow.note.content"  # the description on a run's page, in Markdown
 BEST_RUN_TAG = "seeds.best_run"
 MAX_PARAM_LENGTH = 6000  # MLflow's limit
+MAX_DIGEST_LENGTH = 8  # letters of a data set's hash that are recorded
 
 
 class Run:
     """One run of the record.
 
     key: the run's identity in this project, which MLflow's tag ``pipeline.key`` repeats.
-    failures: how many writes the disk has refused. No method raises for one.
+    failures: how many writes the disk has refused for another reason than that it is full.
+    Every method raises ``OSError`` on a full disk: the record would have holes, and nothing that is
+    trained from then on could be kept.
     """
 
     def __init__(
         self,
         key: str,
         journal: Journal | None,
-        shipper: Shipper | DirectSender | None,
+        shipper: Shipper | None,
         known: Iterable[Line] = (),
     ) -> None:
         """known: lines that an earlier process has written of this run."""
@@ -67,10 +75,20 @@ class Run:
         fresh = {k: v for k, v in row.metrics.items() if (k, step) not in self._known}
         self._write_points(fresh, step)
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
-        """Record numbers as they are: float64, to the last digit."""
+    def log_metrics(
+        self,
+        metrics: Mapping[str, float],
+        *,
+        step: int = 0,
+        data: tuple[str, str] | None = None,
+    ) -> None:
+        """Record numbers as they are: float64, to the last digit.
+
+        data: name and hash of a data set. The numbers are then also those of the run's model on it.
+        """
         known = self._known
-        self._write_points({k: v for k, v in metrics.items() if known.get((k, step)) != v}, step)
+        fresh = {k: v for k, v in metrics.items() if known.get((k, step)) != v}
+        self._write_points(fresh, step, data=data)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; the value of ``mlflow.parentRunId`` or `BEST_RUN_TAG` may be a run's key."""
@@ -87,41 +105,38 @@ class Run:
 
     def log_text(self, text: str, name: str) -> None:
         """Write one text artifact."""
-        self._keep("text", lambda target: _write_text(target / name, text), folder=None)
+        self._keep("files", lambda target: _write_text(target / name, text), folder=None)
 
     def log_dataset(
         self, *, name: str, digest: str, source: str, profile: Mapping[str, Any]
     ) -> None:
         """Record the data set as the run's input, where the UI shows "Datasets"."""
-        self._write("dataset", name=name, digest=digest[:8], source=source, profile=dict(profile))
+        digest = digest[:MAX_DIGEST_LENGTH]
+        self._write("dataset", name=name, digest=digest, source=source, profile=dict(profile))
 
-    def log_model(self, network: Any, example: Any, *, requirements: Sequence[str]) -> None:
-        """Record a torch network with signature and input example, so that MLflow can serve it.
+    def log_model(
+        self,
+        network: Any,
+        example: Any,
+        *,
+        name: str,
+        weights_sha256: str,
+        requirements: Sequence[str],
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Record a torch network as a logged model, so that MLflow can show, load and serve it.
 
+        Numbers that are recorded later with their data set belong to it.
         example: ``[4, C, H, W]`` float32 numpy, standardised as in training.
-        requirements: lines of a pip requirements file.
+        requirements: lines of a pip requirements file.  metadata: kept in the model's description.
         """
 
         def fill(target: Path) -> None:
-            import torch
+            write_model_files(
+                target / "model", network, example, requirements=requirements, metadata=metadata
+            )
 
-            mlflow = load_mlflow()
-            from mlflow.models import infer_signature
-
-            with torch.no_grad():
-                output = network(torch.from_numpy(example)).numpy()
-            try:
-                mlflow.pytorch.save_model(
-                    network,
-                    str(target / "model"),
-                    signature=infer_signature(example, output),
-                    input_example=example,
-                    pip_requirements=list(requirements),
-                )
-            except mlflow.MlflowException as error:
-                raise OSError(first_line(error)) from error
-
-        self._keep("model", fill, folder=None)
+        self._keep("model", fill, inner="model", name=name, sha256=weights_sha256)
 
     def finish(self, status: str | None = "FINISHED", *, resumable: bool = False) -> None:
         """End the run as FINISHED, FAILED or KILLED; wait a short time until MLflow confirms it.
@@ -140,25 +155,37 @@ class Run:
                 file=sys.stderr,
             )
 
-    def _write_points(self, values: Mapping[str, float], step: int) -> None:
+    def _write_points(
+        self, values: Mapping[str, float], step: int, *, data: tuple[str, str] | None = None
+    ) -> None:
         if values:
             floats = {name: float(value) for name, value in values.items()}
             self._time = max(now_ms(), self._time + 1)  # of two values the later one counts
-            self._write("metrics", t=self._time, step=step, values=floats)
+            of_data = {} if data is None else {"data": [data[0], data[1][:MAX_DIGEST_LENGTH]]}
+            self._write("metrics", t=self._time, step=step, values=floats, **of_data)
 
-    def _keep(self, subject: str, fill: Callable[[Path], None], *, folder: str | None) -> None:
-        """Copy files into the journal, and write the line that names them."""
+    def _keep(
+        self, op: str, fill: Callable[[Path], None], *, inner: str = "", **values: Any
+    ) -> None:
+        """Copy files into the journal, and write the line that names their folder.
+
+        inner: the folder below the new one that the line names.
+        """
         journal = self._journal
         if journal is None:
             return
 
         def keep() -> None:
             target = journal.new_folder()
-            fill(target)
-            kept = str(target.relative_to(journal.folder))
-            journal.write("files", kept=kept, folder=folder)
+            try:
+                fill(target)
+                kept = str((target / inner).relative_to(journal.folder))
+                journal.write(op, kept=kept, **values)
+            except BaseException:  # a signal too leaves no half of a folder
+                shutil.rmtree(target, ignore_errors=True)
+                raise
 
-        self._attempt(subject, keep)
+        self._attempt(op, keep)
 
     def _write(self, op: str, **values: Any) -> None:
         journal = self._journal
@@ -169,6 +196,8 @@ class Run:
         try:
             write()
         except OSError as error:
+            if error.errno in FULL:
+                raise
             self.failures += 1
             if self.failures == 1:
                 print(

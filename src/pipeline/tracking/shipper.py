@@ -18,8 +18,10 @@ from pathlib import Path
 
 from pipeline.tracking.connection import short_reason
 from pipeline.tracking.delivery import Delivery, NotYet
+from pipeline.tracking.destination import Destination, NeedsMlflow
 from pipeline.tracking.journal import Head, Journal
 from pipeline.tracking.leftovers import leftovers, num_open, settle, ship
+from pipeline.tracking.sqlite_store import SqliteStore, is_plain
 from pipeline.tracking.store import Store, load_client
 
 # Seconds in which lines are gathered for one call: short epochs would make many calls, and each
@@ -37,19 +39,31 @@ _sending = threading.RLock()  # held while a store is talked to, so that no fork
 @cache
 def shipper_of(uri: str, root: Path) -> Shipper:
     """Return the shipper of this process for a store."""
+    return Shipper(open_store(uri, root))
+
+
+def open_store(uri: str, root: Path) -> Destination:
+    """Return a store, written without MLflow where that is possible; else MLflow is imported."""
+    return SqliteStore(uri, root=root) if is_plain(uri) else by_mlflow(uri, root)
+
+
+def by_mlflow(uri: str, root: Path) -> Store:
+    """Import MLflow, and return a store that it writes."""
     load_client(uri)
-    return Shipper(Store(uri, root=root))
+    return Store(uri, root=root)
 
 
 class Shipper:
     """Sends journals of this process from a thread of its own.
 
-    trouble: why the last attempt failed; empty where it did not.
+    trouble: why the last attempt failed; empty where it did not.  needs_mlflow: whether the thread
+    waits until another one has imported MLflow.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Destination) -> None:
         self.store = store
         self.trouble = ""
+        self.needs_mlflow = False
         self._open: dict[Path, tuple[Journal, Delivery]] = {}
         self._ended: set[Path] = set()
         self._changed = threading.Condition()
@@ -70,8 +84,22 @@ class Shipper:
         self.wake()
 
     def wake(self) -> None:
-        """Let the thread look for new lines."""
+        """Let the thread look for new lines.
+
+        MLflow is imported here, where the thread has found that it needs it: imports of two threads
+        can meet half of each other's modules.
+        """
+        if self.needs_mlflow and threading.current_thread() is not self._thread:
+            self._turn_to_mlflow()
         self._work.set()
+
+    def _turn_to_mlflow(self) -> None:
+        store = by_mlflow(self.store.uri, self.store.root)
+        with self._changed, _sending:
+            self.store = store
+            self.needs_mlflow = False
+            for _, delivery in self._open.values():
+                delivery.store = store
 
     def finish(self, journal: Journal) -> None:
         """Wait until a journal whose last line is written is confirmed; tell what stays open."""
@@ -82,6 +110,8 @@ class Shipper:
             self.wake()
             while journal.folder in self._open and not self._impatient(began):
                 self._changed.wait(0.1)
+                if self.needs_mlflow:
+                    self.wake()
             still_open = journal.folder in self._open
         waited = time.monotonic() - began
         self._waited += waited
@@ -144,6 +174,9 @@ class Shipper:
                     delivery.send()
             except NotYet as waiting:
                 self.trouble, complete = f"waits for {waiting}", False
+            except NeedsMlflow:
+                self.needs_mlflow = True  # `wake` and `finish` see it, in another thread
+                return False
             except Exception as error:  # a strange answer raises anything; the lines stay
                 self.trouble = short_reason(error)
                 self.store.forget()
@@ -175,7 +208,10 @@ class Shipper:
             if head.uri != self.store.kept_uri:
                 continue
             with _sending, contextlib.suppress(OSError):
-                ship(folder, head, self.store)
+                try:
+                    ship(folder, head, self.store)
+                except NeedsMlflow:
+                    self.needs_mlflow = True
             self._work.set()  # then look again: the journals of this process go first
             return True
         return False

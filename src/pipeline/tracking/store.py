@@ -1,37 +1,27 @@
-"""One MLflow store, as the shipper needs it: connected when it is first used, asked in few calls.
+"""A store behind MLflow's client: connected when it is first used, asked in few calls.
 
-Every method raises what MLflow raises, see `store_errors`.
+It is a `Destination`. Every method raises what MLflow raises, see `store_errors`.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from pipeline.errors import TrackingError
-from pipeline.passwords import masked
-from pipeline.tracking import fresh, moved
+from pipeline.tracking import fresh, models, moved
 from pipeline.tracking.connection import SQLITE, kept, load_mlflow
+from pipeline.tracking.destination import Latest, Point
+from pipeline.tracking.run import EXPERIMENT_KIND, KEY_TAG
 
-# Seconds to wait for another process that creates the store.
-LOCK_TIMEOUT_S = 300
-KEY_TAG = "pipeline.key"
 _ADDRESS = re.compile(r"[0-9a-f]{32}")
-_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "uc")
-
-
-@dataclass(frozen=True)
-class Latest:
-    """What a run holds already: name → (step, value) of the latest metric, and its parameters."""
-
-    metrics: Mapping[str, tuple[int, float]] = field(default_factory=dict)
-    params: Mapping[str, str] = field(default_factory=dict)
+MAX_PARAMS_A_CALL, MAX_TAGS_A_CALL = 100, 100  # MLflow's limits
 
 
 class Store:
@@ -48,7 +38,7 @@ class Store:
 
     @property
     def is_local(self) -> bool:
-        """Whether the store is a file on this disk, and no server."""
+        """See `Destination.is_local`."""
         return self.uri.startswith(SQLITE)
 
     @cached_property
@@ -56,7 +46,7 @@ class Store:
         """The client; the first use creates the schema. Half a database is never left."""
         mlflow = load_mlflow()
         # Several processes that create the schema of one new store at once can break it for good.
-        with FileLock(self.root / ".mlflow.lock", timeout=LOCK_TIMEOUT_S):
+        with FileLock(self.root / ".mlflow.lock", timeout=fresh.LOCK_TIMEOUT_S):
             if self._database:
                 fresh.make_missing(self.uri)
                 moved.mend(self._database, self.root)
@@ -70,45 +60,45 @@ class Store:
         """Return the id of an experiment; create or restore it."""
         if name not in self._experiments:
             _ = self.client  # connects under the same lock, which no thread can take twice
-            with FileLock(self.root / ".mlflow.lock", timeout=LOCK_TIMEOUT_S):
+            with FileLock(self.root / ".mlflow.lock", timeout=fresh.LOCK_TIMEOUT_S):
                 self._experiments[name] = self._experiment(name)
         return self._experiments[name]
 
     def forget(self) -> None:
-        """Ask for experiments anew, since the store has failed and may be another one now."""
+        """See `Destination.forget`."""
         self._experiments.clear()
 
     def create(self, experiment: str, name: str, *, tags: Mapping[str, str], ms: int) -> str:
-        """Create a run; return its id."""
+        """See `Destination.create`."""
         run = self.client.create_run(
             self.experiment(experiment), start_time=ms, run_name=name, tags=dict(tags)
         )
         return str(run.info.run_id)
 
     def first_of_key(self, experiment: str, key: str) -> str | None:
-        """Return the id of the first run with a key, or None."""
+        """See `Destination.first_of_key`."""
         return next(iter(self._of_key(experiment, key)), None)
 
     def remove_others(self, experiment: str, key: str, run_id: str) -> None:
-        """Delete the other runs of a key: calls whose answer was lost have made them."""
+        """See `Destination.remove_others`."""
         for other in self._of_key(experiment, key):
             if other != run_id:
                 self.client.delete_run(other)
 
     def latest_tagged(self, experiment: str, tag: str, value: str, name: str) -> str | None:
-        """Return the id of the latest run with a tag and a name, or None."""
+        """See `Destination.latest_tagged`."""
         runs = self._search(experiment, tag, value, order="DESC")
         return next((str(r.info.run_id) for r in runs if r.info.run_name == name), None)
 
     def resolved(self, experiment: str, address: str) -> str | None:
-        """Return the id of an active run that is named by its key or its id, or None."""
+        """See `Destination.resolved`."""
         if not _ADDRESS.fullmatch(address):
             return None
         found = self.first_of_key(experiment, address)
         return found or (address if self.has_run(address) else None)
 
     def has_run(self, run_id: str) -> bool:
-        """Return whether the store has this run, not deleted."""
+        """See `Destination.has_run`."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -119,13 +109,66 @@ class Store:
             raise
 
     def latest(self, run_id: str) -> Latest:
-        """Return what a run holds already."""
+        """See `Destination.latest`."""
         data = self.client.get_run(run_id).data
         metrics = {m.key: (int(m.step), float(m.value)) for m in data._metric_objs}
         return Latest(metrics, dict(data.params))
 
+    def status(self, run_id: str) -> str:
+        """See `Destination.status`."""
+        return str(self.client.get_run(run_id).info.status)
+
+    def log_metrics(self, run_id: str, points: Sequence[Point]) -> None:
+        """See `Destination.log_metrics`; points: at most 1,000."""
+        from mlflow.entities import Metric
+
+        of_a_model = any(point.data for point in points)
+        model_id = models.newest(self.client, run_id) if of_a_model else None
+        rows = [Metric(p.name, p.value, p.ms, p.step, **_of_model(model_id, p)) for p in points]
+        self.client.log_batch(run_id, metrics=rows)
+
+    def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """See `Destination.log_params`."""
+        from mlflow.entities import Param
+
+        rows = [Param(key, value) for key, value in params.items()]
+        for start in range(0, len(rows), MAX_PARAMS_A_CALL):
+            self.client.log_batch(run_id, params=rows[start : start + MAX_PARAMS_A_CALL])
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """See `Destination.set_tags`."""
+        from mlflow.entities import RunTag
+
+        rows = [RunTag(key, value) for key, value in tags.items()]
+        for start in range(0, len(rows), MAX_TAGS_A_CALL):
+            self.client.log_batch(run_id, tags=rows[start : start + MAX_TAGS_A_CALL])
+
+    def log_dataset(self, run_id: str, dataset: Mapping[str, Any]) -> None:
+        """See `Destination.log_dataset`."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        entity = Dataset(
+            name=dataset["name"],
+            digest=dataset["digest"],
+            source_type="local",
+            source=json.dumps({"uri": dataset["source"]}),
+            profile=json.dumps(dataset["profile"]),
+        )
+        tag = InputTag("mlflow.data.context", "training")
+        self.client.log_inputs(run_id, [DatasetInput(entity, [tag])])
+
+    def go_on(self, run_id: str, *, without: str) -> None:
+        """See `Destination.go_on`."""
+        self.client.update_run(run_id, status="RUNNING")
+        if without in self.client.get_run(run_id).data.tags:
+            self.client.delete_tag(run_id, without)
+
+    def end(self, run_id: str, status: str, *, ms: int) -> None:
+        """See `Destination.end`."""
+        self.client.set_terminated(run_id, status, end_time=ms)
+
     def upload(self, run_id: str, files: Path, folder: str | None) -> None:
-        """Copy all files below ``files`` into a run's artifacts."""
+        """See `Destination.upload`."""
         if self._database is None:
             self.client.log_artifacts(run_id, str(files), artifact_path=folder)
             return
@@ -138,13 +181,41 @@ class Store:
         get_artifact_repository(place).log_artifacts(str(files), artifact_path=folder)
 
     def missing(self, run_id: str, files: Path, folder: str | None) -> str | None:
-        """Return the first file below ``files`` that a server does not list, or None."""
+        """See `Destination.missing`."""
+        return self._missing_in(lambda p: self.client.list_artifacts(run_id, p), files, folder)
+
+    def log_model(self, run_id: str, files: Path, *, name: str, weights_sha256: str) -> str | None:
+        """See `Destination.log_model`."""
+        run = self.client.get_run(run_id)
+        model = models.begun(self.client, run, name=name, weights_sha256=weights_sha256)
+        if str(model.status) == models.READY:
+            return None
+        models.name_itself(files, model.model_id, run_id, place=model.artifact_location)
+        missing = self._upload_model(model, files)
+        if missing is None:
+            self.client.finalize_logged_model(model.model_id, models.READY)
+        return missing
+
+    def _upload_model(self, model: Any, files: Path) -> str | None:
+        if self._database is None:
+            self.client.log_model_artifacts(model.model_id, str(files))
+            listed = self.client.list_logged_model_artifacts
+            return self._missing_in(lambda p: listed(model.model_id, p), files, None)
+        folder = moved.folder_here(model.artifact_location, self.root, self._database)
+        assert folder is not None  # the files of a store in a project lie in the project
+        shutil.copytree(files, folder, dirs_exist_ok=True)
+        return None
+
+    def _missing_in(
+        self, listed: Callable[[str | None], Any], files: Path, folder: str | None
+    ) -> str | None:
+        """listed: a folder of the store → MLflow's list of what is in it."""
         if not self.uri.startswith("http"):
             return None
         for inner in (files, *(p for p in sorted(files.rglob("*")) if p.is_dir())):
             relative = inner.relative_to(files).as_posix()
             path = "/".join(part for part in (folder, relative) if part and part != ".")
-            sizes = {f.path: f.file_size for f in self.client.list_artifacts(run_id, path or None)}
+            sizes = {f.path: f.file_size for f in listed(path or None)}
             for file in sorted(p for p in inner.iterdir() if p.is_file()):
                 name = f"{path}/{file.name}" if path else file.name
                 if name not in sizes or sizes[name] not in (None, file.stat().st_size):
@@ -152,7 +223,7 @@ class Store:
         return None
 
     def refuses(self, error: Exception) -> bool:
-        """Return whether the store has said that it will never take this write."""
+        """See `Destination.refuses`."""
         from mlflow.exceptions import MlflowException
 
         if not isinstance(error, MlflowException) or not self._answered(error):
@@ -185,7 +256,10 @@ class Store:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(self.client.create_experiment(name, **self._artifacts(name)))
+                made = self.client.create_experiment(
+                    name, tags=EXPERIMENT_KIND, **self._artifacts(name)
+                )
+                return str(made)
             except MlflowException:
                 # Another machine has created it in the meantime. No file lock reaches that far.
                 found = self.client.get_experiment_by_name(name)
@@ -193,6 +267,9 @@ class Store:
                     raise
         elif found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
+        for key, kind in EXPERIMENT_KIND.items():  # a person may have chosen another one
+            if key not in found.tags:
+                self.client.set_experiment_tag(found.experiment_id, key, kind)
         return str(found.experiment_id)
 
     def _artifacts(self, name: str) -> dict[str, str]:
@@ -202,20 +279,12 @@ class Store:
         return {"artifact_location": (self.root / "mlruns" / name).as_uri()}
 
 
-def check_address(uri: str) -> None:
-    """Raise `TrackingError` for an address that can never be a store; nothing is connected."""
-    scheme = uri.partition(":")[0]
-    path = Path(uri.removeprefix(SQLITE))
-    if scheme.partition("+")[0] not in _SCHEMES:
-        reason = f"MLflow's stores begin with one of {', '.join(_SCHEMES)}"
-    elif uri.startswith(SQLITE) and not path.parent.is_dir():
-        reason = f"{path.parent} is not a folder"
-    else:
-        return
-    raise TrackingError(
-        f"tracking.uri={masked(uri)}: the store cannot be used: {reason}. "
-        "Correct it, set MLFLOW_TRACKING_URI to another store, or train with tracking=none."
-    )
+def _of_model(model_id: str | None, point: Point) -> dict[str, str]:
+    """Return how a number belongs to a model and to a data set, if it does."""
+    if model_id is None or point.data is None:
+        return {}
+    name, digest = point.data
+    return {"model_id": model_id, "dataset_name": name, "dataset_digest": digest}
 
 
 def load_client(uri: str) -> None:

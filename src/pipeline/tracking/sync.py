@@ -9,8 +9,10 @@ from pathlib import Path
 
 from pipeline.passwords import HIDDEN, reveal
 from pipeline.tracking.connection import absolute, kept
+from pipeline.tracking.destination import Destination, NeedsMlflow
+from pipeline.tracking.journal import Head
 from pipeline.tracking.leftovers import Leftover, leftovers, num_open, prune, ship
-from pipeline.tracking.store import Store, load_client
+from pipeline.tracking.shipper import by_mlflow, open_store
 
 NO_PASSWORD = "the password of its address is not kept; set MLFLOW_TRACKING_URI to the address"
 
@@ -29,7 +31,7 @@ def sync(root: Path, *, each: Callable[[Synced], None] = lambda _: None) -> list
 
     each: called after each journal. A store that fails is not asked again for its other journals.
     """
-    stores: dict[str, Store] = {}
+    stores: dict[str, Destination] = {}
     failed: dict[str, str] = {}  # store → why it is not asked again
     done = []
     for folder, head in list(leftovers(root)):
@@ -38,12 +40,11 @@ def sync(root: Path, *, each: Callable[[Synced], None] = lambda _: None) -> list
             if uri is None:
                 failed[head.uri] = NO_PASSWORD
             else:
-                load_client(uri)
-                stores[head.uri] = Store(uri, root=root)
+                stores[head.uri] = open_store(uri, root)
         if head.uri in failed:
             left: Leftover | None = Leftover(head.name, 0, num_open(folder), 0, failed[head.uri])
         else:
-            left = ship(folder, head, stores[head.uri])
+            left = _shipped(folder, head, stores)
         if left is not None and left.store_failed:
             failed[head.uri] = left.reason
         outcome = Synced(head.name, head.uri, left)
@@ -51,6 +52,16 @@ def sync(root: Path, *, each: Callable[[Synced], None] = lambda _: None) -> list
         each(outcome)
     prune(root)
     return done
+
+
+def _shipped(folder: Path, head: Head, stores: dict[str, Destination]) -> Leftover | None:
+    """Send a journal; let MLflow write into its store from here on where only MLflow can."""
+    store = stores[head.uri]
+    try:
+        return ship(folder, head, store)
+    except NeedsMlflow:
+        stores[head.uri] = by_mlflow(store.uri, store.root)
+        return ship(folder, head, stores[head.uri])
 
 
 def _address(shown: str, root: Path) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import Any
 from pipeline import interruption
 from pipeline.config.schema import Tracking
 from pipeline.errors import TrainingError
-from pipeline.tracking.connection import kept, store_uri
-from pipeline.tracking.direct import DirectSender
+from pipeline.files import sqlite_file
+from pipeline.tracking.connection import check_address, kept, store_uri
 from pipeline.tracking.journal import Head, new_key, open_journal
 from pipeline.tracking.run import MODEL_TAG, Run
 from pipeline.tracking.shipper import Shipper, shipper_of
-from pipeline.tracking.store import check_address
+from pipeline.tracking.store import Store
 
 
 def open_tracker(tracking: Tracking | Mapping[str, Any], *, root: Path) -> Tracker | None:
@@ -30,30 +31,54 @@ def open_tracker(tracking: Tracking | Mapping[str, Any], *, root: Path) -> Track
     return Tracker(settings.uri, experiment=settings.experiment, root=root)
 
 
+def where_its_run_is(
+    asked: Tracking, trained: Tracking, *, explicit: Set[str] = frozenset()
+) -> Tracking:
+    """Return the settings with which a later command adds to the run of a model.
+
+    They lead to the store and the experiment of its training, unless a person names a store.
+
+    asked: of the command.  trained: of the model.  explicit: the keys a person set for the command.
+    """
+    uri = trained.uri
+    if not trained.enabled or explicit & {"tracking", "tracking.uri"}:
+        uri = asked.uri
+    return asked.model_copy(update={"uri": uri, "experiment": trained.experiment})
+
+
 def _as_it_ended(status: str) -> str:
     return status
 
 
 class Tracker:
-    """Opens the runs of one experiment. The store need not be there."""
+    """Opens the runs of one experiment. The store need not be there.
+
+    kept_uri: its address as messages show it.
+    """
 
     def __init__(self, uri: str, *, experiment: str, root: Path) -> None:
         """Raises `TrackingError` for an address that can never be a store."""
         self.uri = store_uri(uri, root)
         self.root = root
         self.experiment = experiment
-        self._kept_uri = kept(self.uri, root)
+        self.kept_uri = kept(self.uri, root)
         check_address(self.uri)
 
     @cached_property
     def shipper(self) -> Shipper:
-        """The thread that sends to the store; the first use loads MLflow."""
+        """The thread that sends to the store; the first use loads MLflow where it is needed."""
         return shipper_of(self.uri, self.root)
 
     @property
+    def has_store(self) -> bool:
+        """Whether the store may have runs: False for a file that is not there yet."""
+        file = sqlite_file(self.uri)
+        return file is None or file.is_file()
+
+    @cached_property
     def client(self) -> Any:
         """MLflow's own client of the store."""
-        return self.shipper.store.client
+        return Store(self.uri, root=self.root).client
 
     @contextmanager
     def recording(
@@ -71,16 +96,17 @@ class Tracker:
         status_of: maps this status to the recorded one; None leaves the run open.
         """
         run = self.start(name, tags=tags, params=params, key=key)
-        status, resumable = "KILLED", True
         try:
             yield run
-            status, resumable = "FINISHED", False
-        except Exception as error:
-            if interruption.received() is None:  # else a library has turned a signal into an error
+        except BaseException as error:
+            status, resumable = "KILLED", True
+            # After a signal, the error is what a library has made of it.
+            if isinstance(error, Exception) and interruption.received() is None:
                 status, resumable = "FAILED", not isinstance(error, TrainingError)
+            with contextlib.suppress(OSError):  # a full disk: the next command ends the run
+                run.finish(status_of(status), resumable=resumable)
             raise
-        finally:
-            run.finish(status_of(status), resumable=resumable)
+        run.finish(status_of("FINISHED"))
 
     def start(
         self,
@@ -95,7 +121,7 @@ class Tracker:
         tags: a parent may be named by its key.  params: of a new run; a resumed one has them.
         Raises ``OSError`` where the journal cannot be written.
         """
-        head = Head(key or new_key(), self._kept_uri, self.experiment, name, tags=dict(tags))
+        head = Head(key or new_key(), self.kept_uri, self.experiment, name, tags=dict(tags))
         run, is_new = self._opened(head)
         if not is_new:
             run.set_tags(tags)
@@ -108,7 +134,7 @@ class Tracker:
         """Write more into an existing run. address: its key, or its id in MLflow."""
         head = Head(
             new_key(),
-            self._kept_uri,
+            self.kept_uri,
             self.experiment,
             address,
             "existing",
@@ -125,16 +151,14 @@ class Tracker:
         create: make a run where there is none; else nothing is recorded then.
         """
         tags = {MODEL_TAG: model_sha256}
-        head = Head(new_key(), self._kept_uri, self.experiment, name, "model", create, tags)
+        head = Head(new_key(), self.kept_uri, self.experiment, name, "model", create, tags)
         with self._added(head) as run:
             yield run
 
     @contextmanager
     def _added(self, head: Head) -> Iterator[Run]:
         """Open a run to write more into it. How it ended stands in it already."""
-        journal, known = open_journal(self.root, head)
-        sender = DirectSender(self.uri, self.root, mlflow=lambda: self.shipper)
-        run = Run(head.key, journal, sender, known)
+        run, _ = self._opened(head)
         try:
             yield run
         finally:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
@@ -30,7 +31,9 @@ from pipeline.training.checkpoints import EpochCheckpoint, ResumeFolder, SharedF
 from pipeline.training.datamodule import Batching, Images
 from pipeline.training.hardware import LIGHTNING_PRECISION, Hardware, choose_hardware
 from pipeline.training.module import Classifier
-from pipeline.training.own import OwnMeasures, check_module
+from pipeline.training.objective import build_loss
+from pipeline.training.own import OwnMeasures, check_module, let_be_validated
+from pipeline.training.plain_loops import use_plain_loops
 from pipeline.training.recorder import Observer
 from pipeline.training.signals import Signals
 
@@ -43,6 +46,8 @@ _EXPECTED_WARNINGS = (
     ".*`srun` command is available.*",  # once a trial, on the machines of a cluster
     ".*It is recommended to use `self.log.*",  # all processes hold one value already
 )
+
+PROFILE = "profile"  # name of a profiler's file
 
 
 def images_of(
@@ -63,6 +68,7 @@ def images_of(
         stream=data.stream,
         channels_last=channels_last,
         seed=settings.seed,
+        balanced=data.sampling == "balanced",
     )
     augmentation = build(
         augment.target, augment.arguments(), kind=None, allow=settings.allow_targets, key="augment"
@@ -81,26 +87,24 @@ def module_of(
     settings: Settings,
     *,
     metrics: ValidationMetrics,
-    num_batches: int,
+    data: Images,
+    world_size: int,
     precision: str,
 ) -> lightning.LightningModule:
     """Return the Lightning module: the network with its loss, penalties, optimizer, schedule.
 
     A person's own LightningModule has them already.
-    num_batches: of an epoch.  precision: ``32``, ``bf16`` or ``16``.
+    data: the images that are trained on.  world_size: the number of processes that share them.
+    precision: ``32``, ``bf16`` or ``16``.
     """
     if isinstance(network, lightning.LightningModule):
         return network
-    loss = settings.loss
+    num_batches = data.steps_per_epoch(world_size=world_size)
     together = (settings.trainer.extra or {}).get("accumulate_grad_batches", 1)
     return Classifier(
         network,
-        loss=build(
-            loss.target,
-            loss.arguments(),
-            kind=nn.Module,
-            allow=settings.allow_targets,
-            key="loss",
+        loss=build_loss(
+            settings.loss, class_counts=data.class_counts(), allow=settings.allow_targets
         ),
         l1=settings.penalty.l1,
         l2=settings.penalty.l2,
@@ -118,6 +122,7 @@ def own_measures(
     if not isinstance(network, lightning.LightningModule):
         return None
     check_module(network)
+    let_be_validated(network)
     return OwnMeasures(seed=settings.seed, metrics=metrics)
 
 
@@ -253,17 +258,32 @@ def trainer_of(
         "log_every_n_steps": 50 if loggers else 2**31,
         "default_root_dir": folder,
     }
-    extra = {name: value for name, value in (settings.extra or {}).items() if name != "max_steps"}
+    trainer = _made(set_by_us, settings.extra or {}, folder)
+    use_plain_loops(trainer)
+    return trainer
+
+
+def _made(
+    set_by_us: Mapping[str, Any], extra: Mapping[str, Any], folder: Path | None
+) -> lightning.Trainer:
+    """Return Lightning's trainer; ``extra`` wins. Raises `ConfigError` where it is refused."""
+    extra = {name: value for name, value in extra.items() if name != "max_steps"}
     try:
-        return lightning.Trainer(**{**set_by_us, **extra})
+        trainer = lightning.Trainer(**{**set_by_us, **extra})
     except (MisconfigurationException, TypeError, ValueError) as error:
         if not extra:
             raise
         raise ConfigError(f"trainer.extra={extra}: {' '.join(str(error).split())}") from error
+    if isinstance(extra.get("profiler"), str):  # it would print where nobody reads
+        profiler: Any = trainer.profiler  # type: ignore[attr-defined]  # made by `Trainer`
+        profiler.dirpath, profiler.filename = folder, PROFILE
+    return trainer
 
 
 class _StopAfterSteps(lightning.Callback):
     """Ends the training after so many steps; the epoch that they fall into is measured."""
+
+    in_plain_loops = True
 
     def __init__(self, max_steps: int) -> None:
         self.max_steps = max_steps

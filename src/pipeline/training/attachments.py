@@ -54,12 +54,7 @@ def _built(
 ) -> Any:
     arguments = {name: value for name, value in node.items() if name != "_target_"}
     allow = (*LIGHTNINGS, *settings.allow_targets)
-    try:
-        return build(
-            str(node["_target_"]), arguments, kind=kind, allow=allow, offered=offered, key=key
-        )
-    except ImportError as error:
-        raise ConfigError(f"{key}: {' '.join(str(error).split())}") from error
+    return build(str(node["_target_"]), arguments, kind=kind, allow=allow, offered=offered, key=key)
 
 
 def _metric() -> type:
@@ -76,6 +71,9 @@ class ValidationMetrics:
 
     def __init__(self, metrics: Mapping[str, Any]) -> None:
         self._metrics = dict(metrics)
+
+    def __bool__(self) -> bool:
+        return bool(self._metrics)
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Add one batch."""

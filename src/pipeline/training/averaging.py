@@ -18,6 +18,8 @@ class WeightsOfLastEpochs(WeightAveraging):
     begins, 0 ≤ start < 1.  Until then the weights themselves are measured, then their mean.
     """
 
+    in_plain_loops = True
+
     def __init__(self, start: float) -> None:
         if not 0 <= start < 1:
             raise ValueError(f"start={start}: must be at least 0 and below 1")

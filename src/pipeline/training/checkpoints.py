@@ -27,7 +27,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from pipeline.errors import DataError, TrainingError
-from pipeline.files import read_bytes, sealed, unsealed, write_atomically
+from pipeline.files import naming, read_bytes, sealed, unsealed, write_atomically
 
 LAST, NOTE = "last.ckpt", "note.json"
 MARK = b"sha256:"  # behind a checkpoint, before the hash of the bytes in front of it
@@ -58,7 +58,7 @@ class WholeFileIO(TorchCheckpointIO):
         content.write(MARK + hashed.encode())
         partial = target.with_suffix(".partial")
         try:
-            with partial.open("wb") as file:
+            with naming(target), partial.open("wb") as file:
                 file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pytorch_lightning as lightning
 import torch
 
@@ -37,6 +38,7 @@ class Batching:
     overfit_batches: how many batches to train on; 0 means all.
     sample_size: how many training images the ``train/`` numbers are measured on.
     stream: whether images are read from the disk when they are needed.
+    balanced: whether an epoch shows all classes equally often.
     """
 
     batch_size: int | Literal["all"]
@@ -48,6 +50,7 @@ class Batching:
     stream: bool | Literal["auto"]
     channels_last: bool
     seed: int
+    balanced: bool = False
 
 
 class Images(lightning.LightningDataModule):
@@ -116,6 +119,11 @@ class Images(lightning.LightningDataModule):
             return images
         return take(images, self.train_indices.numpy())
 
+    def class_counts(self) -> np.ndarray:
+        """Return how many images of each class are trained on, ``[K]``."""
+        labels = self._train_images().labels[self.train_indices.numpy()]
+        return np.bincount(labels, minlength=self.prepared.card.num_classes)
+
     def _train_images(self) -> ImageSet:
         b, train = self.batching, self.prepared.train
         if b.label_noise == 0:
@@ -154,6 +162,8 @@ class Images(lightning.LightningDataModule):
 
     def _order(self, indices: torch.Tensor, *, batch_size: int, shuffle: bool) -> EpochOrder:
         assert self.trainer is not None
+        balanced = shuffle and self.batching.balanced
+        labels = torch.from_numpy(self._train_images().labels)[indices] if balanced else None
         return EpochOrder(
             indices,
             batch_size=batch_size,
@@ -161,6 +171,7 @@ class Images(lightning.LightningDataModule):
             shuffle=shuffle,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
+            labels=labels,
         )
 
     def _batches(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as lightning
@@ -30,6 +31,7 @@ from pipeline.training.hardware import Hardware, choose_hardware, without_search
 from pipeline.training.live import LiveLine
 from pipeline.training.recorder import Observer, Recorder
 from pipeline.training.signals import NOTHING, Signals
+from pipeline.training.threads import Threads
 
 
 @dataclass(frozen=True)
@@ -84,42 +86,41 @@ def fit(
 ) -> FitResult:
     """Train a network. Equal settings and data give equal weights, bit for bit, on one machine.
 
-    network: a LightningModule trains itself, see `pipeline.training.own`.
-    observers: called once after each epoch.  signal_observers: called with the signals of each
-    epoch; both on the main process only.  show_progress: draw a bar on a terminal, and say when a
-    fault has become certain.  outputs: the folder for the files of a person's own callbacks.
+    network: a LightningModule trains itself, see `pipeline.training.own`.  observers,
+    signal_observers: called after each epoch, on the main process only.  show_progress: draw a bar
+    on a terminal, and say when a fault is certain.  outputs: for files of a person's own callbacks.
     Raises `Diverged` when a loss is not finite, after the epoch has been recorded, and
     `ForeignCodeError` where a person's own class fails: finished epochs stay in ``resume``.
     """
     network, hardware = _on_this_machine(network, settings.trainer)
     folder = outputs / "lightning" / settings.name
     attached = attachments_of(settings, num_classes=prepared.card.num_classes, folder=folder)
-    metrics = ValidationMetrics(attached.metrics)
-    measures = own_measures(network, settings, metrics)
-    is_own = measures is not None
-
+    measures = own_measures(network, settings, metrics := ValidationMetrics(attached.metrics))
     recorder = Recorder(observers, keep=settings.trainer.keep, own=measures)
+    is_own = measures is not None
     signals = _signals(settings, signal_observers, is_own=is_own)
-    says = settings.signals.live and show_progress
-    live = LiveLine(recorder, num_classes=prepared.card.num_classes) if says else None
+    measuring = [c for c in (signals, measures, *attached.callbacks, recorder) if c]
     trainer = trainer_of(
         settings.trainer,
         hardware,
-        callbacks=[c for c in (signals, measures, *attached.callbacks, recorder, live) if c],
+        callbacks=_with_ours(measuring, recorder, prepared, settings, show=show_progress),
         loggers=attached.loggers,
         resume=resume,
         show=show_progress,
         folder=folder,
     )
-    last_format = hardware.channels_last
-    data = images_of(prepared, settings, channels_last=last_format, module_is_own=is_own)
-    num_batches = data.steps_per_epoch(world_size=trainer.world_size)
+    data = images_of(prepared, settings, channels_last=hardware.channels_last, module_is_own=is_own)
     module = module_of(
-        network, settings, metrics=metrics, num_batches=num_batches, precision=hardware.precision
+        network,
+        settings,
+        metrics=metrics,
+        data=data,
+        world_size=trainer.world_size,
+        precision=hardware.precision,
     )
+    begun = resume.last if resume else None
     with _told(trainer, recorder, signals, settings, resume):
-        last = resume.last if resume else None
-        trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if last else None)
+        trainer.fit(module, datamodule=data, ckpt_path=begun, weights_only=True if begun else None)
     return _result(network, recorder, signals, hardware, max_epochs=settings.trainer.max_epochs)
 
 
@@ -130,6 +131,28 @@ def _on_this_machine(network: nn.Module, trainer: Trainer) -> tuple[nn.Module, H
     if hardware.channels_last:
         network = network.to(memory_format=torch.channels_last)
     return network, hardware
+
+
+def _threads(settings: Settings, *, show_progress: bool) -> Threads | None:
+    """Return what chooses the number of threads; None for a fixed one, and beside foreign code."""
+    if settings.trainer.num_threads is not None or settings.allow_targets:
+        return None
+    return Threads(partial(print, flush=True) if show_progress else None)
+
+
+def _with_ours(
+    measuring: Sequence[lightning.Callback],
+    recorder: Recorder,
+    prepared: Prepared,
+    settings: Settings,
+    *,
+    show: bool,
+) -> list[lightning.Callback]:
+    """Return the callbacks in order: the choice of threads first, the line of a fault last."""
+    threads = _threads(settings, show_progress=show)
+    says = settings.signals.live and show
+    live = LiveLine(recorder, num_classes=prepared.card.num_classes) if says else None
+    return [c for c in (threads, *measuring, live) if c]
 
 
 def _signals(settings: Settings, observers: Sequence[Observer], *, is_own: bool) -> Signals | None:

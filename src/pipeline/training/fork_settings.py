@@ -6,10 +6,19 @@ from typing import Any
 
 from pipeline.config import schema
 from pipeline.config.augment_schema import IdentitySettings
+from pipeline.config.lightning import nodes_of
 from pipeline.config.schema import Settings
 
 # Lightning evaluates these images after each epoch of a fork; nothing reads the result.
 WATCHED_IMAGES = 200
+# Arguments of Lightning's Trainer that end a whole run, or that only watch it.
+_OF_THE_RUN = ("max_steps", "max_time", "min_epochs", "min_steps", "profiler")
+# Lightning's own callbacks that leave the weights as they are, or that end a run.
+_WATCHING = (
+    *("DeviceStatsMonitor", "EarlyStopping", "LearningRateMonitor", "ModelSummary"),
+    *("RichModelSummary", "Timer"),
+)
+_ACCUMULATED = "accumulate_grad_batches"
 # A control for the one batch: it shows whether any usual step moves the network.
 ADAM = schema.Adam(
     name="adam",
@@ -50,9 +59,14 @@ def fork_settings(
 
 
 def one_batch_settings(settings: Settings, *, epochs: int, batch_size: int) -> Settings:
-    """Return settings that show one batch of images again and again, at the run's rate."""
+    """Return settings that show one batch of images again and again, at the run's rate.
+
+    Gradients are not accumulated: those of equal batches have the same mean.
+    """
+    extra = {k: v for k, v in (settings.trainer.extra or {}).items() if k != _ACCUMULATED}
+    trainer = settings.trainer.model_copy(update={"extra": extra or None})
     return short_run(
-        settings,
+        settings.model_copy(update={"trainer": trainer}),
         rate=settings.optimizer.learning_rate,
         schedule=schema.Constant(name="constant", warmup_epochs=0.0),
         epochs=epochs,
@@ -64,10 +78,12 @@ def one_batch_settings(settings: Settings, *, epochs: int, batch_size: int) -> S
 def short_run(
     settings: Settings, *, rate: float, schedule: Any, epochs: int, seed: int, batch_size: Any
 ) -> Settings:
-    """Return the settings of a run on given images: one device, last weights, no signals."""
+    """Return the settings of a run on given images: one device, last weights, nothing recorded."""
     # The images are chosen already, with the labels that the run saw.
     data = {"fraction": 1.0, "label_noise": 0.0, "batch_size": batch_size}
+    extra = {k: v for k, v in (settings.trainer.extra or {}).items() if k not in _OF_THE_RUN}
     trainer = {
+        "extra": extra or None,
         "max_epochs": epochs,
         "early_stopping_patience": None,
         "keep": "last",
@@ -84,8 +100,21 @@ def short_run(
             "schedule": schedule,
             "trainer": settings.trainer.model_copy(update=trainer),
             "signals": settings.signals.model_copy(update={"enabled": False}),
+            "callbacks": _acting(settings),
+            "metrics": None,
+            "logger": None,
         }
     )
+
+
+def _acting(settings: Settings) -> dict[str, Any]:
+    """Return the callbacks by name, without those of Lightning that only watch."""
+    nodes = nodes_of("callbacks", settings.callbacks)
+    return {
+        key.partition(".")[2]: node
+        for key, node in nodes.items()
+        if str(node["_target_"]) not in {f"pytorch_lightning.callbacks.{n}" for n in _WATCHING}
+    }
 
 
 def without_regularisation(settings: Settings) -> Settings:

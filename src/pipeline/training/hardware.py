@@ -17,6 +17,11 @@ from pipeline.errors import ConfigError
 LIGHTNING_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
+def sums_in(device: torch.device) -> torch.dtype:
+    """Return the type in which sums are kept: float64, but on Apple's MPS, which has none."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def resolve_accelerator(wanted: str) -> str:
     """Return cpu, cuda or mps for ``auto`` and ``gpu``; any other word stands for itself."""
     if wanted not in ("auto", "gpu"):
@@ -75,8 +80,22 @@ def choose_hardware(network: nn.Module, trainer: Trainer) -> Hardware:
     if precision == "auto":
         precision = "bf16" if convolutional and _fast_bfloat16(accelerator) else "32"
     if last == "auto":
-        last = convolutional and accelerator in ("cpu", "cuda")
+        last = convolutional and (
+            accelerator == "cuda" or _sound_channels_last(network, accelerator)
+        )
     return Hardware(accelerator, precision, bool(last))
+
+
+def _sound_channels_last(network: nn.Module, accelerator: str) -> bool:
+    """Whether the gradients of all convolutions can be computed in that order on the processor.
+
+    torch 2.15 writes beyond its memory in those of a 1×1 convolution with a stride, such as that of
+    a residual network's shortcut: the process crashes.
+    """
+    return accelerator == "cpu" and not any(
+        isinstance(m, nn.Conv2d) and max(m.kernel_size) == 1 and max(m.stride) > 1
+        for m in network.modules()
+    )
 
 
 @contextmanager

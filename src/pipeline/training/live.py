@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pipeline.diagnosis import Context, History
 from pipeline.diagnosis.live import LiveJudge
 from pipeline.records import EpochRecord
-from pipeline.training.measurement import Moment
+from pipeline.training.moments import Moment
 from pipeline.training.recorder import Recorder
 
 Say = Callable[[str], object]

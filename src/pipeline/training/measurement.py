@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.training.anatomy import Anatomy, discover
+from pipeline.training.moments import Moment
 from pipeline.training.samples import Sample
 from pipeline.training.time_steps import NUM_EXAMPLES, can_unroll, time_step_norms
 from pipeline.training.units import UnitStatistics
 
-Moment = dict[str, Tensor]
 # Batches of the training sample on which gradients are measured: 400 examples.
 GRADIENT_CHUNKS = 2
 

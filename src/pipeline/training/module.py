@@ -18,6 +18,7 @@ from torch.nn import functional
 from pipeline.data.batches import epoch_seed
 from pipeline.penalties import penalty, weight_matrices
 from pipeline.training.attachments import ValidationMetrics
+from pipeline.training.hardware import sums_in
 
 # The validation loaders, in the order of the data module.
 EVALUATED = ("val", "train")
@@ -61,6 +62,7 @@ class Classifier(lightning.LightningModule):
         self.measured: dict[str, float] = {}
         self.lost_at: int | None = None
         self._objectives: list[Tensor] = []  # of the steps of this epoch, on the device
+        self._counts: list[int] = []  # of their images
         self._weights = weight_matrices(network)
         self._sums: dict[str, Tensor] = {}
         self._schedule: Any = None
@@ -87,7 +89,7 @@ class Classifier(lightning.LightningModule):
         if self.l1 or self.l2:
             objective = objective + penalty(self._weights, l1=self.l1, l2=self.l2)
         self._objectives.append(objective.detach())
-        self._add("objective", objective.detach() * len(labels), len(labels))
+        self._counts.append(len(labels))
         return objective
 
     def configure_optimizers(self) -> Any:
@@ -141,6 +143,7 @@ class Classifier(lightning.LightningModule):
         Lightning would step it after the checkpoint is written, and a resumed run would miss one
         step.
         """
+        self._add_objectives()
         self.measured = {
             "train/objective": self._mean("objective"),
             "learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"]),
@@ -164,20 +167,33 @@ class Classifier(lightning.LightningModule):
         lost = torch.stack(objectives).isfinite().logical_not().nonzero()
         return int(lost[0]) + 1 if len(lost) else None
 
+    def _add_objectives(self) -> None:
+        """Sum the objectives of an epoch's steps, each weighted by its images, in their order."""
+        if not self._objectives:
+            return
+        counts = torch.tensor(self._counts, device=self.device)
+        amounts = (torch.stack(self._objectives) * counts).to(self._kind)
+        totals = torch.stack([amounts.cumsum(0)[-1], counts.sum().to(self._kind)])
+        self._sums["objective"] = totals
+        self._counts = []
+
     # --- sums -----------------------------------------------------------------------------------
 
+    @property
+    def _kind(self) -> torch.dtype:
+        return sums_in(self.device)
+
     def _add(self, name: str, amount: Tensor, count: int) -> None:
-        # Filled on the device, so that the processor neither copies nor waits. MPS has no float64.
-        kind = torch.float32 if amount.device.type == "mps" else torch.float64
-        counted = torch.full((), count, dtype=kind, device=amount.device)
-        step = torch.stack([amount.detach().to(kind), counted])
+        # Filled on the device, so that the processor neither copies nor waits.
+        counted = torch.full((), count, dtype=self._kind, device=amount.device)
+        step = torch.stack([amount.detach().to(self._kind), counted])
         total = self._sums.get(name)
         self._sums[name] = step if total is None else total + step
 
     def _mean(self, name: str) -> float:
         total = self._sums.pop(name, None)
         if total is None:  # this process had no image of that split
-            total = torch.zeros(2, dtype=torch.float64, device=self.device)
+            total = torch.zeros(2, dtype=self._kind, device=self.device)
         if self.trainer.world_size > 1:
             total = self.trainer.strategy.reduce(total, reduce_op="sum")
         return float(total[0] / total[1])

@@ -21,6 +21,7 @@ from torch.nn import functional
 from pipeline.data.batches import epoch_seed
 from pipeline.errors import ConfigError
 from pipeline.training.attachments import ValidationMetrics
+from pipeline.training.hardware import sums_in
 
 # The parts that are measured, in the order of `Images.measured_batches`.
 MEASURED = ("val", "train")
@@ -34,6 +35,19 @@ def check_module(module: lightning.LightningModule) -> None:
                 f"model._target_: {type(module).__name__} is a LightningModule without {name}(). "
                 "Write it, or derive from torch.nn.Module: then the pipeline trains it."
             )
+
+
+def let_be_validated(module: lightning.LightningModule) -> None:
+    """Give a module without a ``validation_step`` one that does nothing.
+
+    Without any, Lightning leaves the validation out, and nothing would be measured.
+    """
+    if not is_overridden("validation_step", module):
+        vars(module)["validation_step"] = _no_step
+
+
+def _no_step(batch: Any, batch_idx: int) -> None:
+    """Leave the batch to `OwnMeasures`."""
 
 
 class OwnMeasures(lightning.Callback):
@@ -102,24 +116,25 @@ class OwnMeasures(lightning.Callback):
         self.lost_at = None
         if not losses:
             return {}
-        values = torch.stack(losses).double()
+        values = torch.stack(losses).cpu().double()
         lost = values.isfinite().logical_not().nonzero()
         self.lost_at = int(lost[0]) + 1 if len(lost) else None
-        return {
-            "train/objective": float(values.cpu() @ torch.tensor(counts).double()) / sum(counts)
-        }
+        return {"train/objective": float(values @ torch.tensor(counts).double()) / sum(counts)}
 
     def _part(
         self, part: str, loader: Any, trainer: lightning.Trainer, module: lightning.LightningModule
     ) -> dict[str, float]:
-        total = torch.zeros(3, dtype=torch.float64, device=module.device)
+        kind = sums_in(module.device)
+        total = torch.zeros(3, dtype=kind, device=module.device)
         for images, labels in loader:
             logits = module(images).float()
             if part == "val":
                 self.metrics.update(logits, labels)
             loss = functional.cross_entropy(logits, labels, reduction="sum")
             right = (logits.argmax(1) == labels).sum()
-            total += torch.stack([loss.double(), right.double(), loss.new_tensor(len(labels))])
+            total += torch.stack(
+                [part.to(kind) for part in (loss, right, loss.new_tensor(len(labels)))]
+            )
         if trainer.world_size > 1:
             total = trainer.strategy.reduce(total, reduce_op="sum")
         loss_sum, right_sum, count = total.tolist()

@@ -75,7 +75,9 @@ def _loader(module: lightning.LightningDataModule, part: str) -> Any:
     ):
         return None
     found = method()
-    return found[0] if isinstance(found, list | tuple) and found else found or None
+    if isinstance(found, list | tuple):
+        return found[0] if found else None
+    return found  # its truth would be its length, which a stream has not
 
 
 def _read(loader: Any, target: str) -> ImageSet:
@@ -87,7 +89,7 @@ def _read(loader: Any, target: str) -> ImageSet:
                 "pairs of images and labels. Change its data set."
             )
         images.append(_pixels(torch.as_tensor(batch[0]), target))
-        labels.append(torch.as_tensor(batch[1]).numpy().astype(np.int64))
+        labels.append(_labels(torch.as_tensor(batch[1]), target))
     return ImageSet(images=np.concatenate(images), labels=np.concatenate(labels))
 
 
@@ -114,6 +116,16 @@ def _pixels(images: Tensor, target: str) -> np.ndarray:
             "standardises by the training part."
         )
     return (images * 255).round().to(torch.uint8).numpy()
+
+
+def _labels(labels: Tensor, target: str) -> np.ndarray:
+    kind = labels.dtype
+    if labels.ndim != 1 or kind.is_floating_point or kind.is_complex:
+        raise DataError(
+            f"data._target_={target}: its labels are {list(labels.shape)} of {kind}, and must be "
+            "[batch] whole numbers, the index of each picture's class. Change its data set."
+        )
+    return labels.numpy().astype(np.int64)
 
 
 def _notes(loader: Any, target: str) -> Iterator[str]:

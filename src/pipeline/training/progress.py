@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
+import pytorch_lightning as lightning
 from pytorch_lightning.callbacks import RichProgressBar
 
 from pipeline.records import EpochRecord
@@ -22,6 +24,21 @@ def epoch_line(row: EpochRecord, *, max_epochs: int) -> str:
 
 class EpochBar(RichProgressBar):
     """Lightning's bar, with epochs counted from 1 as in `epoch_line`."""
+
+    in_plain_loops = True
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Redraw where it is time to: Lightning gathers numbers in every step."""
+        done = batch_idx + 1
+        if done % self.refresh_rate == 0 or done == trainer.num_training_batches:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def _get_train_description(self, current_epoch: int) -> str:
         description = f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"

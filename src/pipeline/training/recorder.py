@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -105,15 +106,25 @@ class Recorder(Checkpoint):
                 )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return plain values and tensors: a checkpoint must load without unpickling code."""
+        """Return text, numbers and tensors: a checkpoint must load without unpickling code.
+
+        The history is one text: a checkpoint of thousands of numbers takes long to write.
+        """
         rows = [
             {"epoch": r.epoch, "step": r.step, "metrics": dict(r.metrics)} for r in self.history
         ]
-        return {"history": rows, "best_epoch": self.best_epoch, "best_weights": self.best_weights}
+        return {
+            "history": json.dumps(rows),
+            "best_epoch": self.best_epoch,
+            "best_weights": self.best_weights,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from the state of `state_dict`."""
-        self.history = [EpochRecord(**row) for row in state_dict["history"]]
+        rows = state_dict["history"]
+        self.history = [
+            EpochRecord(**row) for row in (json.loads(rows) if isinstance(rows, str) else rows)
+        ]
         self.resumed_from = len(self.history)
         self.best_epoch = state_dict["best_epoch"]
         self.best_weights = state_dict["best_weights"]

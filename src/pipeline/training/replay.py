@@ -62,7 +62,8 @@ def find_loss(
         network,
         settings,
         metrics=ValidationMetrics({}),
-        num_batches=data.steps_per_epoch(world_size=1),
+        data=data,
+        world_size=1,
         precision=hardware.precision,
     )
     with warnings.catch_warnings(), without_search_for_cuda(hardware.accelerator):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.training.measurement import Moment
+from pipeline.evaluation.signal_file import CONSTANTS
+from pipeline.records import EpochRecord, SignalRecord
+from pipeline.training.moments import Moment, unstacked
 
 
 def metrics_of(moment: Moment, metadata: Mapping[str, str]) -> dict[str, float]:
@@ -29,6 +33,34 @@ def metrics_of(moment: Moment, metadata: Mapping[str, str]) -> dict[str, float]:
         initial = float(moment["train/loss_per_example"].mean())
         metrics["signals/initial_loss_to_ln_classes"] = initial / guess
     return {key: value for key, value in metrics.items() if not math.isnan(value)}
+
+
+def table_of(record: SignalRecord) -> str:
+    """Return the numbers of all moments as CSV: one line a moment, one column a number.
+
+    The epoch 0 is the moment before the first step.  A number that could not be measured is empty.
+    """
+    rows = moments_of(record)
+    names = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["epoch", *(name.removeprefix("signals/") for name in names)])
+    for row in rows:
+        lines.writerow([row.epoch + 1, *(row.metrics.get(name, "") for name in names)])
+    return text.getvalue()
+
+
+def moments_of(record: SignalRecord) -> list[EpochRecord]:
+    """Return the numbers of each moment, as an observer of signals gets them; epoch -1 first."""
+    arrays = {k: torch.from_numpy(v) for k, v in record.arrays.items() if k not in CONSTANTS}
+    return [
+        EpochRecord(
+            epoch=int(moment["epochs"]),
+            step=int(moment["steps"]),
+            metrics=metrics_of(moment, record.metadata),
+        )
+        for moment in unstacked(arrays)
+    ]
 
 
 def _by_layer(moment: Moment, metadata: Mapping[str, str]) -> dict[str, float]:

@@ -25,10 +25,12 @@ from pipeline.errors import TrainingError
 from pipeline.evaluation.signal_file import FILE_NAME, write_signals
 from pipeline.records import EpochRecord, SignalRecord
 from pipeline.training.live import LiveVerdict, epochs_of
-from pipeline.training.measurement import Instrument, Moment, Penalties, undisturbed
+from pipeline.training.measurement import Instrument, Penalties, undisturbed
+from pipeline.training.moments import Moment, stacked, unstacked
 from pipeline.training.recorder import Observer
 from pipeline.training.samples import EMPTY, Sample, draw_sample, given_sample
 from pipeline.training.signal_metrics import coupled_decay, metrics_of, step_norms
+from pipeline.training.steady import steady_threads
 
 Examples = tuple[Tensor, Tensor]
 # A norm costs 2 % of a small step: longer epochs take it at every second, third, … step only.
@@ -52,6 +54,8 @@ class Signals(lightning.Callback):
     Raises `TrainingError` where the loader's examples cannot be read by index, batches are not
     (images, labels), or the model is sharded over devices.
     """
+
+    in_plain_loops = True
 
     def __init__(
         self,
@@ -153,7 +157,8 @@ class Signals(lightning.Callback):
             return
         groups = optimizer.param_groups
         gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
-        self._norms.append(torch.nn.utils.get_total_norm(gradients))
+        with steady_threads():
+            self._norms.append(torch.nn.utils.get_total_norm(gradients))
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -234,11 +239,11 @@ class Signals(lightning.Callback):
     ) -> None:
         assert self._instrument is not None
         penalties = Penalties(self.l1, self.l2, coupled_decay(trainer.optimizers))
-        with undisturbed(module, module.device):
+        with steady_threads(), undisturbed(module, module.device):
             moment = self._instrument.measure(penalties)
-        self._constants["units/num_units"] = moment.pop("units/num_units")
-        num_steps = trainer.global_step - self._step_at_start
-        moment |= self._updates(moment["layers/weight_norm"], num_steps=num_steps)
+            self._constants["units/num_units"] = moment.pop("units/num_units")
+            num_steps = trainer.global_step - self._step_at_start
+            moment |= self._updates(moment["layers/weight_norm"], num_steps=num_steps)
         moment |= step_norms(self._norms, clip=trainer.gradient_clip_val or math.inf)
         moment["epochs"] = torch.tensor(epoch)
         moment["steps"] = torch.tensor(trainer.global_step)
@@ -265,22 +270,30 @@ class Signals(lightning.Callback):
         """Return all moments; without one yet, a record with an empty ``epochs`` alone."""
         if not self._moments:
             return NOTHING
-        stacked = {key: torch.stack([m[key] for m in self._moments]) for key in self._moments[0]}
         arrays = {
             key: np.ascontiguousarray(value.numpy())
-            for key, value in (stacked | self._constants).items()
+            for key, value in (stacked(self._moments) | self._constants).items()
         }
         return SignalRecord(arrays=arrays, metadata=dict(self._metadata))
 
     # --- resuming ---
 
     def state_dict(self) -> dict[str, Any]:
-        """Return tensors and strings only, so that a checkpoint loads without unpickling code."""
-        return {"moments": self._moments, "constants": self._constants, "metadata": self._metadata}
+        """Return tensors and strings only, so that a checkpoint loads without unpickling code.
+
+        One tensor a name holds all moments: thousands of small ones take long to write.
+        """
+        return {
+            "moments": stacked(self._moments),
+            "constants": self._constants,
+            "metadata": self._metadata,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from the state of `state_dict`."""
-        self._moments = list(state_dict["moments"])
+        moments = state_dict["moments"]
+        # A list: of a checkpoint that an earlier version wrote.
+        self._moments = moments if isinstance(moments, list) else unstacked(moments)
         self._constants = dict(state_dict["constants"])
         self._metadata = dict(state_dict["metadata"])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from pydantic import RootModel
 
 from pipeline.data.store import load_split
-from pipeline.diagnosis.paired_trials import log_gains, relative_reduction
+from pipeline.diagnosis.paired_trials import counted_loss, log_gains, relative_reduction
 from pipeline.diagnosis.proof import Claim, Reductions
 from pipeline.evaluation.scores import log_softmax
 from pipeline.files import read_record, write_record
@@ -68,7 +67,7 @@ def _measured(trials: Trials, plan: VerificationPlan, *, arm: str, random_arm: s
 
 
 def _test_loss(trials: Trials, folder: Path | None, test: Any) -> float:
-    """Return the mean cross-entropy in nats, at most that of guessing.
+    """Return the mean cross-entropy in nats, as `counted_loss` gives it.
 
     folder: of the run; None for one that diverged.
     """
@@ -77,9 +76,9 @@ def _test_loss(trials: Trials, folder: Path | None, test: Any) -> float:
 
     guessing = trials.card.class_prior_entropy
     if folder is None:
-        return guessing
+        return counted_loss(None, guessing=guessing)
     model = load_model(next((folder / "models").iterdir()))
     logits = predict_logits(model.network, test.images, mean=model.mean, std=model.std)
     logs = log_softmax(logits.astype(np.float64))
     loss = -float(logs[np.arange(len(test)), test.labels].mean())
-    return min(loss, guessing) if math.isfinite(loss) else guessing
+    return counted_loss(loss, guessing=guessing)

@@ -10,7 +10,6 @@ from pipeline.config import compose
 from pipeline.config.experiment import check_replaceable, safe_name, write_experiment
 from pipeline.config.overrides import merge, overrides_of
 from pipeline.diagnosis import diagnose
-from pipeline.diagnosis.faults import remedies_by_name
 from pipeline.diagnosis.proof import Healing, Round, Verification
 from pipeline.diagnosis.record import HEALTHY, UNDETERMINED
 from pipeline.files import write_record
@@ -18,7 +17,7 @@ from pipeline.reporting.sentences import plain_percent
 from pipeline.reporting.verification_text import round_line
 from pipeline.runs.history import read_run
 from pipeline.verification.patient import Patient
-from pipeline.verification.plan import VerificationOptions, num_runs
+from pipeline.verification.plan import VerificationOptions, known_remedies, least_runs
 from pipeline.verification.progress import RunProgress
 from pipeline.verification.trials import RunSweep, first_finished_run
 from pipeline.verification.verify import verify_with
@@ -84,7 +83,7 @@ def _reason_to_stop(
         return f"{rounds} rounds are done"
     if patient.diagnosis.verdict in (HEALTHY, UNDETERMINED):
         return patient.diagnosis.verdict
-    needed = num_runs(1, options.seeds)
+    needed = least_runs(options)
     if options.budget is not None and options.budget < needed:
         return f"the budget is used: another round needs {needed} runs, {options.budget} are left"
     if options.remedies and not _not_in_force(patient, options, steps):
@@ -101,14 +100,15 @@ def _not_in_force(
     """
     if not steps:
         return options.remedies
-    known = remedies_by_name(patient.settings)
+    known = known_remedies(patient)
     return tuple(remedy for remedy in options.remedies if remedy in known)
 
 
 def _less_budget(options: VerificationOptions, found: Verification) -> VerificationOptions:
     if options.budget is None:
         return options
-    return replace(options, budget=options.budget - num_runs(len(found.arms), options.seeds))
+    assert found.num_runs is not None
+    return replace(options, budget=options.budget - found.num_runs)
 
 
 def _round(patient: Patient, found: Verification) -> Round:

@@ -16,6 +16,7 @@ from pipeline.verification.random_search import random_draws
 
 MOST_ARMS = 4
 MOST_COST = 12.0  # times as long as the run itself; a longer remedy must be asked for by name
+LEAST_DRAWS = 2  # of random search
 _RESEED_OFFSET = 1000
 
 
@@ -27,6 +28,7 @@ class VerificationOptions:
     remedies: names; empty for those that the diagnosis offers.
     budget: runs in all; None for as many as four arms need.
     sweep: overrides of the sweeps themselves (``n_jobs=2``, ``hydra/launcher=slurm``).
+    stop: fixed trains all seeds of every arm; early adds pairs until they decide, seeds at most.
     """
 
     storage: str
@@ -34,6 +36,12 @@ class VerificationOptions:
     remedies: tuple[str, ...] = ()
     budget: int | None = None
     sweep: tuple[str, ...] = ()
+    stop: str = "fixed"
+
+    @property
+    def early(self) -> bool:
+        """Whether pairs are added until they decide."""
+        return self.stop == "early"
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ def num_runs(num_arms: int, num_seeds: int) -> int:
 
 def num_draws(num_arms: int, num_seeds: int) -> int:
     """Return how many draws make random search as expensive as the arms."""
-    return max(2, (num_arms - 1) * num_seeds)
+    return max(LEAST_DRAWS, (num_arms - 1) * num_seeds)
 
 
 def remedies_to_try(patient: Patient, options: VerificationOptions) -> list[Remedy]:
@@ -129,6 +137,27 @@ def _groups(remedy: Remedy) -> set[str]:
     return {override.partition("=")[0].split(".")[0] for override in remedy.overrides}
 
 
+def least_runs(options: VerificationOptions) -> int:
+    """Return the fewest runs with which one remedy can be decided."""
+    return early_least_runs() if options.early else num_runs(1, options.seeds)
+
+
+def early_least_runs() -> int:
+    """Return the fewest runs of ``stop=early``: three pairs, and both controls over them."""
+    return 2 * LEAST_SEEDS + control_runs(LEAST_SEEDS, LEAST_DRAWS)
+
+
+def control_runs(pairs: int, draws: int) -> int:
+    """Return the runs of both controls of ``stop=early``: the best draw has its first seed."""
+    return pairs + draws + pairs - 1
+
+
+def most_early_runs(num_arms: int, num_seeds: int) -> int:
+    """Return how many runs ``stop=early`` trains if no remedy ever decides early."""
+    draws = max(LEAST_DRAWS, (num_arms - 1) * num_seeds)
+    return (num_arms + 1) * num_seeds + control_runs(num_seeds, draws)
+
+
 def _affordable_arms(options: VerificationOptions) -> int:
     if options.seeds < LEAST_SEEDS:
         raise ConfigError(
@@ -137,19 +166,32 @@ def _affordable_arms(options: VerificationOptions) -> int:
         )
     if options.budget is None:
         return MOST_ARMS
+    if options.early and options.budget >= early_least_runs():
+        return MOST_ARMS  # a remedy begins only where the budget still holds it
     affordable = [
         k for k in range(1, MOST_ARMS + 1) if num_runs(k, options.seeds) <= options.budget
     ]
-    if not affordable:
+    if options.early or not affordable:
         raise ConfigError(
             f"budget={options.budget}: cannot decide anything. One remedy with both controls needs "
-            f"{num_runs(1, options.seeds)} runs with seeds={options.seeds}."
+            f"{least_runs(options)} runs with seeds={options.seeds}."
         )
     return affordable[-1]
 
 
+def known_remedies(patient: Patient) -> dict[str, Remedy]:
+    """Return every remedy that has an effect, by its name.
+
+    Those that the diagnosis offers come first: the evidence gives them other strengths, and so
+    other names, such as ``learning_rate*300``.
+    """
+    offered = [r for finding in patient.diagnosis.findings for r in finding.remedies]
+    by_name = {r.name: r for r in reversed(offered) if r.name not in CHECKS}
+    return {**remedies_by_name(patient.settings), **by_name}
+
+
 def _named_remedies(names: Sequence[str], patient: Patient, *, most: int) -> list[Remedy]:
-    known = remedies_by_name(patient.settings)
+    known = known_remedies(patient)
     listed = f"remedies=[{','.join(names)}]"
     for name in names:
         if names.count(name) > 1:
@@ -157,7 +199,7 @@ def _named_remedies(names: Sequence[str], patient: Patient, *, most: int) -> lis
         if name not in known:
             raise ConfigError(
                 f"remedies={name}: is unknown, in force already, or without effect in this "
-                f"configuration{nearest(name, list(known))} There is: {', '.join(known)}."
+                f"configuration{nearest(name, list(known))}"
             )
     if len(names) > most:
         raise ConfigError(

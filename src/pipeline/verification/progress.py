@@ -68,10 +68,14 @@ class Workload:
 
 
 class RunProgress:
-    """Follows all sweeps of a verification, see `pipeline.sweep.progress.Watcher`."""
+    """Follows all sweeps of a verification, see `pipeline.sweep.progress.Watcher`.
+
+    ahead: the words behind the time of the runs that are known so far.
+    """
 
     def __init__(self, title: str) -> None:
         self.work = Workload()
+        self.ahead = "left"
         self._title = title
         self._last = ""
         self._seen: dict[str, set[int]] = {}
@@ -123,7 +127,7 @@ class RunProgress:
         self._last = event
         if self._live is None:
             left_s = self._left_s()
-            left = "" if left_s is None else f"; {duration(left_s)} left"
+            left = "" if left_s is None else f"; {duration(left_s)} {self.ahead}"
             line = f"[{self.work.done_runs}/{self.work.total_runs}] {event}{left}"
             Console(highlight=False, markup=False, emoji=False).print(line)
             sys.stdout.flush()
@@ -138,6 +142,7 @@ class RunProgress:
             left_s=self._left_s(),
             width=width,
             ascii_only=ascii_only,
+            ahead=self.ahead,
         )
 
     def _draw(self) -> None:

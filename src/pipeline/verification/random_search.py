@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from pipeline.diagnosis.record import Remedy
-from pipeline.diagnosis.remedies import Settings, far_from_usual
+from pipeline.diagnosis.remedies import Settings, far_from_usual, of_table
 
 
 def random_draws(settings: Settings, *, count: int, seed: int) -> list[Remedy]:
@@ -28,9 +28,13 @@ def _draw(settings: Settings, generator: random.Random) -> tuple[str, ...]:
         f"optimizer.learning_rate={rate:.3g}",
         f"penalty.l2={10 ** generator.uniform(-6, -3):.3g}",
     ]
-    if settings["model"]["name"] in ("mlp", "cnn") or settings["model"].get("depth", 1) > 1:
+    if (
+        settings["model"]["name"] in ("mlp", "cnn", "resnet")
+        or settings["model"].get("depth", 1) > 1
+    ):
         drawn.append(f"model.dropout={generator.uniform(0, 0.6):.2f}")
-    drawn.append(f"augment={generator.choice(('none', 'affine', 'shift'))}")
+    if not of_table(settings):
+        drawn.append(f"augment={generator.choice(('none', 'affine', 'shift'))}")
     if settings["loss"]["name"] in ("cross_entropy", "label_smoothing"):
         drawn.append(f"loss={generator.choice(('cross_entropy', 'label_smoothing'))}")
     return tuple(drawn)

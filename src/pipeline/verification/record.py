@@ -15,7 +15,7 @@ from pipeline.reporting.report import PAGE, page_of
 from pipeline.runs.sweep_record import KIND
 from pipeline.sweep.trial import VERDICT
 from pipeline.tracking import Run, Tracker, new_key, open_tracker
-from pipeline.verification.trials import ARMS, AS_IT_WAS, TrialRun, Trials
+from pipeline.verification.trials import ARMS, AS_IT_WAS, TrialRun, Trials, kind_of
 
 PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"
 MODEL, PART, ARM, SEED, JUDGED = (
@@ -57,7 +57,8 @@ def _tags(verification: Verification) -> dict[str, str]:
 
 def _metrics(verification: Verification) -> dict[str, float]:
     arms = {_metric_name(arm.name): arm.improvement for arm in verification.arms}
-    every = {**arms, "reseed": verification.reseed, "random": verification.random}
+    controls = {"reseed": verification.reseed, "random": verification.random}
+    every = {**arms, **{name: each for name, each in controls.items() if each}}
     return {f"improvement/{name}": reduction.value for name, reduction in every.items()}
 
 
@@ -72,7 +73,7 @@ def _sort_under(
     study_run = trials.records[part].parent_run
     if study_run:
         with tracker.reopened(study_run) as run:
-            run.set_tags({PARENT: parent.key, PART: part})
+            run.set_tags({PARENT: parent.key, PART: kind_of(part)})
     judged = {arm.name: arm.verdict for arm in verification.arms}
     for trained in trials.runs(part):
         if trained.tracked_run:

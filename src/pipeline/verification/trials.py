@@ -10,12 +10,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.config.experiment import experiment_text, safe_name
 from pipeline.config.overrides import merge
 from pipeline.data.store import load_card
-from pipeline.diagnosis.paired_trials import DIVERGED, Arm
+from pipeline.diagnosis.paired_trials import DIVERGED, Arm, counted_loss
 from pipeline.diagnosis.proof import Verification
 from pipeline.diagnosis.record import Remedy
 from pipeline.diagnosis.remedies import file_label
@@ -32,6 +32,18 @@ ARMS, RESEED, SEARCH, RANDOM = "arms", "reseed", "search", "random"
 AS_IT_WAS = Remedy("as_it_was", (), "nothing changed")
 METRIC = "val/cross_entropy"
 RunSweep = Callable[[Sequence[str]], Any]
+
+
+class Trainer(Protocol):
+    """Trains arms with seeds: `Trials`, or a stand-in with losses that are known already."""
+
+    def train(self, part: str, arms: Sequence[Remedy], seeds: Sequence[int]) -> list[Arm]:
+        """Return the arms with their losses, in the order of the seeds."""
+
+
+def kind_of(part: str) -> str:
+    """Return the kind of a part: ``arms`` for ``arms_2``, the second sweep over arms."""
+    return part.partition("_")[0]
 
 
 @dataclass(frozen=True)
@@ -98,6 +110,9 @@ class Trials:
         experiments = [self._write_experiment(name, changed) for name, changed in overrides.items()]
         self._arm_of_experiment |= dict(zip(experiments, overrides, strict=True))
 
+        if self.options.early:  # its total is not known before
+            cost = sum(arm.cost for arm in arms) * len(seeds)
+            self.progress.expect(runs=len(arms) * len(seeds), cost=cost)
         self._follow(part, arms, seeds)
         try:
             with sweep_progress.watched_by(self.progress):
@@ -112,13 +127,16 @@ class Trials:
             for arm, experiment in zip(arms, experiments, strict=True)
         ]
 
-    def folder(self, part: str, arm: str, seed: int) -> Path | None:
-        """Return the folder that the run of an arm and a seed wrote; None if the run diverged."""
-        record = self.records.get(part)
-        if record is None:
-            return None
+    def folder(self, kind: str, arm: str, seed: int) -> Path | None:
+        """Return the folder that the run of an arm and a seed wrote; None if the run diverged.
+
+        kind: of the parts. The first seed of random search may be a draw of the search.
+        """
         wanted = (self._experiment_name(arm), seed)
-        return next((f for key, f in _finished(record, self.root) if key == wanted), None)
+        kinds = (kind, SEARCH) if kind == RANDOM else (kind,)
+        records = [r for part, r in self.records.items() if kind_of(part) in kinds]
+        found = (f for r in records for key, f in _finished(r, self.root) if key == wanted)
+        return next(found, None)
 
     def runs(self, part: str) -> Iterator[TrialRun]:
         """Yield every run of a part that ended."""
@@ -126,7 +144,7 @@ class Trials:
         for trial, frozen in zip(record.trials, record.frozen, strict=True):
             experiment, seed = _key(record, trial)
             arm = self._arm_of_experiment[experiment]
-            yield TrialRun(part, arm, seed, frozen.user_attrs.get(RUN_ID))
+            yield TrialRun(kind_of(part), arm, seed, frozen.user_attrs.get(RUN_ID))
 
     def _study_name(
         self, part: str, overrides: Mapping[str, Sequence[str]], seeds: Sequence[int]
@@ -141,9 +159,12 @@ class Trials:
         tracking = [
             o for o in self.patient.treatment_overrides if o.startswith(("tracking.", "tracking="))
         ]
+        # One run alone is a sweep too, and a sweep needs a parameter.
+        alone = len(experiments) == len(seeds) == 1
+        swept = f"choice({seeds[0]})" if alone else ",".join(map(str, seeds))
         return [
             f"experiment={','.join(experiments)}",
-            f"seed={','.join(map(str, seeds))}",
+            f"seed={swept}",
             f"objective={METRIC}",
             "hydra.sweeper.max_failure_rate=1.0",
             f"study_name={self.studies[part]}",
@@ -163,7 +184,7 @@ class Trials:
 
         def label_of(trial: FinishedTrial) -> str:
             seed = trial.params.get("seed", seeds[0])
-            return f"{shown_arm(part, remedy(trial).name)}, seed {seed}"
+            return f"{shown_arm(kind_of(part), remedy(trial).name)}, seed {seed}"
 
         self.progress.follow(
             self.studies[part], label_of=label_of, cost_of=lambda trial: remedy(trial).cost
@@ -187,7 +208,9 @@ class Trials:
         return Arm(
             name=arm.name,
             overrides=arm.overrides,
-            losses=tuple(min(t.metrics[METRIC], guessing) if t else guessing for t in complete),
+            losses=tuple(
+                counted_loss(t.metrics[METRIC] if t else None, guessing=guessing) for t in complete
+            ),
             verdicts=tuple((t.verdict or "") if t else DIVERGED for t in complete),
         )
 
@@ -195,10 +218,10 @@ class Trials:
 def first_finished_run(verification: Verification, *, storage: str, root: Path) -> Path:
     """Return the folder of the chosen arm's run with the lowest seed that left a model."""
     assert verification.chosen is not None
-    record = read_study(storage, verification.studies[ARMS])
     experiment = _experiment_name(verification.name, verification.chosen.name)
-    runs = [(seed, f) for (name, seed), f in _finished(record, root) if name == experiment]
-    return min(runs)[1]
+    studies = [each for part, each in verification.studies.items() if kind_of(part) == ARMS]
+    finished = (f for each in studies for f in _finished(read_study(storage, each), root))
+    return min((seed, folder) for (name, seed), folder in finished if name == experiment)[1]
 
 
 def _experiment_name(patient: str, arm: str) -> str:

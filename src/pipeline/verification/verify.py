@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.config.experiment import check_replaceable, safe_name, write_experiment
 from pipeline.config.overrides import merge
-from pipeline.diagnosis.paired_trials import Arm, judge, log_gains, relative_reduction
+from pipeline.diagnosis.paired_trials import (
+    Arm,
+    Judged,
+    judge,
+    log_gains,
+    relative_reduction,
+)
 from pipeline.diagnosis.proof import Claim, Verification
 from pipeline.diagnosis.record import Remedy
 from pipeline.disk import check_results
@@ -17,9 +23,15 @@ from pipeline.reporting import forest
 from pipeline.reporting.sentences import plain_percent, words
 from pipeline.reporting.style import save_png
 from pipeline.verification.claim import claim_of
+from pipeline.verification.early import EarlyTrials
 from pipeline.verification.judgement import best_confirmed, concluded
 from pipeline.verification.patient import Patient
-from pipeline.verification.plan import VerificationOptions, VerificationPlan, plan_of
+from pipeline.verification.plan import (
+    VerificationOptions,
+    VerificationPlan,
+    most_early_runs,
+    plan_of,
+)
 from pipeline.verification.progress import RunProgress
 from pipeline.verification.record import record
 from pipeline.verification.trials import (
@@ -60,18 +72,25 @@ def verify_with(
     if plan is None:
         print(
             f"{patient.name}: {words(patient.diagnosis.verdict)}; there is nothing to verify. "
-            "A remedy can be tried all the same, for example with remedies=[dropout]"
+            "A remedy can be tried all the same, for example with remedies=[more_epochs]"
         )
         return None
     # A refusal after all the training would come too late.
     check_results(patient.name, root=root)
     check_replaceable(name=_experiment_name(patient), comment=_title(patient), root=root)
 
-    print(f"{patient.name}: {len(plan.remedies)} arms, {plan.num_runs} runs at most")
-    progress.expect(runs=plan.num_runs, cost=plan.cost)
     trials = Trials(patient, options, root=root, run_sweep=run_sweep, progress=progress)
-    trained = _train(trials, plan)
-    verification = _judge(trials, plan, trained)
+    arms = "1 arm" if len(plan.remedies) == 1 else f"{len(plan.remedies)} arms"
+    if options.early:
+        most = most_early_runs(len(plan.remedies), len(plan.seeds))
+        most = most if options.budget is None else min(most, options.budget)
+        print(f"{patient.name}: {arms} in turn, {most} runs at most")
+        progress.ahead = "to the next decision"
+        verification = _decide_early(trials, plan)
+    else:
+        print(f"{patient.name}: {arms}, {plan.num_runs} runs at most")
+        progress.expect(runs=plan.num_runs, cost=plan.cost)
+        verification = _judge(trials, plan, _train(trials, plan))
     _write(verification, trials)
     return verification
 
@@ -102,30 +121,59 @@ def _luckiest(draws: Sequence[Remedy], trained: Sequence[Arm]) -> Remedy:
 
 def _judge(trials: Trials, plan: VerificationPlan, trained: _Trained) -> Verification:
     """Judge the arms on validation, and make a claim about the best confirmed one."""
-    patient = trials.patient
-    judged = judge(trained.base, trained.arms, symptom=patient.diagnosis.verdict)
-    chosen = best_confirmed(judged)
-    claim = experiment = None
-    if chosen is not None:
-        claim = claim_of(trials, plan, arm=chosen.name, random_arm=trained.random_best.name)
+    judged = judge(trained.base, trained.arms, symptom=trials.patient.diagnosis.verdict)
+    base, controls = trained.base, (trained.reseeded, trained.random_best)
+    found = _verification(trials, plan, base, judged, controls, num_runs=plan.num_runs)
+    return concluded(found)
+
+
+def _decide_early(trials: Trials, plan: VerificationPlan) -> Verification:
+    """Add pairs until they decide; run the controls only beside a confirmed remedy."""
+    symptom, budget = trials.patient.diagnosis.verdict, trials.options.budget
+    runs = EarlyTrials(trials, plan, symptom, budget=budget)
+    judged, controls = runs.decide(), runs.controls()
+    base, seeds = runs.base, len(runs.base.losses)
+    if controls is not None:  # the claim is about the pairs of the confirmed remedy
+        pairs = len(controls[0].losses)
+        plan = replace(plan, seeds=plan.seeds[:pairs], reseeds=plan.reseeds[:pairs])
+        base = replace(base, losses=base.losses[:pairs])
+    found = _verification(trials, plan, base, judged, controls, num_runs=runs.num_runs)
+    return concluded(replace(found, seeds=seeds, stop="early", untried=runs.untried))
+
+
+def _verification(
+    trials: Trials,
+    plan: VerificationPlan,
+    base: Arm,
+    judged: Sequence[Judged],
+    controls: tuple[Arm, Arm] | None,
+    *,
+    num_runs: int,
+) -> Verification:
+    """Return the record without its conclusions. controls: the reseeded run, the best draw."""
+    patient, chosen = trials.patient, best_confirmed(judged)
+    claim = experiment = reseed = random = None
+    if controls is not None:
+        reseed, random = (
+            relative_reduction(log_gains(base.losses, control.losses)) for control in controls
+        )
+    if chosen is not None and controls is not None:
+        claim = claim_of(trials, plan, arm=chosen.name, random_arm=controls[1].name)
         if claim.proved:
             experiment = _export(patient, chosen.overrides, claim, root=trials.root)
-
-    base = trained.base.losses
-    return concluded(
-        Verification(
-            name=patient.name,
-            symptom=patient.diagnosis.verdict,
-            sentence="",
-            seeds=len(plan.seeds),
-            undecided=None,
-            arms=tuple(judged),
-            reseed=relative_reduction(log_gains(base, trained.reseeded.losses)),
-            random=relative_reduction(log_gains(base, trained.random_best.losses)),
-            claim=claim,
-            experiment=experiment,
-            studies=trials.studies,
-        )
+    return Verification(
+        name=patient.name,
+        symptom=patient.diagnosis.verdict,
+        sentence="",
+        seeds=len(plan.seeds),
+        undecided=None,
+        arms=tuple(judged),
+        reseed=reseed,
+        random=random,
+        claim=claim,
+        experiment=experiment,
+        studies=trials.studies,
+        num_runs=num_runs,
     )
 
 

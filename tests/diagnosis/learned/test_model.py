@@ -33,8 +33,8 @@ TERM = Term(
 # x ≤ 0.5: -1, else +1, for the first fault; a missing x goes left.
 STUMP = [0, 0.5, 1, 0.0, -1.0, 1.0]
 MODEL = Model(
-    version=2, made_by="hand", classes=(HEALTHY, OVER), intercepts=(0.0, 0.0),
-    temperature=1.0, widening=0.0, shown_as={}, terms={"x": TERM},
+    version=3, made_by="hand", classes=(HEALTHY, OVER), intercepts=(0.0, 0.0),
+    temperature=1.0, widening=0.0, limits={}, shown_as={}, terms={"x": TERM},
     trees=Trees(names=("x",), start=(0.0, 0.0), trees=((STUMP,), ())),
 )  # fmt: skip
 
@@ -62,6 +62,7 @@ def test_the_fitted_model_knows_its_numbers_and_faults() -> None:
     assert sum(found.classes.values()) == pytest.approx(1.0)
     assert sum(found.families.values()) == pytest.approx(1.0)
     assert not set(model.shown_as) & set(found.verdicts)
+    assert set(model.limits) == set(FAMILIES.values())
 
 
 def test_a_fault_can_show_itself_in_two_families() -> None:
@@ -73,7 +74,7 @@ def test_a_fault_can_show_itself_in_two_families() -> None:
     assert found.within("does_not_fit") == {rate: 0.3}
 
 
-def test_grown_trees_are_those_of_scikit_learn() -> None:
+def test_grown_trees_are_read_as_they_were_fitted() -> None:
     from fit import Grown, Sample
 
     dice = np.random.default_rng(0)
@@ -82,7 +83,7 @@ def test_grown_trees_are_those_of_scikit_learn() -> None:
     values[dice.random(900) < 0.2, 1] = math.nan
     faults = np.where(np.nan_to_num(values[:, 0] * values[:, 1]) > 0, "healthy", "overfitting")
     faults[values[:, 2] > 1] = "undertrained"
-    grown = Grown(NAMES[:3]).fit(Sample(values, faults, faults))
+    grown = Grown(NAMES[:3]).fit(Sample(values, faults, faults, np.zeros(900, bool)))
     trees = Trees(**grown.content())  # type: ignore[arg-type]
     fresh = np.full((50, len(NAMES)), math.nan)  # thresholds lie on values of the sample
     fresh[:, :3] = dice.normal(size=(50, 3))
@@ -90,5 +91,7 @@ def test_grown_trees_are_those_of_scikit_learn() -> None:
     for row, scores in zip(fresh, grown.scores(fresh), strict=True):
         found, said = trees.scores(dict(zip(NAMES, row, strict=True)))
         assert found == pytest.approx(scores, abs=0.01)
-        base = np.array(trees.start) + [sum(t[3] for t in ts) for ts in trees.trees]
+        base = np.array(trees.start) + [
+            sum(t[3] if isinstance(t, list) else t for t in ts) for ts in trees.trees
+        ]
         assert base + sum(said.values()) == pytest.approx(found)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pipeline.diagnosis import Context, History, diagnose
+from pipeline.diagnosis.learned import verdict
+from pipeline.diagnosis.learned.facts import guarded_at_end
+from pipeline.diagnosis.learned.model import Judged, fitted
 from pipeline.diagnosis.learned.numbers import NAMES, Curves, numbers
 from pipeline.diagnosis.learned.sentences import in_words
 from pipeline.diagnosis.learned.verdict import family_said
@@ -72,6 +76,42 @@ def test_curves_that_never_move_do_not_learn_however_high_the_accuracy() -> None
     assert diagnose(history(flat)).verdict == "not_learning"
 
 
+@pytest.mark.parametrize("noise", [0.002, 0.004])
+@pytest.mark.parametrize(
+    ("end", "does_not_fit"), [(1.0, True), (0.99, True), (1.01, True), (0.8, False), (0.3, False)]
+)
+def test_a_run_that_ends_where_it_began_does_not_fit(
+    noise: float, end: float, does_not_fit: bool
+) -> None:
+    """Losses go in a straight line to a share of their start, with noise of 12 epochs."""
+    line = 0.9 * np.linspace(1, end, 12)
+    curves = {name: line + noise * np.random.default_rng(k).standard_normal(12)
+              for k, name in enumerate(("train/loss", "val/loss"))}  # fmt: skip
+    found = numbers(Curves(curves["train/loss"], curves["val/loss"]))
+    sure = Judged({(HEALTHY, HEALTHY): 0.6, ("does_not_fit", "underfitting"): 0.3,
+                   ("does_not_fit", "not_learning"): 0.1}, {}, 0.0)  # fmt: skip
+    said = guarded_at_end(sure, found)
+    assert said.families["does_not_fit"] == pytest.approx(0.95 if does_not_fit else 0.4)
+    assert sum(said.classes.values()) == pytest.approx(1.0)
+    assert said.within("does_not_fit")["underfitting"] == pytest.approx(
+        3 * said.within("does_not_fit")["not_learning"]
+    ), "the model says which fault"
+
+
+@pytest.mark.parametrize(
+    "better",
+    [{"val_loss": 0.9 * np.linspace(1, 0.7, 12)}, {"val_accuracy": np.linspace(0.5, 0.6, 12)},
+     {"val_accuracy": np.full(12, 0.98)}, {"train_loss": 0.9 + NOISE[:3] / 5},
+     {"train_loss": None, "val_loss": 0.9 + NOISE[:12] / 5}],
+    ids=["val_falls", "accuracy_rises", "nearly_all_right", "three_points", "no_training_loss"],
+)  # fmt: skip
+def test_one_curve_that_learns_is_enough(better: dict[str, np.ndarray]) -> None:
+    flat = {"train_loss": np.full(12, 0.9) + NOISE[:12] / 5}
+    found = numbers(Curves(**{**flat, **better}))
+    sure = Judged({(HEALTHY, HEALTHY): 0.6, ("does_not_fit", "underfitting"): 0.4}, {}, 0.0)
+    assert guarded_at_end(sure, found).families["does_not_fit"] == 0.4
+
+
 def test_an_accuracy_that_never_moves_is_never_healthy() -> None:
     """Both losses fall as in a healthy run, yet every answer is the largest class, 72 % of all."""
     curves = CLEAR["healthy"] | {"val/accuracy": 0.72 + 0.001 * np.sin(E)}
@@ -108,16 +148,31 @@ def test_training_loss_alone_is_judged_for_what_it_shows(
     assert "validation loss" in found.settle
 
 
+LIMITS = {HEALTHY: 0.2, "unstable": 0.6, "does_not_fit": 0.9}
+
+
 @pytest.mark.parametrize(
     ("families", "said"),
     [
-        ({HEALTHY: 0.35, "unstable": 0.65}, HEALTHY),
-        ({HEALTHY: 0.2, "unstable": 0.7, "does_not_fit": 0.1}, "unstable"),
-        ({HEALTHY: 0.2, "unstable": 0.4, "does_not_fit": 0.4}, ""),
+        ({HEALTHY: 0.35, "unstable": 0.65}, "unstable"),
+        ({HEALTHY: 0.2, "unstable": 0.1, "does_not_fit": 0.7}, HEALTHY),
+        ({HEALTHY: 0.05, "unstable": 0.0, "does_not_fit": 0.95}, "does_not_fit"),
+        ({HEALTHY: 0.05, "unstable": 0.5, "does_not_fit": 0.45}, "unstable"),
+        ({HEALTHY: 0.15, "unstable": 0.4, "does_not_fit": 0.45}, ""),
     ],
 )
 def test_a_family_is_named_where_it_is_likely_enough(families: dict[str, float], said: str) -> None:
-    assert family_said(families) == said
+    families = {"unstable": 0.0, "does_not_fit": 0.0, **families}
+    assert family_said(families, LIMITS) == said
+
+
+def test_a_healthy_verdict_says_where_a_fault_is_likelier(monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = {"train/loss": 0.62 + 0.08 * 0.7**E + NOISE, "val/loss": 0.63 + 0.07 * 0.7**E - NOISE}
+    careful = replace(fitted(), limits={**dict.fromkeys(fitted().limits, 1.1), HEALTHY: 0.0})
+    monkeypatch.setattr(verdict, "fitted", lambda: careful)
+    found = diagnose(history(curves))
+    assert found.verdict == HEALTHY
+    assert any("likelier" in note for note in found.notes) == (found.family_confidence < 0.5)
 
 
 def test_every_number_of_every_clear_case_has_plain_words() -> None:

@@ -15,6 +15,7 @@ from pipeline.diagnosis.remedies import (
     Settings,
     less_regularization,
     more_epochs,
+    of_table,
     wider,
 )
 
@@ -36,7 +37,7 @@ def remedies(s: Settings, finding: Finding) -> Iterator[Remedy]:
     if model["name"] in ("mlp", *RECURRENT):
         why = "another layer combines features"
         yield Remedy("deeper", (f"model.depth={model['depth'] + 1}",), why)
-    if model["name"] == "mlp":
+    if model["name"] == "mlp" and not of_table(s):
         why = "convolutions find a stroke wherever it is"
         yield Remedy("richer_features", ("model=cnn",), why)
     yield more_epochs(s, times=3)

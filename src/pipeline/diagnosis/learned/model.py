@@ -57,6 +57,8 @@ class Model:
 
     classes: ``[K]``, each a family (what happened to the run) with a fault (why).
     temperature: divides the scores.  widening: how much one unit of distance adds to it.
+    limits: family → the least probability from which on a verdict names it; of a fault, against
+    health alone.
     shown_as: a fault that curves cannot tell from another → that other, under which it is counted.
     """
 
@@ -66,6 +68,7 @@ class Model:
     intercepts: tuple[float, ...]
     temperature: float
     widening: float
+    limits: Mapping[str, float]
     shown_as: Mapping[str, str]
     terms: Mapping[str, Term]
     trees: Trees

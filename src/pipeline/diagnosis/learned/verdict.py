@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from pipeline.diagnosis.faults import fault_of
 from pipeline.diagnosis.history import History
+from pipeline.diagnosis.learned.facts import CERTAIN, NO_FALL, guarded_at_end
 from pipeline.diagnosis.learned.model import Class, Judged, fitted
 from pipeline.diagnosis.learned.numbers import Curves, numbers
 from pipeline.diagnosis.learned.sentences import in_words
 from pipeline.diagnosis.record import (
-    DOES_NOT_FIT,
     FAMILIES,
+    FAMILY_WORDS,
     HEALTHY,
     UNDETERMINED,
-    UNSTABLE,
     Diagnosis,
     Evidence,
     Finding,
@@ -26,19 +24,12 @@ from pipeline.diagnosis.record import (
 )
 
 LEAST_POINTS = 3
-# A family is named from this probability on, health already from the second one: of the rules that
-# were tried on the corpus, this one alarms few healthy runs and leaves few runs open.
-LEAST_FAMILY, CALLS_HEALTHY = 0.7, 0.25
 NUM_REASONS = 3
-CERTAIN = 0.95  # the probability of a verdict that follows from a fact
-# Of a training loss without validation, in logarithms: a rise or a peak that is far, a fall that is
-# none; and the share of its fall in the second half from which on it still falls.
-FAR_RISE, NO_FALL, STILL_FALLING = 0.7, 0.02, 0.1
+TINY = 1e-12
+# Of a training loss without validation: a rise or a peak that is far, in logarithms; and the share
+# of its fall in the second half from which on it still falls.
+FAR_RISE, STILL_FALLING = 0.7, 0.1
 FROM_TRAINING_ALONE = 0.8  # the confidence in what a training loss alone shows
-# Of an accuracy below the second share whose values differ by less than the first, over so many
-# points: every answer was the same.
-ALIKE, NEARLY_ALL, LEAST_POINTS_ALIKE = 0.005, 0.97, 4
-STILL = 0.002  # a curve that moves by less does not move
 # From this distance on, a note says that the curves are unlike those of the corpus.
 FAR = 0.5
 
@@ -52,7 +43,7 @@ def by_shape(history: History) -> Diagnosis:
     found = numbers(curves)
     if curves.val_loss is None and curves.val_accuracy is None:
         return training_alone(history, found)
-    judged = guarded(fitted().judge(found), found)
+    judged = guarded_at_end(fitted().judge(found), found)
     likely, families = _likely(judged.verdicts), judged.families
     family = family_said(families)
     if not family:
@@ -75,7 +66,7 @@ def by_shape(history: History) -> Diagnosis:
         family_confidence=families[family],
         likely=likely,
         evidence=evidence,
-        notes=_notes(judged),
+        notes=(*_doubts(families, family), *_notes(judged)),
         settle=_settle(curves, likely),
     )
 
@@ -136,55 +127,20 @@ def curves_of(history: History) -> Curves:
     )
 
 
-def guarded(judged: Judged, found: Mapping[str, float]) -> Judged:
-    """Put facts that need no model before it: a loss that was lost, curves that never move."""
-    if found["lost"]:
-        certain = (UNSTABLE, "learning_rate_too_high")
-    elif _stands_still(found):
-        certain = (DOES_NOT_FIT, "not_learning")
-    else:
-        return _not_healthy(judged) if _answers_alike(found) else judged
-    before = judged.classes.get(certain, 0.0)
-    if before >= CERTAIN:
-        return judged
-    mixed = {each: p * (1 - CERTAIN) / (1 - before) for each, p in judged.classes.items()}
-    return replace(judged, classes={**mixed, certain: CERTAIN})
+def family_said(families: Mapping[str, float], limits: Mapping[str, float] | None = None) -> str:
+    """Return the family to name, or nothing where none is likely enough.
 
+    The likeliest fault is named where it is likely enough against health alone: whichever fault it
+    is, that is no false alarm. Else health is named from a low limit on.
 
-def _answers_alike(found: Mapping[str, float]) -> bool:
-    """Whether the validation accuracy never moved, as where every answer is the largest class."""
-    certain_points = found["points"] >= math.log(LEAST_POINTS_ALIKE)
-    return (
-        certain_points
-        and found["val_accuracy_range"] < ALIKE
-        and found["val_accuracy"] < NEARLY_ALL
-    )
-
-
-def _not_healthy(judged: Judged) -> Judged:
-    """What was thought healthy has not learned."""
-    alike = (DOES_NOT_FIT, "not_learning")
-    moved = {each: 0.0 if each[0] == HEALTHY else p for each, p in judged.classes.items()}
-    moved[alike] = moved.get(alike, 0.0) + judged.families.get(HEALTHY, 0.0)
-    return replace(judged, classes=moved)
-
-
-def _stands_still(found: Mapping[str, float]) -> bool:
-    """Whether no curve moved after its first point, as far as curves are there."""
-    moves = [
-        *(abs(found[f"{p}_{name}"]) for p in ("train", "val") for name in ("late_fall", "noise")),
-        *(found[f"{p}_accuracy_range"] for p in ("train", "val")),
-    ]
-    there = [move for move in moves if not math.isnan(move)]
-    return bool(there) and max(there) < STILL
-
-
-def family_said(families: Mapping[str, float]) -> str:
-    """Return the family to name, or nothing where none is likely enough."""
-    likeliest = max(families, key=lambda name: families[name])
-    if families[HEALTHY] >= CALLS_HEALTHY:
-        return HEALTHY
-    return likeliest if families[likeliest] >= LEAST_FAMILY else ""
+    limits: family → the least probability; None for those that come with the package.
+    """
+    limits = fitted().limits if limits is None else limits
+    sick = max(families.keys() - {HEALTHY}, key=lambda name: families[name])
+    against_health = families[sick] / max(families[sick] + families[HEALTHY], TINY)
+    if against_health >= limits[sick]:
+        return sick
+    return HEALTHY if families[HEALTHY] >= limits[HEALTHY] else ""
 
 
 def _lacking(curves: Curves) -> tuple[str, str] | None:
@@ -252,6 +208,17 @@ def _finding(verdict: str, judged: Judged, evidence: Sequence[Evidence]) -> Find
         harm=fault.harm,
         conditions=(),
         evidence=tuple(evidence),
+    )
+
+
+def _doubts(families: Mapping[str, float], said: str) -> tuple[str, ...]:
+    """Why a run is called healthy although a fault is likelier, yet not likely enough."""
+    likeliest = max(families, key=lambda name: families[name])
+    if said != HEALTHY or likeliest == HEALTHY:
+        return ()
+    return (
+        f"By itself it is likelier that {FAMILY_WORDS[likeliest]} ({families[likeliest]:.2f}).",
+        "A sound run looks so too where nobody can know some answers: no alarm without more.",
     )
 
 

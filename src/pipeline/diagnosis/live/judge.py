@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.diagnosis.history import History
+from pipeline.diagnosis.learned.facts import guarded
 from pipeline.diagnosis.learned.model import Class, Judged
 from pipeline.diagnosis.learned.numbers import Curves, numbers
-from pipeline.diagnosis.learned.verdict import curves_of, guarded
+from pipeline.diagnosis.learned.verdict import curves_of
 from pipeline.diagnosis.live.fast import fast_model
 from pipeline.diagnosis.live.limits import measured_limits
 from pipeline.diagnosis.record import (
@@ -128,8 +129,9 @@ class LiveJudge:
         named = look.judged.within(family)
         verdict = max(named, key=lambda each: named[each])
         since = self._streak[0][1]
-        if family == FITS_AND_FAILS and curves.val_loss is not None:
-            since = int(epochs[np.nanargmin(curves.val_loss[: look.points])])
+        losses = None if curves.val_loss is None else curves.val_loss[: look.points]
+        if family == FITS_AND_FAILS and losses is not None and not np.isnan(losses).all():
+            since = int(epochs[np.nanargmin(losses)])
         yield Alarm(epoch, since, family, confidence, verdict, named[verdict])
 
 

@@ -21,8 +21,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Limits:
     """The limits, and what they were measured on; `benchmarks/curves/live.py` makes them.
 
-    rate: the share of healthy runs that may alarm at any time.  runs: healthy runs of the corpus,
-    replayed as often as there are ways to log them.  alarms: how many of them alarm.
+    rate: the share of healthy runs that may alarm at any time.  runs: healthy and early
+    stopped runs of the corpus, replayed in one log each.  alarms: how many of them alarm.
     weights: hash of the fitted model's weights that they hold for.
     by_family: the least probability in both of two looks.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,7 +65,9 @@ class Measure:
     def _size(self, gain: float) -> float:
         if self.scale == DIFFERENCE:
             return gain
-        return 1 - math.exp(-gain) if self.goal == "min" else math.exp(gain) - 1
+        with np.errstate(over="ignore"):  # beyond 1e308 it is infinite
+            size = -np.expm1(-gain) if self.goal == "min" else np.expm1(gain)
+        return float(size)
 
 
 def measure_of(options: ForeignOptions) -> Measure:

@@ -56,9 +56,9 @@ def goal_of(metric: str) -> str:
 
 def name_of(words: tuple[str, ...]) -> str:
     """Return a name for a command: that of its script, else that of its program."""
-    scripts = [word for word in words if word.endswith((".py", ".sh", ".jl", ".R"))]
     if "-m" in words[:-1]:
-        scripts = [words[words.index("-m") + 1], *scripts]
+        return safe_name(words[words.index("-m") + 1])
+    scripts = [word for word in words if word.endswith((".py", ".sh", ".jl", ".R"))]
     return safe_name(Path([*scripts, words[0]][0]).stem)
 
 

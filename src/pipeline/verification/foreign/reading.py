@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pipeline.errors import CommandError
 
@@ -141,8 +142,9 @@ def _in_store(metric: str, file: Path, since: float) -> float | None:
         "select value, is_nan from metrics join runs using (run_uuid) "
         "where key = ? and start_time >= ? order by start_time desc, step desc, timestamp desc"
     )
+    address = f"file:{quote(str(file))}?mode=ro"
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as store:
             row = store.execute(query, (metric, int(since * 1000))).fetchone()
     except sqlite3.Error as error:
         raise CommandError(f"{file.name} is no store of MLflow ({error})") from error

@@ -103,11 +103,15 @@ class Runs:
     ) -> FinishedRun:
         options = self._options
         named = fill(options.metric_file, settings) if options.metric_file else None
-        before = _state(options.folder / named) if named else None
+        looked = [options.folder / named] if named else self._found(settings)
+        before = {path: _state(path) for path in looked}
         run_command(
             self._template.to_run(settings), logs=logs, timeout_s=options.timeout_s, stop=stop
         )
-        files = _written(options.folder / named, before) if named else self._found(settings)
+        if named:
+            files = [_written(options.folder / named, before)]
+        else:  # what a run that was killed has left is not of this one
+            files = [path for path in self._found(settings) if _state(path) != before.get(path)]
         output = Path(f"{logs}.out").read_text(errors="replace")
         try:
             found = read_number(
@@ -157,16 +161,16 @@ def _state(path: Path) -> tuple[int, int] | None:
     return (path.stat().st_mtime_ns, path.stat().st_ino) if path.is_file() else None
 
 
-def _written(path: Path, before: tuple[int, int] | None) -> list[Path]:
+def _written(path: Path, before: Mapping[Path, tuple[int, int] | None]) -> Path:
     """Return the file that a run was to write.
 
     Raises `CommandError` where it did not: an older run's number must not count for this one.
     """
     if not path.is_file():
         raise CommandError(f"it did not write {path}")
-    if _state(path) == before and not is_store(path):
+    if _state(path) == before[path] and not is_store(path):
         raise CommandError(f"it left {path} as it was before")
-    return [path]
+    return path
 
 
 def _shown(words: Sequence[str]) -> str:

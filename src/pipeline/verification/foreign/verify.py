@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pipeline.diagnosis.foreign_proof import ACCEPT, REJECT, UNDECIDED, ForeignArm, ForeignProof
+from pipeline.disk import LARGEST_RESULT, RESULTS, check_disk
 from pipeline.files import write_record
 from pipeline.records import Estimate
 from pipeline.verification.foreign import sentence
@@ -32,9 +33,11 @@ def verify_command(
 
     Writes ``results/verify_<name>/proof.json``, beside the finished runs (``runs.jsonl``) and what
     they printed (``logs/``).  say: takes the lines of the progress.
-    Raises `CommandError` where a run fails or gives no number, and `ConfigError`.
+    Raises `CommandError` where a run fails or gives no number, `ConfigError`, and the errors of
+    `check_disk` before the first run.
     """
     check_metric_file(options, template)
+    check_disk({options.results: RESULTS}, largest=LARGEST_RESULT)
     with only_one(options.results):
         end_orphans(options.results / "logs")
         trials = Trials(template, measure_of(options), options, Runs(template, options, say=say))

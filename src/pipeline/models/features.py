@@ -1,0 +1,60 @@
+"""The numbers that a network has computed of an image when it comes to its last layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.inference import BATCH, network_inputs
+from pipeline.models.structure import LAYER_TYPES
+
+NUM_LAYERS = 2
+MOST_FEATURES = 1024  # of one layer
+
+
+def features_of(
+    network: nn.Module, images: np.ndarray, *, mean: Sequence[float], std: Sequence[float]
+) -> list[np.ndarray]:
+    """Return the inputs of the last layers, the output layer's first, each ``[N, D]`` float32.
+
+    images: ``[N, C, H, W]`` uint8, N ≥ 1.  The layers are those with weights, in the order of the
+    forward pass.  Of the maps of a convolution the mean over pixels is taken; of more than
+    `MOST_FEATURES` numbers a fixed choice, evenly spread.  Empty for a network without such layers.
+    """
+    called: list[tuple[nn.Module, Tensor]] = []
+
+    def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if inputs and isinstance(inputs[0], Tensor):
+            called.append((module, _flat(inputs[0])))
+
+    hooks = [m.register_forward_pre_hook(keep) for m in network.modules() if _has_weights(m)]
+    parts: list[list[np.ndarray]] = []
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(images), BATCH):
+                called.clear()
+                batch = network_inputs(images[start : start + BATCH], mean=mean, std=std)
+                network(torch.from_numpy(batch))
+                parts.append([values.numpy() for _, values in called[: -NUM_LAYERS - 1 : -1]])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [np.concatenate(layer) for layer in zip(*parts, strict=True)]
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return isinstance(module, LAYER_TYPES)
+
+
+def _flat(values: Tensor) -> Tensor:
+    """Return ``[B, D]`` float32 of the inputs of a layer."""
+    values = values.float()
+    flat = values.mean((2, 3)) if values.ndim == 4 else values.flatten(1)
+    if flat.shape[1] > MOST_FEATURES:
+        chosen = torch.linspace(0, flat.shape[1] - 1, MOST_FEATURES).round().long()
+        flat = flat[:, chosen]
+    return flat

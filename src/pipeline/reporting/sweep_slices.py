@@ -1,0 +1,130 @@
+"""The objective over the two settings that mattered most: a slice for each, and both together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from pipeline.reporting.style import BLUE, INK, QUIET, VERMILION, dress, new_figure
+
+LEAST_POINTS = 6  # of a picture; a surface over fewer is drawn by imagination
+LEVELS = 12
+_SHADES = LinearSegmentedColormap.from_list("loss", ["#0b4f8a", "#8fb8de", "#f3f6fa"])
+
+
+class Scale:
+    """Where the values of one setting stand on an axis: numbers as they are, names in a row.
+
+    values: of the trials.  log: whether the search was logarithmic.
+    """
+
+    def __init__(self, values: Sequence[Any], *, log: bool) -> None:
+        numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        self.names = [] if numeric else sorted({_word(v) for v in values})
+        self.log = log and numeric and min(values) > 0
+
+    def places(self, values: Sequence[Any]) -> np.ndarray:
+        """Return the places ``[n]`` of values, as logarithms on a logarithmic axis."""
+        if self.names:
+            return np.array([float(self.names.index(_word(v))) for v in values])
+        numbers = np.array(values, dtype=float)
+        return np.log10(numbers) if self.log else numbers
+
+    def label(self, axis: Any) -> None:
+        """Write the values at the ticks of an axis."""
+        if self.names:
+            axis.set_ticks(range(len(self.names)), self.names)
+        elif self.log:
+            axis.set_major_formatter(lambda place, _: f"{10**place:.3g}")
+
+
+def _word(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def slices(
+    columns: Sequence[tuple[str, Sequence[Any], bool]],
+    losses: Sequence[Sequence[float]],
+    *,
+    of: str,
+) -> Figure:
+    """Draw the objective of each trial against each setting.
+
+    columns: name, values of the trials, logarithmic.  losses: the objective for each column, in the
+    order of its values.  of: name of the objective.
+    """
+    figure = new_figure(width=4.4 * len(columns), height=3.4)
+    panels = figure.subplots(1, len(columns), squeeze=False)[0]
+    for axes, (name, values, log), column in zip(panels, columns, losses, strict=True):
+        scale = Scale(values, log=log)
+        axes.scatter(scale.places(values), column, s=18, color=BLUE, alpha=0.5, lw=0)
+        _scale_losses(axes, column)
+        scale.label(axes.xaxis)
+        dress(axes, xlabel=name, ylabel=of, grid="both")
+    return figure
+
+
+def contour(
+    x: tuple[str, Sequence[Any], bool],
+    y: tuple[str, Sequence[Any], bool],
+    losses: Sequence[float],
+    *,
+    of: str,
+    maximize: bool = False,
+) -> Figure | None:
+    """Draw the objective over two settings; None where the trials span no plane.
+
+    x, y: name, values of the trials, logarithmic.  The darker, the better; the best trial is a
+    cross. Between the trials the surface is interpolated linearly.
+    """
+    scales = [Scale(values, log=log) for _, values, log in (x, y)]
+    places = [scale.places(each[1]) for scale, each in zip(scales, (x, y), strict=True)]
+    numbers = np.array(losses, dtype=float)
+    if len(numbers) < LEAST_POINTS or not _spans_a_plane(*places):
+        return None
+    spread = numbers.min() > 0 and numbers.max() > 30 * numbers.min()
+    heights = np.log10(numbers) if spread else numbers
+    heights = -heights if maximize else heights
+    # Far above the median no contour matters, and one diverged trial would hide all others.
+    heights = np.minimum(heights, np.quantile(heights, 0.9))
+
+    figure = new_figure(width=6.4, height=4.6)
+    axes = figure.subplots()
+    along, up = places
+    axes.tricontourf(along, up, heights, levels=LEVELS, cmap=_SHADES)
+    axes.scatter(along, up, s=14, color="white", edgecolor=QUIET, lw=0.8)
+    best = int(np.argmax(numbers) if maximize else np.argmin(numbers))
+    axes.plot(places[0][best], places[1][best], "x", color=VERMILION, ms=10, mew=2.5)
+    axes.annotate(
+        f"{numbers[best]:.4g}",
+        (places[0][best], places[1][best]),
+        xytext=(7, 5),
+        textcoords="offset points",
+        fontsize=9,
+        color=INK,
+    )
+    for scale, axis in zip(scales, (axes.xaxis, axes.yaxis), strict=True):
+        scale.label(axis)
+    dress(axes, title=of, xlabel=x[0], ylabel=y[0])
+    return figure
+
+
+def _spans_a_plane(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether points ``[n]`` lie on more than one line."""
+    points = np.stack([x - x.mean(), y - y.mean()], axis=1)
+    sizes = points.std(axis=0)
+    if not (sizes > 0).all():
+        return False
+    return bool(np.linalg.matrix_rank(points / sizes, tol=1e-6) == 2)
+
+
+def _scale_losses(axes: Axes, losses: Sequence[float]) -> None:
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    if finite and min(finite) > 0 and max(finite) > 30 * min(finite):
+        axes.set_yscale("log")
