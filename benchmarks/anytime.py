@@ -18,13 +18,17 @@ from scipy import stats
 from scipy.special import log_softmax, softmax
 from sklearn.datasets import load_digits
 
-from pipeline.diagnosis.paired_trials import FIXED, LEAST_SEEDS, LEVEL, NOT_CONFIRMED
-from pipeline.verification.anytime import MOST_PAIRS, is_futile, log_e_values
+from pipeline.diagnosis.paired_trials import LEAST_SEEDS, LEVEL, NOT_CONFIRMED, Arm
+from pipeline.diagnosis.record import Remedy
+from pipeline.verification.anytime import MOST_PAIRS, is_futile, log_e_values, log_threshold
+from pipeline.verification.early import MOST_SEEDS, EarlyTrials
 from pipeline.verification.foreign.judgement import measure_of
 from pipeline.verification.foreign.options import ForeignOptions
 from pipeline.verification.foreign.runs import Job
 from pipeline.verification.foreign.template import Template
 from pipeline.verification.foreign.trials import Trials
+from pipeline.verification.plan import VerificationPlan
+from pipeline.verification.trials import AS_IT_WAS
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 EFFECTS = (0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -42,7 +46,7 @@ NULLS: dict[str, Draw] = {
 
 def early(gains: np.ndarray, *, stop_if_futile: bool = True) -> tuple[bool, int]:
     """Return whether the pairs decide, and after how many the experiment ends."""
-    decides = log_e_values(gains) >= -math.log(1 - LEVEL)
+    decides = log_e_values(gains) >= log_threshold(LEVEL)
     for n in range(LEAST_SEEDS, len(gains) + 1):
         if decides[n - 1]:
             return True, n
@@ -51,9 +55,9 @@ def early(gains: np.ndarray, *, stop_if_futile: bool = True) -> tuple[bool, int]
     return False, len(gains)
 
 
-def peeking(gains: np.ndarray) -> bool:
-    """Whether a t test after each pair ever says p < 0.05: what the fixed design forbids."""
-    return any(FIXED.p_value(gains[:n]) < 1 - LEVEL for n in range(LEAST_SEEDS, len(gains) + 1))
+def p_values(gains: np.ndarray) -> np.ndarray:
+    """Return the p-values of t tests ``[N]`` for experiments ``[N, n]``."""
+    return np.asarray(stats.ttest_1samp(gains, 0.0, axis=1).pvalue)
 
 
 def nulls(experiments: int) -> None:
@@ -62,14 +66,16 @@ def nulls(experiments: int) -> None:
     print("gains | early | without futility | fixed, 5 pairs | t test at each pair | pairs (early)")
     for name, draw in NULLS.items():
         generator = np.random.default_rng(0)
-        drawn = [draw(generator, MOST_PAIRS) for _ in range(experiments)]
-        ended = [early(gains) for gains in drawn]
-        alone = sum(early(gains, stop_if_futile=False)[0] for gains in drawn)
-        fixed = sum(FIXED.p_value(gains[:5]) < 1 - LEVEL for gains in drawn)
-        some = drawn[: experiments // 10]
-        shown = [_share(sum(d for d, _ in ended), experiments), _share(alone, experiments)]
-        shown += [_share(fixed, experiments), _share(sum(map(peeking, some)), len(some))]
-        print(" | ".join([name, *shown, f"{np.mean([n for _, n in ended]):.1f}"]), flush=True)
+        drawn = np.array([draw(generator, MOST_PAIRS) for _ in range(experiments)])
+        logs = log_e_values(drawn)[:, LEAST_SEEDS - 1 :]
+        alone = (logs >= log_threshold(LEVEL)).any(axis=1)
+        # Futility only ends experiments, so those that never decide need no look at it.
+        found = sum(early(gains)[0] for gains in drawn[alone])
+        peeks = [p_values(drawn[:, :n]) < 1 - LEVEL for n in range(LEAST_SEEDS, MOST_PAIRS + 1)]
+        counts = [found, alone.sum(), peeks[5 - LEAST_SEEDS].sum(), np.any(peeks, axis=0).sum()]
+        pairs = np.mean([early(gains)[1] for gains in drawn[:500]])
+        shown = [_share(count, experiments) for count in counts]
+        print(" | ".join([name, *shown, f"{pairs:.1f}"]), flush=True)
 
 
 class Drawn:
@@ -137,6 +143,37 @@ def whole(kind: type[Drawn], experiments: int, *, arms: int, what: str) -> None:
     print(f"{what}: {_share(wrong, experiments)} of {experiments}, {np.mean(pairs):.1f} pairs")
 
 
+class DrawnArms:
+    """Losses in place of trainings, for the loop of ``verify name= stop=early``."""
+
+    def __init__(self, experiment: int) -> None:
+        self._drawn = Drawn(experiment)
+
+    def train(self, part: str, arms: Sequence[Remedy], seeds: Sequence[int]) -> list[Arm]:
+        """Return a loss for each arm and seed, which no arm changes on average."""
+        return [self._arm(arm.name, seeds) for arm in arms]
+
+    def _arm(self, name: str, seeds: Sequence[int]) -> Arm:
+        place = "0" if name == AS_IT_WAS.name else name
+        losses = self._drawn.values([Job("", {"x": place}, seed) for seed in seeds])
+        return Arm(name, (), tuple(losses), ("sick",) * len(losses))
+
+
+def own_runs(experiments: int, *, remedies: int) -> None:
+    """Print how often ``verify name= stop=early`` decides for remedies without effect."""
+    tried = tuple(Remedy(str(i + 1), (), "") for i in range(remedies))
+    seeds = tuple(range(MOST_SEEDS))
+    wrong, runs = 0, []
+    for experiment in range(experiments):
+        loop = EarlyTrials(DrawnArms(experiment), VerificationPlan(tried, (), seeds, seeds), "sick")
+        wrong += any(found.verdict != NOT_CONFIRMED for found in loop.decide())
+        runs.append(loop.num_runs)
+    print(
+        f"verify name=, {remedies} remedies without effect, any decided: "
+        f"{_share(wrong, experiments)} of {experiments}, {np.mean(runs):.1f} runs"
+    )
+
+
 def effects(experiments: int) -> None:
     """Print how often a true effect is found, and after how many pairs, for normal gains."""
     print(f"\na true effect (mean / spread of the pairs), {experiments} experiments each")
@@ -150,8 +187,7 @@ def effects(experiments: int) -> None:
         shown = [_share(sum(d for d, _ in ended), experiments), f"{np.median(pairs):.0f}"]
         shown.append(f"{np.mean(pairs):.1f}")
         for n in FIXED_PAIRS:
-            found = sum(FIXED.p_value(gains[:n]) < 1 - LEVEL for gains in drawn)
-            shown.append(_share(found, experiments))
+            shown.append(_share((p_values(drawn[:, :n]) < 1 - LEVEL).sum(), experiments))
         print(" | ".join([f"{effect:g}", *shown]), flush=True)
 
 
@@ -169,4 +205,5 @@ if __name__ == "__main__":
     effects(max(100, asked.experiments // 10))
     print()
     whole(Drawn, asked.experiments // 5, arms=4, what="four remedies without effect, any decided")
+    own_runs(asked.experiments // 5, remedies=4)
     whole(Trained, asked.experiments // 25, arms=1, what="a network on digits, only reseeded")

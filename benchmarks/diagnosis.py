@@ -28,7 +28,7 @@ from pipeline.evaluation.intervals import wilson
 from pipeline.evaluation.signal_file import FILE_NAME, read_signals
 from pipeline.evaluation.tables import read_history_csv
 from pipeline.records import Baseline
-from planted import HELD, MODELS, PARTS, PlantedRun, plans
+from planted import HELD, MODELS, MODELS_OF_PICTURES, PARTS, PlantedRun, plans
 from planted_runs import folder_of, oracle, overrides_of, paired_runs, train_all
 
 VERDICTS = ("healthy", *(fault.verdict for fault in FAULTS))
@@ -68,11 +68,17 @@ def curves_alone(history: History) -> History:
 
 @cache
 def sick(plan: PlantedRun) -> bool | None:
-    """Return whether a remedy of the planted fault helps; None where a run of it is missing."""
-    pairs = [pair for remedy in plan.remedies for pair in paired_runs(plan, remedy)]
-    if not all((folder_of(o) / "run.json").is_file() for pair in pairs for o in pair):
-        return None
-    return any(oracle(plan, remedy)["helps"] for remedy in plan.remedies)
+    """Return whether a remedy of the planted fault helps; None where a run of it is missing.
+
+    They are asked in their order, as `planted_runs.py --oracle` trains them.
+    """
+    for remedy in plan.remedies:
+        needed = [o for pair in paired_runs(plan, remedy) for o in pair]
+        if not all((folder_of(o) / "run.json").is_file() for o in needed):
+            return None
+        if oracle(plan, remedy)["helps"]:
+            return True
+    return False
 
 
 def cases(chosen: Sequence[PlantedRun], *, certain: Collection[str]) -> list[Case]:
@@ -174,7 +180,7 @@ def confusion(found: Sequence[Case], scores: Mapping[str, float]) -> None:
             counts = Counter(c.found.verdict for c in of).most_common()
             listed = ", ".join(f"{name} {n}" for name, n in counts)
             print(f"| {verdict} | {len(of)} | {scores[verdict]:.2f} | {listed} |")
-    for model in MODELS:
+    for model in (*MODELS, *MODELS_OF_PICTURES):
         of_model = [(c.truth, c.found.verdict) for c in found if c.plan.model == model]
         if of_model:
             print(f"{model}: macro-F1 {macro_f1(of_model)[0]:.3f}, {len(of_model)} runs")
@@ -226,7 +232,7 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--seeds", nargs="*", type=int, default=[])
     parser.add_argument("--datasets", nargs="*", default=[])
-    parser.add_argument("--models", nargs="*", default=list(MODELS))
+    parser.add_argument("--models", nargs="*", default=[*MODELS, *MODELS_OF_PICTURES])
     truth = parser.add_mutually_exclusive_group()
     truth.add_argument("--planted", action="store_true", help="take what was planted for the truth")
     truth.add_argument(

@@ -3,6 +3,7 @@
     python benchmarks/heal.py & python benchmarks/heal.py; wait   # two processes share the cases
     python benchmarks/heal.py --table                             # the results so far
     python benchmarks/heal.py --quick                             # two faults, two healthy runs
+    python benchmarks/heal.py --parts faults --models mlp --rounds 1   # for early.py replay
 
 Every case is a run of `planted.py` (4,000 images of 14x14 pixels). `pipeline train` trains it and
 `heal` mends it, with real sweeps, in the project `benchmarks/runs/heal/`. A finished case is not
@@ -124,7 +125,7 @@ def prepare() -> None:
             (PROJECT / folder).mkdir(exist_ok=True)
 
 
-def do(case: Case, *, budget: int) -> dict[str, Any]:
+def do(case: Case, *, budget: int, rounds: int) -> dict[str, Any]:
     """Train a case's run as a person would, and mend it; return its record."""
     from pipeline import cli
     from pipeline.errors import TrainingError
@@ -155,7 +156,7 @@ def do(case: Case, *, budget: int) -> dict[str, Any]:
         verify(patient, asked, root=PROJECT, run_sweep=run_sweep)
         told |= {"steps": [], "end": "", "verdict": ""}
     else:
-        healing = heal(patient, options, root=PROJECT, run_sweep=run_sweep, rounds=ROUNDS)
+        healing = heal(patient, options, root=PROJECT, run_sweep=run_sweep, rounds=rounds)
         told |= {
             "steps": [asdict(step) for step in healing.steps],
             "end": healing.end,
@@ -212,7 +213,7 @@ def again(plan: PlantedRun, remedy: Sequence[str]) -> dict[str, Any]:
     return {"remedy": list(remedy), **paired(np.array(losses))}
 
 
-def work(chosen: Sequence[Case], *, budget: int) -> None:
+def work(chosen: Sequence[Case], *, budget: int, rounds: int) -> None:
     """Do every case that nobody has done or is at."""
     os.chdir(PROJECT)
     for case in chosen:
@@ -227,7 +228,7 @@ def work(chosen: Sequence[Case], *, budget: int) -> None:
                 (PROJECT / "logs" / f"{case.name}.txt").open("a") as log,
                 contextlib.redirect_stdout(log),
             ):
-                told = do(case, budget=budget)
+                told = do(case, budget=budget, rounds=rounds)
             path.write_text(json.dumps(told, indent=1))
             print(_line(told), flush=True)
 
@@ -377,6 +378,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", nargs="*", choices=list(SEEDS), default=list(SEEDS))
+    parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="most rounds of each heal")
     parser.add_argument(
         "--budget", type=int, default=30, help="runs of each heal: 30 are two remedies"
     )
@@ -385,12 +388,12 @@ def main() -> None:
     )
     parser.add_argument("--table", action="store_true", help="only print what is known")
     options = parser.parse_args()
-    chosen = list(cases(options.parts))
+    chosen = [c for c in cases(options.parts) if c.plan.model in options.models]
     if options.quick:
         chosen = [c for c in chosen if quick(c)]
     prepare()
     if not options.table:
-        work(chosen, budget=options.budget)
+        work(chosen, budget=options.budget, rounds=options.rounds)
     table()
 
 

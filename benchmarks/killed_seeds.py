@@ -6,8 +6,8 @@ A round trains one small setting with five seeds (the small MNIST of the tests, 
 command is killed ten times at random moments of its trainings, evaluations and record: one worker,
 the command alone, or everything. Then it runs to its end. The round passes if MLflow has exactly
 five finished children and one finished parent, and if every mean of `seeds.json` and of the parent
-equals, to the last digit, the one computed here from the five `metrics.json`. A round's number is
-its seed. The processes are forks, as in `killed_sweeps.py`.
+equals, to the last digit, the one computed here from the five evaluations. A round's number is its
+seed. The processes are forks, as in `killed_sweeps.py`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from killed_sweeps import (
     query,
     working,
 )
+from pipeline.evaluation.metrics_files import read_metrics
 
 NAME = "killed"
 STAGE_S = 300.0  # a stage takes seconds, also on a busy machine
@@ -52,8 +53,7 @@ def command(seeds: int) -> list[str]:
 
 
 def metrics_of(folder: Path, seed: int) -> dict[str, float]:
-    path = folder / "results" / f"{NAME}_seed{seed}" / "metrics.json"
-    return {k: v for k, v in json.loads(path.read_text()).items() if k != "file_sha256"}
+    return read_metrics(folder / "results" / f"{NAME}_seed{seed}")
 
 
 def exact_mean(values: list[float]) -> float:

@@ -5,9 +5,9 @@
 Each stage of `STAGES` runs twice undisturbed. Files that are equal in both are what a stage must
 give; the others hold times. Then, once a kill, the stage begins in a copy of the same project, is
 killed at a random moment, and runs again to its end. The kill counts as survived if all files are
-those of the undisturbed run, if nothing half-written lies beside them, and if MLflow has the same
-rows, each once. `preprocess` needs the raw data of this project (`pipeline download`); the others
-use the small MNIST of the tests.
+those of the undisturbed run, if nothing half-written lies beside them, and if its run in MLflow has
+the same rows, each once. `preprocess` needs the raw data of this project (`pipeline download`); the
+others use the small MNIST of the tests.
 """
 
 from __future__ import annotations
@@ -46,13 +46,20 @@ STAGES = {
     "preprocess": Stage(("preprocess",), (), ("data/processed",)),
     "train": Stage(TRAIN, (), ("models", "results")),
     "evaluate": Stage(("evaluate", "name=mlp"), (TRAIN,), ("results",)),
+    "diagnose": Stage(("diagnose", "name=mlp"), (TRAIN,), ("results",)),
     "report": Stage(("report", "models=[mlp]"), (TRAIN, ("evaluate", "name=mlp")), ("results",)),
 }
 
 
+# Of the last run: a training that was killed when its run had ended is trained again as another.
+ROWS = """
+    SELECT key, step, value FROM metrics WHERE key NOT LIKE '%time%' AND run_uuid = (
+        SELECT run_uuid FROM runs JOIN metrics USING (run_uuid) ORDER BY start_time DESC LIMIT 1)"""
+
+
 @dataclass(frozen=True)
 class End:
-    """What a stage has left: path → hash, and the rows of MLflow without their times."""
+    """Path → hash of what a stage has left, and the rows of its run in MLflow, without times."""
 
     files: dict[str, str]
     rows: Counter[tuple[object, ...]]
@@ -66,8 +73,7 @@ def end_of(folder: Path, stage: Stage) -> End:
         if path.is_file()
     }
     store = folder / "mlflow.db"
-    numbers = "select key, step, value from metrics where key not like '%time%'"
-    return End(files, Counter(query(store, numbers)) if store.is_file() else Counter())
+    return End(files, Counter(query(store, ROWS)) if store.is_file() else Counter())
 
 
 def made(folder: Path, stage: Stage) -> Path:

@@ -95,6 +95,14 @@ def wrong(wanted: End, found: End) -> list[str]:
     return said
 
 
+def over(folder: Path) -> bool:
+    """Whether a training had ended before its process did: it leaves no checkpoint then."""
+    if not (folder / "models" / "it" / "model.safetensors").is_file():
+        return False
+    ended = query(folder / "mlflow.db", "select status from runs where name = 'it'")
+    return ended == [("FINISHED",)] and not list((folder / "checkpoints").glob("*/last.ckpt"))
+
+
 def killed(words: list[str], wanted: End, dice: random.Random, kills: int) -> list[str]:
     """Kill a training some times, then let it end; return what is wrong."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
@@ -105,8 +113,8 @@ def killed(words: list[str], wanted: End, dice: random.Random, kills: int) -> li
             time.sleep(dice.random() * wanted.seconds)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(training.pid, signal.SIGKILL)
-            if training.wait() == 0:
-                return wrong(wanted, end_of(folder, 0.0))  # it was over before the kill
+            if training.wait() == 0 or over(folder):
+                return wrong(wanted, end_of(folder, 0.0))  # the same command would train anew
         code = Forked(folder, words).wait()
         if code != 0:
             return [f"exit code {code}: {(folder / 'log.txt').read_text()[-1500:]}"]

@@ -28,6 +28,7 @@ import sqlalchemy as sql
 from pipeline.sweep.budget import Budget
 from pipeline.sweep.grammar import parse_space
 from pipeline.sweep.plan import WorkerPlan
+from pipeline.sweep.samplers import build_sampler
 from pipeline.sweep.storage import open_storage
 from pipeline.sweep.study import open_study
 from pipeline.sweep.trial import RunningTrial, current_trial
@@ -48,7 +49,7 @@ STEPS = ("claim", "ask", "suggest", "report", "tell", "whole")
 class NoTask(Worker):
     """Reports five values and returns the last."""
 
-    def _job(self, number: int, overrides: list[str]) -> Any:
+    def _job(self, number: int, overrides: list[str], *, seed: int | None = None) -> Any:
         from hydra.core.utils import JobReturn, JobStatus
 
         trial = current_trial()
@@ -151,10 +152,11 @@ def stored(engine: sql.Engine) -> int:
 def tpe(sizes: tuple[int, ...] = (100, 1000, 4000, 10000)) -> None:
     """Print the time of one suggestion by TPE over six parameters, without a database.
 
-    sizes: numbers of finished trials that TPE learns from.
+    sizes: numbers of finished trials that TPE learns from, with its window and without.
     """
     space = parse_space(SEARCH)
-    print("\nTPE alone, in memory: trials, median ms of 5 suggestions of all six parameters")
+    print("\nTPE alone, in memory: trials, median ms (least … most) of 15 suggestions of all six")
+    print("parameters, with a window of 300 trials, and without")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for size in sizes:
         study.sampler = optuna.samplers.RandomSampler(seed=size)
@@ -162,15 +164,18 @@ def tpe(sizes: tuple[int, ...] = (100, 1000, 4000, 10000)) -> None:
             trial = study.ask()
             space.suggest(trial)
             study.tell(trial, trial.params["a"] + trial.params["f"])
-        times = []
-        for seed in range(5):
-            study.sampler = optuna.samplers.TPESampler(seed=seed)
-            began = time.perf_counter()
-            trial = study.ask()
-            space.suggest(trial)
-            times.append(1000 * (time.perf_counter() - began))
-            study.tell(trial, 1.0)
-        print(f"{size:6d}  {statistics.median(times):8.1f}")
+        cells = []
+        for window in ({"window": 300}, {}):
+            times = []
+            for seed in range(15):
+                study.sampler = build_sampler({"name": "tpe", "seed": seed, **window}, number=0)
+                began = time.perf_counter()
+                trial = study.ask()
+                space.suggest(trial)
+                times.append(1000 * (time.perf_counter() - began))
+                study.tell(trial, 1.0)
+            cells.append(f"{statistics.median(times):8.1f} ({min(times):.1f} … {max(times):.1f})")
+        print(f"{size:6d}  {'  '.join(cells)}", flush=True)
 
 
 def record(runs: int, folder: Path) -> None:

@@ -81,7 +81,7 @@ def clocked(spent: list[float]) -> Iterator[None]:
 def epochs(prepared: Prepared, overrides: list[str]) -> tuple[list[Seconds], list[Seconds]]:
     """Return the time of each epoch after the first, and the signals' part of it."""
     config = compose(["experiment=tutorial_cnn", "tracking=none", *overrides], root=ROOT)
-    network = untrained_network(config.settings, prepared.card)
+    network = untrained_network(config.settings, prepared.card, root=ROOT)
     ends: list[Seconds] = []
     spent, by_epoch = [0.0, 0.0], []
 

@@ -83,6 +83,7 @@ def cases(num_images: int, *, whole: bool) -> list[Case]:
 def run(words: list[str], folder: Path) -> Run:
     """Run a process to its end. Raises where it fails."""
     environment = {**os.environ, "PYTHONPATH": SOURCES}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process compiles our sources anew
     began = time.perf_counter()
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)

@@ -8,6 +8,7 @@ that each ran between the ends of its first and last epoch; the first epoch is t
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,13 +24,15 @@ TURN_S = 2.0
 class Racer:
     """A process that runs only in its turns, and prints a line at the end of every epoch.
 
-    ends: seconds that it had run at the end of each epoch.
+    ends: seconds that it had run at the end of each epoch.  seconds, processor: of the whole
+    process, on the clock of its turns and of the processor; known once it has ended.
     """
 
     def __init__(
         self, command: list[str], *, environment: dict[str, str], folder: Path = ROOT
     ) -> None:
         self.ends: list[float] = []
+        self.seconds = self.processor = 0.0
         self._ran, self._since = 0.0, time.perf_counter()
         self.process = subprocess.Popen(
             command,
@@ -52,12 +55,15 @@ class Racer:
     def turn(self, seconds: float) -> bool:
         """Run for a while; return whether there is more to do."""
         self._since = time.perf_counter()
+        before = _processor_of_ended()
         os.killpg(self.process.pid, signal.SIGCONT)
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.stop()
             return True
+        self.seconds = self._ran + time.perf_counter() - self._since
+        self.processor = _processor_of_ended() - before
         self._reader.join()
         if self.process.returncode:
             sys.exit(f"{self.process.args!r}: exit code {self.process.returncode}")
@@ -74,6 +80,12 @@ class Racer:
         images: of an epoch.
         """
         return images * (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
+
+
+def _processor_of_ended() -> float:
+    """Return the seconds of the processor that all ended child processes have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def run_in_turn(racers: Sequence[Racer]) -> None:

@@ -1,10 +1,12 @@
 """Fit the model of `pipeline diagnose` to the corpus, and say how good it is across families.
 
-    OMP_NUM_THREADS=1 python benchmarks/curves/fit.py  # three minutes; writes weights.json
+    OMP_NUM_THREADS=1 python benchmarks/curves/fit.py  # some minutes; writes weights.json
     python benchmarks/curves/fit.py --check    # cross-validation only
 
-Only the parts `cases.FITTED` are read. Every choice (numbers, strength of the penalty, temperature)
-is made by leaving out whole pairs of data set and network.
+Only the parts `cases.FITTED` are read. Every choice (numbers, strength of the penalty, softened
+logs, temperature, limits of the verdict) is made by leaving out data set *and* kind of network: a
+log is judged by models that have seen neither. The softened logs (`soften.py`) are only learned
+from, never judged.
 """
 
 from __future__ import annotations
@@ -12,31 +14,39 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.tree import ExtraTreeRegressor
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cases import FITTED, SHOWN_AS
 from dress import logged
-from pack import runs
-from scores import Told, decisions, table
+from pack import Run, runs
+from scores import Told, best_limits, by_group, decided, table
+from soften import drawn, holds, reached
 
 from pipeline.diagnosis.learned.numbers import NAMES, numbers
 
 WEIGHTS = Path(__file__).parents[2] / "src" / "pipeline" / "diagnosis" / "learned" / "weights.json"
-NUM_DRESSES = 4  # ways of logging in which each run is shown
+NUM_DRESSES = 2  # ways of logging in which each run is shown
+NUM_SOFT = 1  # and how often as on data with unsure answers
 QUANTILES = (0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99)
 LEAST_LOGS = 100  # of a class
-FOLDS = 14
+CELLS = 2  # folds for each kind of network, each with every second data set
+VARIANTS = ("_unsure", "_noisy", "_rare", "coloured_")  # of one and the same data set
+RECURRENT = ("rnn", "gru", "lstm")  # one kind of network
 NEVER = -30.0  # the score of a class that a fold has not seen
 STRENGTH = 0.05  # of the data against the penalty, `LogisticRegression(C=…)`
+# Of the trees: rounds of one tree for each class, and the share of the logs that a round sees.
+ROUNDS, SHARE_A_ROUND, RATE, DAMPING = 80, 0.7, 0.15, 3.0
+MISSING = -30.0  # below every number, see `numbers.LARGEST`
 # Rates whose optimizer is not known and the number of points tell the data set and the network
 # rather than the fault.
 LEFT_OUT = frozenset(("points", "learning_rate", "rate_fall"))
@@ -47,27 +57,61 @@ class Sample:
     """Logs of the corpus. N logs.
 
     numbers: ``[N, F]``, NaN where missing.  classes: ``[N]``, a family and a fault as
-    ``family/fault``.  groups: ``[N]``, data set and network.
+    ``family/fault``.  groups: ``[N]``, data set and network as ``data-net``.
+    soft: ``[N]``, whether it is softened.
     """
 
     numbers: np.ndarray
     classes: np.ndarray
     groups: np.ndarray
+    soft: np.ndarray
 
     def at(self, rows: np.ndarray) -> Sample:
-        return Sample(self.numbers[rows], self.classes[rows], self.groups[rows])
+        """Some of the logs."""
+        return Sample(self.numbers[rows], self.classes[rows], self.groups[rows], self.soft[rows])
+
+    @property
+    def weights(self) -> np.ndarray:
+        """``[N]``, mean 1: a log of a large pair or of a common family counts less.
+
+        Both by the square root, half way between equal logs and equal groups.
+        """
+        families = np.array([name.split("/")[0] for name in self.classes])
+        weights = np.ones(len(families))
+        for kinds in (self.groups, families):
+            _, place, counts = np.unique(kinds, return_inverse=True, return_counts=True)
+            weights /= np.sqrt(counts[place])
+        return weights / weights.mean()
 
 
-def sample(*parts: str, dresses: int) -> Sample:
-    """Show every run of some parts in a few of the ways in which tools log."""
-    rows, classes, groups = [], [], []
-    for run in runs(*parts):
-        for number in range(dresses):
-            found = numbers(logged(run, key=f"{run.part} {number}"))
-            rows.append([found[name] for name in NAMES])
-            classes.append(f"{run.family}/{run.fault}")
-            groups.append("-".join(run.pair))
-    return Sample(np.array(rows), np.array(classes), np.array(groups))
+def sample(*parts: str, dresses: int, soft: int) -> Sample:
+    """Show every run of some parts in a few of the ways in which tools log, some softened."""
+    every = list(runs(*parts))
+    reach = reached(every)
+    rows = [
+        (run, found, is_soft)
+        for run in every
+        for found, is_soft in _shown(run, dresses, soft, reach[run.pair])
+    ]
+    return Sample(
+        np.array([[found[name] for name in NAMES] for _, found, _ in rows]),
+        np.array([f"{run.family}/{run.fault}" for run, _, _ in rows]),
+        np.array(["-".join(run.pair) for run, _, _ in rows]),
+        np.array([is_soft for _, _, is_soft in rows]),
+    )
+
+
+def _shown(
+    run: Run, dresses: int, soft: int, reach: float
+) -> Iterator[tuple[dict[str, float], bool]]:
+    """The numbers of a run's logs, and whether each is softened."""
+    for number in range(dresses):
+        yield numbers(logged(run, key=f"{run.part} {number}")), False
+    for number in range(1, 1 + soft):
+        key = f"{run.part} soft {number}"
+        noise = drawn(run, key)
+        if holds(run, noise, reach):
+            yield numbers(noise.curves(logged(run, key=key))), True
 
 
 def usual(data: Sample) -> Sample:
@@ -88,7 +132,7 @@ class Additive:
         self.knots = [_knots(column) for column in x.T]
         self.limits = [_limits(column) for column in x.T]
         self.regression = LogisticRegression(C=self.strength, max_iter=500, tol=1e-3)
-        self.regression.fit(self.basis(data.numbers), data.classes)
+        self.regression.fit(self.basis(data.numbers), data.classes, sample_weight=data.weights)
         self.classes = self.regression.classes_
         return self
 
@@ -111,7 +155,11 @@ class Additive:
 
 
 class Grown:
-    """Boosted trees of five forks each, seventy for every class."""
+    """Boosted trees of eight leaves, eighty for every class (Friedman, 2001).
+
+    Each fork takes the best of thresholds that are drawn at random, one for each number (Geurts et
+    al., Extremely Randomized Trees, 2006). A missing number goes to the left at every fork.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.columns = [NAMES.index(name) for name in names]
@@ -120,43 +168,59 @@ class Grown:
         x = data.numbers[:, self.columns]
         moving = [len(np.unique(column[~np.isnan(column)])) > 2 for column in x.T]
         self.columns = [c for c, moves in zip(self.columns, moving, strict=True) if moves]
-        self.boosting = HistGradientBoostingClassifier(
-            max_iter=70, learning_rate=0.12, max_leaf_nodes=6, min_samples_leaf=50,
-            l2_regularization=10, max_features=0.4, random_state=0,
-        )  # fmt: skip
-        self.boosting.fit(data.numbers[:, self.columns], data.classes)
+        x, weights, dice = self._filled(data.numbers), data.weights, np.random.RandomState(0)
+        kinds, index = np.unique(data.classes, return_inverse=True)
+        self.start = np.log(np.bincount(index, weights=weights) / weights.sum())
+        self.trees: list[list[tuple[Any, np.ndarray]]] = [[] for _ in kinds]
+        scores = np.tile(self.start, (len(x), 1))
+        for _ in range(ROUNDS):
+            some = np.flatnonzero(dice.rand(len(x)) < SHARE_A_ROUND)
+            p = probabilities(scores, 1.0)
+            for k in range(len(kinds)):
+                wrong, spread = (index == k) - p[:, k], p[:, k] * (1 - p[:, k])
+                tree = ExtraTreeRegressor(
+                    max_leaf_nodes=8, min_samples_leaf=15, max_features=0.4,
+                    random_state=dice.randint(2**30),
+                ).fit(x[some], wrong[some], sample_weight=weights[some])  # fmt: skip
+                leaves, count = tree.tree_.apply(x), tree.tree_.node_count
+                up = np.bincount(leaves, weights * wrong, count)
+                values = RATE * up / (np.bincount(leaves, weights * spread, count) + DAMPING)
+                scores[:, k] += values[leaves]
+                self.trees[k].append((tree.tree_, values))
         return self
+
+    def _filled(self, numbers: np.ndarray) -> np.ndarray:
+        """The columns, with a missing number below every other one."""
+        x = numbers[:, self.columns]
+        return np.ascontiguousarray(np.where(np.isnan(x), MISSING, x), np.float32)
 
     def scores(self, numbers: np.ndarray) -> np.ndarray:
         """``[N, K]``."""
-        return self.boosting.decision_function(numbers[:, self.columns])
+        x = self._filled(numbers)
+        return self.start + np.stack(
+            [sum(values[tree.apply(x)] for tree, values in grown) for grown in self.trees], 1
+        )
 
     def content(self) -> dict[str, object]:
         """The trees as `pipeline.diagnosis.learned.trees.Trees` reads them."""
-        rounds = self.boosting._predictors
-        by_fault = [
-            [_tree(one[place].nodes, 0)[0] for one in rounds] for place in range(len(rounds[0]))
-        ]
         return {
             "names": [NAMES[column] for column in self.columns],
-            "start": self.boosting._baseline_prediction.ravel().round(4).tolist(),
-            "trees": by_fault,
+            "start": self.start.round(4).tolist(),
+            "trees": [[_tree(*one, 0)[0] for one in grown] for grown in self.trees],
         }
 
 
-def _tree(nodes: np.ndarray, place: int) -> tuple[object, float, int]:
+def _tree(tree: Any, values: np.ndarray, place: int) -> tuple[object, float, int]:
     """A node as nested lists, its mean value, and how many logs came there."""
-    node = nodes[place]
-    if node["is_leaf"]:
-        value = round(float(node["value"]), 4)
-        return value, value, int(node["count"])
-    left, left_mean, left_count = _tree(nodes, node["left"])
-    right, right_mean, right_count = _tree(nodes, node["right"])
+    if tree.children_left[place] < 0:
+        value = round(float(values[place]), 4)
+        return value, value, int(tree.n_node_samples[place])
+    left, left_mean, left_count = _tree(tree, values, tree.children_left[place])
+    right, right_mean, right_count = _tree(tree, values, tree.children_right[place])
     count = left_count + right_count
     mean = round((left_mean * left_count + right_mean * right_count) / count, 4)
-    threshold = float(f"{node['num_threshold']:.7g}")
-    missing = int(node["missing_go_to_left"])
-    return [int(node["feature_idx"]), threshold, missing, mean, left, right], mean, count
+    threshold = float(f"{tree.threshold[place]:.7g}")
+    return [int(tree.feature[place]), threshold, 1, mean, left, right], mean, count
 
 
 def _knots(column: np.ndarray) -> np.ndarray:
@@ -191,16 +255,17 @@ def probabilities(scores: np.ndarray, temperature: np.ndarray | float) -> np.nda
 
 
 def left_out(data: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores ``[N, K]`` and distances ``[N]`` of every log by models that never saw its pair."""
-    classes, folds = classes_of(data), folded(data.groups)
-    scores, distances = np.full((len(folds), len(classes)), NEVER), np.zeros(len(folds))
-    for fold in np.unique(folds):
-        out = folds == fold
-        seen = usual(data.at(~out))
-        summed, grown = Additive(names).fit(seen), Grown(names).fit(seen)
+    """Scores ``[N, K]`` and distances ``[N]`` by models that saw neither data nor network."""
+    classes = classes_of(data)
+    scores, distances = np.full((len(data.soft), len(classes)), NEVER), np.zeros(len(data.soft))
+    for out, seen in folds(data.groups):
+        out = out & ~data.soft
+        known_logs = usual(data.at(seen))
+        summed, grown = Additive(names).fit(known_logs), Grown(names).fit(known_logs)
         numbers, known = data.numbers[out], np.searchsorted(classes, summed.classes)
         scores[np.ix_(out, known)] = (summed.scores(numbers) + grown.scores(numbers)) / 2
         distances[out] = summed.distances(numbers)
+        print(f"  {int(out.sum())} logs by {int(seen.sum())} others", flush=True)
     return scores, distances
 
 
@@ -209,25 +274,42 @@ def classes_of(data: Sample) -> np.ndarray:
     return np.unique(usual(data).classes)
 
 
-def folded(groups: np.ndarray) -> np.ndarray:
-    """A fold for each group: whole pairs, as many logs in each of `FOLDS` as can be."""
-    names, counts = np.unique(groups, return_counts=True)
-    sizes, fold_of = np.zeros(FOLDS), {}
-    for place in np.argsort(-counts):
-        fold_of[names[place]] = int(sizes.argmin())
-        sizes[sizes.argmin()] += counts[place]
-    return np.array([fold_of[group] for group in groups])
+def folds(groups: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Logs that are judged ``[N]`` and those that the model may see ``[N]``, fold by fold.
+
+    A fold judges a kind of network on some data sets. The model sees no network of this kind and
+    none of these data sets, nor a variant of one.
+    """
+    pairs = [group.rsplit("-", 1) for group in groups]
+    data = np.array([_without_variant(name) for name, _ in pairs])
+    nets = np.array(["recurrent" if net in RECURRENT else net for _, net in pairs])
+    for net in np.unique(nets):
+        names = np.unique(data[nets == net])
+        for first in range(min(CELLS, len(names))):
+            chosen = np.isin(data, names[first::CELLS])
+            yield chosen & (nets == net), ~chosen & (nets != net)
 
 
-def calibrated(data: Sample, scores: np.ndarray, distances: np.ndarray) -> tuple[float, float]:
-    """Temperature and widening with the least cross-entropy over the pairs left out."""
-    known = np.isin(data.classes, classes_of(data))
-    scores, distances = scores[known], distances[known]
-    index = np.searchsorted(classes_of(data), data.classes[known])
+def _without_variant(name: str) -> str:
+    for variant in VARIANTS:
+        name = name.replace(variant, "")
+    return name
+
+
+def calibrated(
+    data: Sample, real: np.ndarray, scores: np.ndarray, distances: np.ndarray
+) -> tuple[float, float]:
+    """Temperature and widening with the least cross-entropy of the family, real logs left out.
+
+    Not of the class: some folds have never seen a class, and would ask for a high temperature.
+    """
+    families = split(classes_of(data))[0]
+    kinds, index = np.unique(split(data.classes[real])[0], return_inverse=True)
 
     def loss(temperature: float, widening: float) -> float:
         p = probabilities(scores, temperature * (1 + widening * distances))
-        return float(-np.log(np.maximum(p[np.arange(len(p)), index], 1e-9)).mean())
+        q = np.stack([p[:, families == kind].sum(1) for kind in kinds], 1)
+        return float(-np.log(np.maximum(q[np.arange(len(q)), index], 1e-6)).mean())
 
     def best(widening: float) -> tuple[float, float]:
         found = minimize_scalar(lambda t: loss(t, widening), bounds=(0.3, 5), method="bounded")
@@ -237,7 +319,16 @@ def calibrated(data: Sample, scores: np.ndarray, distances: np.ndarray) -> tuple
     return best(widening)[1], widening
 
 
-def write(model: Additive, trees: Grown, temperature: float, widening: float) -> None:
+@dataclass(frozen=True)
+class Calibration:
+    """What makes probabilities and verdicts of scores, see `pipeline.diagnosis.learned.model`."""
+
+    temperature: float
+    widening: float
+    limits: Mapping[str, float]
+
+
+def write(model: Additive, trees: Grown, calibration: Calibration) -> None:
     """Write the weights, four digits each."""
     coefficients, start, terms = model.regression.coef_, 0, {}
     for name, knots, (low, high) in zip(model.names, model.knots, model.limits, strict=True):
@@ -249,12 +340,13 @@ def write(model: Additive, trees: Grown, temperature: float, widening: float) ->
             "low": round(low, 4), "high": round(high, 4),
         }  # fmt: skip
     content = {
-        "version": 2,
+        "version": 3,
         "made_by": "python benchmarks/curves/fit.py",
         "classes": [name.split("/") for name in model.classes],
         "intercepts": model.regression.intercept_.round(4).tolist(),
-        "temperature": round(temperature, 4),
-        "widening": widening,
+        "temperature": round(calibration.temperature, 4),
+        "widening": calibration.widening,
+        "limits": calibration.limits,
         "shown_as": SHOWN_AS,
         "terms": terms,
         "trees": trees.content(),
@@ -270,20 +362,24 @@ def main() -> None:
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
-    data = sample(*FITTED, dresses=NUM_DRESSES)
+    data = sample(*FITTED, dresses=NUM_DRESSES, soft=NUM_SOFT)
     names = [name for name in NAMES if name not in LEFT_OUT]
-    scores, distances = left_out(data, names)
-    temperature, widening = calibrated(data, scores, distances)
+    judged, real = left_out(data, names), ~data.soft
+    logs, scores, distances = data.at(real), judged[0][real], judged[1][real]
+    temperature, widening = calibrated(data, real, scores, distances)
     p = probabilities(scores, temperature * (1 + widening * distances))
     pairs = len(np.unique(data.groups))
-    print(f"{len(p)} logs of {pairs} pairs of data set and network, left out in {FOLDS} folds")
-    told = Told(p, *split(classes_of(data)), *split(data.classes))
+    print(f"{len(p)} logs of {pairs} pairs; neither data nor network was seen")
+    told = Told(p, *split(classes_of(data)), *split(logs.classes))
     print(table(told))
-    print(decisions(told))
+    limits = best_limits(told)
+    print(f"limits {limits}: {decided(told, limits).in_words}")
+    print(by_group(told, limits, logs.groups))
     print(f"temperature {temperature:.2f}, widening {widening}")
     if not options.check:
         seen = usual(data)
-        write(Additive(names).fit(seen), Grown(names).fit(seen), temperature, widening)
+        model, trees = Additive(names).fit(seen), Grown(names).fit(seen)
+        write(model, trees, Calibration(temperature, widening, limits))
 
 
 def split(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

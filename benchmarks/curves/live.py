@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ from pipeline.diagnosis.live.limits import measured_limits
 FILE = Path(limits.__file__).parent / limits.FILE
 PROMISED, TARGET = 0.03, 0.025
 CALM = ("healthy", "stopped_too_early")
-DRESSES = 2  # ways of logging in which a calm run is replayed
+CALM_SEEDS = 2  # of a case
 LEAST = 0.5  # no limit lies below
 
 
@@ -62,14 +63,13 @@ class Replay:
         return None
 
 
-def replays(*parts: str) -> Iterator[Replay]:
-    """Judge calm runs in a few ways of logging, and one seed of every other case in one."""
-    seen: set[str] = set()
+def replays(*parts: str, calm: bool) -> Iterator[Replay]:
+    """Judge the calm runs of two seeds of each case, or one seed of every other case."""
+    seen: Counter[str] = Counter()
     for run in runs(*parts):
-        calm = run.family in CALM
-        for number in range(DRESSES if calm else run.case not in seen):
-            yield replayed(run, f"live {number}")
-        seen.add(run.case)
+        if (run.family in CALM) is calm and seen[run.case] < (CALM_SEEDS if calm else 1):
+            seen[run.case] += 1
+            yield replayed(run, "live 0")
 
 
 def replayed(run: Run, key: str) -> Replay:
@@ -147,16 +147,22 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing")
     parser.add_argument("--judge", choices=list(PARTS), help="judge this part, write nothing")
     options = parser.parse_args()
-    found = list(replays(*([options.judge] if options.judge else FITTED)))
-    calm = [replay for replay in found if replay.family in CALM]
+    parts = [options.judge] if options.judge else FITTED
+    calm = list(replays(*parts, calm=True))
     by_family = dict(measured_limits().by_family) if options.judge else limits_of(calm)
     alarms = sum(replay.alarm(by_family) is not None for replay in calm)
-    report(found, by_family)
     print(f"limits {by_family}: {alarms} of {len(calm)} calm runs alarm")
-    if options.judge:
-        return
+    if not options.judge:
+        _keep(calm, by_family, alarms, write=not options.check)
+    report([*calm, *replays(*parts, calm=False)], by_family)
+
+
+def _keep(
+    calm: Sequence[Replay], by_family: Mapping[str, float], alarms: int, *, write: bool
+) -> None:
+    """Say how good the limits are for other pairs, and write them."""
     print(f"with limits from the other pairs {left_out_alarms(calm):.3f} of them alarm")
-    if not options.check:
+    if write:
         content = {
             "version": 1,
             "made_by": "python benchmarks/curves/live.py",
