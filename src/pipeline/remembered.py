@@ -42,7 +42,7 @@ def key_of(words: Sequence[str], *, root: Path, code: Sequence[str]) -> str | No
     for library in LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):
             digest.update(f"{library} {version(library)} ".encode())
-    for line in _plugins():
+    for line in sorted(set(_plugins())):  # a path may name a folder twice, or in another order
         digest.update(line.encode(errors="surrogateescape"))
     for file in _code((Path(__file__).name, *code)):
         digest.update(file.read_bytes())
