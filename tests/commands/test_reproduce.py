@@ -99,11 +99,11 @@ def test_other_weights_come_with_the_reasons_that_the_records_show(
 ) -> None:
     elsewhere = replace(
         recorded,
-        summary={**recorded.summary, "num_threads": "64"},
+        summary={**recorded.summary, "num_threads": "4096"},
         tags={**recorded.tags, "environment.lock.sha256": "another", "git.dirty": "true"},
     )
     num_threads, packages, code = reproduce(elsewhere, root=trained).reasons
-    assert num_threads == "num_threads: 64 then, 1 now"
+    assert num_threads == "num_threads: 4096 then, 1 now"
     assert packages == "the packages: requirements.lock of that commit"
     assert code == "the code had changes that were not committed"
 

@@ -65,7 +65,7 @@ from pipeline.config import compose
 from pipeline.data.store import load_prepared
 from pipeline.runs.network import untrained_network
 from pipeline.runs.train_once import train_once
-from pipeline.training import threads
+from pipeline.training import thread_trials, threads
 
 class Alternating:
     changes = 0
@@ -78,8 +78,9 @@ class Alternating:
 
 threads.ThreadChoice = Alternating
 if "penalty.l2=0.001" in sys.argv:  # a sum whose last bits depend on the number of threads
-    of_weights = threads.penalty
-    threads.penalty = lambda *a, **k: of_weights(*a, **k) * (1 + 1e-6 * torch.get_num_threads())
+    of_weights = thread_trials.penalty
+    number = torch.get_num_threads
+    thread_trials.penalty = lambda *a, **k: of_weights(*a, **k) * (1 + 1e-6 * number())
 torch.set_num_threads(2)
 root = Path(sys.argv[1])
 
@@ -129,3 +130,137 @@ def test_changes_between_steps_leave_every_bit_as_it_is(
 
 def test_a_network_whose_bits_depend_on_the_number_keeps_it(project: Path) -> None:
     assert compared(project, "model=mlp", "penalty.l2=0.001").split()[0] == "False"
+
+
+OWN = """
+import random
+import numpy as np
+import torch
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self, input_shape, num_classes):
+        super().__init__()
+        self.before = nn.Sequential(nn.Conv2d(input_shape[0], 8, 3, padding=1), nn.BatchNorm2d(8))
+        self.branch = nn.Sequential(nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
+        self.after = nn.Sequential(
+            nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(8 * 16, num_classes)
+        )
+
+    def forward(self, images):
+        maps = self.before(images)
+        return self.after(maps + self.branch(maps))
+
+class Random(Block):
+    def forward(self, images):
+        logits = super().forward(images)
+        if self.training:
+            logits = logits * (0.5 + random.random()) + np.random.random() + torch.rand(())
+        return logits
+
+class Dependent(Block):
+    def forward(self, images):
+        return super().forward(images) * (1 + 1e-6 * torch.get_num_threads())
+
+class Uncopied(Block):
+    def __deepcopy__(self, memo):
+        raise RuntimeError("holds a connection")
+
+class Slow(Block):
+    def forward(self, images):
+        if self.training:
+            import time
+            time.sleep(0.6 if torch.get_num_threads() == 1 and Slow.quick == 0 else 0)
+            Slow.quick += 1
+        return super().forward(images)
+    quick = 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "chooses"),
+    [("Block", True), ("Random", True), ("Dependent", False), ("Uncopied", False), ("Slow", False)],
+)
+def test_own_networks_have_a_choice_where_it_changes_no_bit(
+    own: str, chooses: bool, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "mine.py").write_text(OWN)
+    (project / "conf" / "model" / "own.yaml").write_text(f"name: own\n_target_: mine.{own}\n")
+    monkeypatch.setenv("PYTHONPATH", str(project))
+    changed, *same = compared(project, "model=own", "allow_targets=[mine]").split()
+    if chooses and changed == "False":
+        pytest.skip("on this processor the bits depend on the number of threads")
+    assert changed == str(chooses)
+    if chooses:
+        assert same == ["True"] * 3
+
+
+KEEPS = """
+import sys
+from pathlib import Path
+import torch
+from pipeline.config import compose
+from pipeline.data.store import load_prepared
+from pipeline.runs.network import untrained_network
+from pipeline.runs.train_once import train_once
+from pipeline.training import threads
+from pipeline.training.checkpoints import ResumeFolder
+
+root, how = Path(sys.argv[1]), sys.argv[2]
+quiet, busy = {1: 1e-6, 2: 1e-6}, {1: 1e-6, 2: 1.0}
+tried = {"quiet": [quiet] * 9, "busy": [busy], "later": [quiet, busy]}[how]
+threads.FEWEST_STEPS = 1
+threads.compare = lambda *a: threads_differ
+threads.seconds_of_steps = lambda *a: tried.pop(0)
+threads_differ = type("", (), {"same_bits": False, "step_s": busy})
+torch.set_num_threads(2)
+
+class Killed(Exception):
+    pass
+
+def kill(record):
+    if record.epoch == 2:
+        raise Killed
+
+def train(*overrides, observers=(), resume=None):
+    config = compose(["tracking=none", *sys.argv[3:], *overrides], root=root)
+    data = load_prepared(root / "data" / "processed" / "mnist")
+    network = untrained_network(config.settings, data.card, root=root)
+    run = train_once(network, data, config, observers=observers, resume=resume)
+    weights = {k: v.numpy().tobytes() for k, v in run.network.state_dict().items()}
+    return weights, run.summary.num_threads, run.summary.one_thread_from
+
+auto, number, changed = train()
+assert torch.get_num_threads() == 2
+print(number, changed)
+if how == "later":
+    tried += [quiet, busy, busy]
+    try:
+        train(observers=[kill], resume=ResumeFolder(root / "checkpoints", "a"))
+    except Killed:
+        pass
+    resumed = train(resume=ResumeFolder(root / "checkpoints", "a"))
+    print(resumed == (auto, number, changed), len(tried))
+else:
+    print(train(f"trainer.num_threads={number}")[0] == auto)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "chosen", "then"),
+    [
+        ("quiet", "2 None", "True"),
+        ("busy", "1 None", "True"),
+        # One trial of the resumed run is left: what it keeps is in its checkpoint.
+        ("later", "1 1", "True 1"),
+    ],
+)
+def test_where_bits_depend_on_the_number_it_is_kept_and_recorded(
+    how: str, chosen: str, then: str, project: Path
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "MKL_"))}
+    small = ("model=cnn", "model.width=4", *SIZE[:2], "trainer.max_epochs=4")
+    command = [sys.executable, "-c", KEEPS, str(project), how, *small]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [chosen, then]

@@ -31,12 +31,12 @@ def locate(
     check_allowed(target, allow=allow, key=key)
     found = _import(target, key)
     home = getattr(found, "__module__", "") or ""
-    factory = inspect.isfunction(found) and _inside(home, (FACTORIES,)) and kind is not None
+    factory = inspect.isfunction(found) and is_inside(home, (FACTORIES,)) and kind is not None
     fits = inspect.isclass(found) and (issubclass(found, kind) if kind else _transforms(found))
     if not (factory or fits):
         wanted = f"a subclass of {kind.__name__}" if kind else "a class whose objects can be called"
         raise ConfigError(f"{key}={target}: must be {wanted}, and is {_described(found)}.")
-    if not _inside(home, (*ALLOWED, *allow)):
+    if not is_inside(home, (*ALLOWED, *allow)):
         raise ConfigError(
             f"{key}={target}: comes from {home}, outside the allowed packages "
             f"({', '.join((*ALLOWED, *allow))}). Name a class of one of them."
@@ -47,7 +47,7 @@ def locate(
 def check_allowed(target: str, *, allow: Sequence[str], key: str) -> None:
     """Raise `ConfigError` for a path outside the allow-list; nothing is imported."""
     allowed = (*ALLOWED, *allow)
-    if not _inside(target, allowed):
+    if not is_inside(target, allowed):
         raise ConfigError(
             f"{key}={target}: outside the allowed packages ({', '.join(allowed)}). "
             f"If you trust it, add its package: allow_targets=[{target.split('.')[0]}]"
@@ -129,7 +129,8 @@ def _built(value: Any, kind: type | None, allow: Sequence[str], key: str) -> Any
     return value
 
 
-def _inside(path: str, packages: Sequence[str]) -> bool:
+def is_inside(path: str, packages: Sequence[str]) -> bool:
+    """Return whether a dotted path is a package of these, or lies in one."""
     return any(path == package or path.startswith(package + ".") for package in packages)
 
 
@@ -160,11 +161,11 @@ def _transforms(found: type) -> bool:
     """Whether the objects of a class can be called; of ours, only augmentations count."""
     # A class is always callable itself; what counts is whether its objects are.
     called = any("__call__" in vars(base) for base in found.__mro__)
-    return called and (not _inside(found.__module__, ("pipeline",)) or _augments(found))
+    return called and (not is_inside(found.__module__, ("pipeline",)) or _augments(found))
 
 
 def _augments(found: type) -> bool:
-    return _inside(found.__module__, ("pipeline.data.augment",))
+    return is_inside(found.__module__, ("pipeline.data.augment",))
 
 
 def _described(found: Any) -> str:

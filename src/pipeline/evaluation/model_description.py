@@ -18,6 +18,7 @@ class TrainingSummary:
     """The course of a training, and the machine's settings that decide the bits of its weights.
 
     kept_epoch: counted from 1.  precision: ``32``, ``bf16`` or ``16``.
+    one_thread_from: 0-based epoch at which a busy machine took the other threads away, if any.
     seconds, resumed_from_epoch: only in descriptions of an earlier version; both are in
     ``times.json`` now, since equal trainings leave equal files.
     """
@@ -30,6 +31,7 @@ class TrainingSummary:
     precision: str
     channels_last: bool
     num_threads: int
+    one_thread_from: int | None = None
     seconds: float | None = None
     resumed_from_epoch: int | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ _WAYS_BACK = {
     "environment.lock.sha256": "the packages: requirements.lock of that commit",
 }
 # Parts of a training's summary that decide the bits of the weights.
-_DECIDING = ("accelerator", "precision", "channels_last", "num_threads")
+_DECIDING = ("accelerator", "precision", "channels_last", "num_threads", "one_thread_from")
 _TRAINING_TAG = "training."
 
 
@@ -136,12 +137,23 @@ def config_again(recorded: RecordedRun, *, root: Path) -> RunConfig:
             "pipeline preprocess with the run's data."
         )
     values = {**recorded.settings, "name": f"{recorded.name}_again"}
+    values["trainer"] = {**values["trainer"], **_threads_of(recorded)}
     try:
         return RunConfig(validate(values), values)
     except ConfigError as error:
         commit = recorded.tags.get("mlflow.source.git.commit")
         way_out = f" Another version made the run: git checkout {commit}" if commit else ""
         raise ConfigError(f"{error}{way_out}") from error
+
+
+def _threads_of(recorded: RecordedRun) -> dict[str, int]:
+    """Return the setting for as many threads as the run had, where this machine has them.
+
+    The last bits may depend on the number, and a training may choose it.
+    """
+    number = recorded.summary.get("num_threads", "")
+    fits = number.isdigit() and int(number) <= (os.cpu_count() or 1)
+    return {"num_threads": int(number)} if fits else {}
 
 
 def compare_with_record(recorded: RecordedRun, again: RunConfig, *, root: Path) -> Reproduction:

@@ -128,4 +128,5 @@ def _summary(result: FitResult) -> TrainingSummary:
         precision=result.hardware.precision,
         channels_last=result.hardware.channels_last,
         num_threads=result.num_threads,
+        one_thread_from=result.one_thread_from,
     )

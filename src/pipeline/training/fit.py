@@ -13,6 +13,7 @@ import pytorch_lightning as lightning
 import torch
 from torch import nn
 
+from pipeline.config.guard import is_inside
 from pipeline.config.schema import Settings, Trainer
 from pipeline.diagnosis.history import TRAINS_ITSELF
 from pipeline.errors import TrainingError
@@ -40,6 +41,7 @@ class FitResult:
 
     network: with the kept weights, on the CPU, in evaluation mode.  signals: without a moment
     where they are off.  kept_epoch: 0-based epoch whose weights are kept.
+    one_thread_from: 0-based epoch at which a busy machine took the other threads away.
     resumed_from: how many epochs a killed process had trained.
     """
 
@@ -49,6 +51,7 @@ class FitResult:
     kept_epoch: int
     hardware: Hardware
     num_threads: int
+    one_thread_from: int | None
     stopped_early: bool
     resumed_from: int
 
@@ -99,11 +102,12 @@ def fit(
     recorder = Recorder(observers, keep=settings.trainer.keep, own=measures)
     is_own = measures is not None
     signals = _signals(settings, signal_observers, is_own=is_own)
+    threads = _threads(settings, show_progress=show_progress)
     measuring = [c for c in (signals, measures, *attached.callbacks, recorder) if c]
     trainer = trainer_of(
         settings.trainer,
         hardware,
-        callbacks=_with_ours(measuring, recorder, prepared, settings, show=show_progress),
+        callbacks=_with_ours(threads, measuring, recorder, prepared, settings, show=show_progress),
         loggers=attached.loggers,
         resume=resume,
         show=show_progress,
@@ -121,7 +125,8 @@ def fit(
     begun = resume.last if resume else None
     with _told(trainer, recorder, signals, settings, resume):
         trainer.fit(module, datamodule=data, ckpt_path=begun, weights_only=True if begun else None)
-    return _result(network, recorder, signals, hardware, max_epochs=settings.trainer.max_epochs)
+    max_epochs = settings.trainer.max_epochs
+    return _result(network, recorder, signals, hardware, threads, max_epochs=max_epochs)
 
 
 def _on_this_machine(network: nn.Module, trainer: Trainer) -> tuple[nn.Module, Hardware]:
@@ -134,13 +139,18 @@ def _on_this_machine(network: nn.Module, trainer: Trainer) -> tuple[nn.Module, H
 
 
 def _threads(settings: Settings, *, show_progress: bool) -> Threads | None:
-    """Return what chooses the number of threads; None for a fixed one, and beside foreign code."""
-    if settings.trainer.num_threads is not None or settings.allow_targets:
+    """Return what chooses the number of threads; None for a fixed one.
+
+    None also where images are changed by a person's own class, whose random state is not known.
+    """
+    own_images = is_inside(settings.augment.target, settings.allow_targets)
+    if settings.trainer.num_threads is not None or own_images:
         return None
     return Threads(partial(print, flush=True) if show_progress else None)
 
 
 def _with_ours(
+    threads: Threads | None,
     measuring: Sequence[lightning.Callback],
     recorder: Recorder,
     prepared: Prepared,
@@ -149,7 +159,6 @@ def _with_ours(
     show: bool,
 ) -> list[lightning.Callback]:
     """Return the callbacks in order: the choice of threads first, the line of a fault last."""
-    threads = _threads(settings, show_progress=show)
     says = settings.signals.live and show
     live = LiveLine(recorder, num_classes=prepared.card.num_classes) if says else None
     return [c for c in (threads, *measuring, live) if c]
@@ -215,6 +224,7 @@ def _result(
     recorder: Recorder,
     signals: Signals | None,
     hardware: Hardware,
+    threads: Threads | None,
     *,
     max_epochs: int,
 ) -> FitResult:
@@ -229,7 +239,8 @@ def _result(
         signals=_record(signals, recorder),
         kept_epoch=kept_epoch,
         hardware=hardware,
-        num_threads=torch.get_num_threads(),
+        num_threads=(threads.kept if threads else None) or torch.get_num_threads(),
+        one_thread_from=threads.one_from_epoch if threads else None,
         stopped_early=len(history) < max_epochs,
         resumed_from=recorder.resumed_from,
     )

@@ -1,58 +1,81 @@
 """The number of processor threads of a training, chosen while it trains.
 
-A sum may be added up in another order with another number of threads, and then its last bits
-differ. So a number is chosen only where it changes no bit: the first steps are computed with one
-thread and with all, on copies, and must agree in every bit. `MKL_CBWR` lets the products of
-matrices agree. What is measured beside the steps is computed with one thread meanwhile, see
-`steady`.
+Two threads that wait for each other at every small step make a busy machine many times slower than
+one. But a sum may be added up in another order with another number of threads, and then its last
+bits differ. So the first steps are computed with one thread and with all, on copies
+(`thread_trials`). `MKL_CBWR` lets the products of matrices agree.
+
+* Where all bits agree, the number follows the machine from step to step (`thread_choice`). What is
+  measured beside the steps is computed with one thread meanwhile, see `steady`.
+* Where they differ, one thread is taken only on a machine that is clearly busy. The number is kept,
+  in the checkpoint too. A machine that becomes busy is noticed between two epochs.
 """
 
 from __future__ import annotations
 
-import copy
-import itertools
+import statistics
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from torch import Tensor
 
-from pipeline.penalties import penalty, weight_matrices
 from pipeline.training.plain_loops import is_plain
-from pipeline.training.steady import one_thread, threads_change
+from pipeline.training.steady import threads_change
 from pipeline.training.thread_choice import ThreadChoice
+from pipeline.training.thread_trials import MOST_IMAGES, compare, seconds_of_steps
 
-CHECKED_STEPS = 2
-MOST_IMAGES = 2048  # of a batch; longer steps share the machine well, and would be dear to check
+BUSY = 0.6  # times the step with all threads: one thread is faster, and the machine is busy
+FEWEST_STEPS = 100  # of a training, for trials to pay
+WATCHED_STEPS = 64
+FIXES = "trainer.num_threads fixes it"
 
 
 class Threads(lightning.Callback):
-    """Chooses between one thread and all, where no bit depends on it.
+    """Chooses between one thread and all.
 
-    say: takes the line on the first choice.
+    say: takes the line on the first choice, and on a later one where bits depend on it.
+    kept: the number of a training whose bits depend on it, else None.  one_from_epoch: 0-based
+    epoch from which it has one thread; None where it never changed.
     """
 
     in_plain_loops = True
 
     def __init__(self, say: Callable[[str], None] | None = None) -> None:
-        self._say = say
+        self.kept: int | None = None
+        self.one_from_epoch: int | None = None
+        self._say = say or (lambda line: None)
         self._choice: ThreadChoice | None = None
-        self._most = 1
+        self._said = False
+        self._most = torch.get_num_threads()
         self._began = 0.0
+        self._one_s = 0.0  # seconds of a step with one thread
+        self._recent: deque[float] = deque(maxlen=WATCHED_STEPS)
 
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Find out whether there is a choice."""
         self._most = torch.get_num_threads()
-        if self._most < 2 or pl_module.device.type != "cpu" or not _is_ours_alone(trainer):
+        if self.kept is not None and self.kept <= self._most:  # of a training that goes on
+            torch.set_num_threads(self.kept)
+            return
+        self.kept = None
+        if self._most < 2 or pl_module.device.type != "cpu" or not is_plain(trainer):
             return
         order: Any = trainer.train_dataloader.sampler  # type: ignore[union-attr]
-        if order.batch_size <= MOST_IMAGES and equal_with(self._most, trainer, pl_module):
+        found = order.batch_size <= MOST_IMAGES and compare(self._most, trainer, pl_module)
+        if not found:
+            return
+        if found.same_bits and _is_ours_alone(trainer):
             self._choice = ThreadChoice(self._most)
             threads_change(change=True)
+        elif trainer.estimated_stepping_batches >= FEWEST_STEPS:
+            self.kept, self._one_s = self._most, found.step_s[1]
+            if self._one_s < found.step_s[self._most]:
+                self._keep_one_if_busy(trainer, pl_module, epoch=None)
 
     def on_train_epoch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -61,6 +84,9 @@ class Threads(lightning.Callback):
         self._began = 0.0
         if self._choice is not None:
             torch.set_num_threads(self._choice.now)
+        elif self._recent and self._one_s < BUSY * statistics.median(self._recent):
+            self._keep_one_if_busy(trainer, pl_module, epoch=trainer.current_epoch)
+        self._recent.clear()
 
     def on_validation_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -78,19 +104,26 @@ class Threads(lightning.Callback):
         batch_idx: int,
     ) -> None:
         """Set the number of threads for the next step."""
-        choice = self._choice
-        if choice is None:
-            return
         now = time.perf_counter()
-        if self._began:
-            before = choice.now
-            choice.saw(now - self._began)
-            if choice.now != before:
-                torch.set_num_threads(choice.now)
-            if choice.decided and self._say is not None:
-                self._say(_line(choice))
-                self._say = None
+        if self._began and self._choice is not None:
+            self._follow(self._choice, now - self._began)
+        elif self._began and self.kept == self._most:
+            self._recent.append(now - self._began)
         self._began = now
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the number that a resumed training keeps."""
+        return {
+            "kept": self.kept,
+            "one_from_epoch": self.one_from_epoch,
+            "one_s": self._one_s,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from the state of `state_dict`."""
+        self.kept = state_dict["kept"]
+        self.one_from_epoch = state_dict["one_from_epoch"]
+        self._one_s = state_dict["one_s"]
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Give the process its threads back."""
@@ -105,91 +138,45 @@ class Threads(lightning.Callback):
         """Give the process its threads back."""
         self._give_back()
 
+    def _follow(self, choice: ThreadChoice, seconds: float) -> None:
+        before = choice.now
+        choice.saw(seconds)
+        if choice.now != before:
+            torch.set_num_threads(choice.now)
+        if choice.decided and not self._said:
+            self._said = True
+            self._say(f"{_line(choice.now, choice.step_s)}; the results are the same ({FIXES})")
+
+    def _keep_one_if_busy(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, *, epoch: int | None
+    ) -> None:
+        step_s = seconds_of_steps(self._most, trainer, module)
+        self._one_s = step_s[1]
+        if step_s[1] > BUSY * step_s[self._most]:
+            return
+        self.kept, self.one_from_epoch = 1, epoch
+        torch.set_num_threads(1)
+        self._say(f"{_line(1, step_s)}; the last digits of the results depend on it ({FIXES})")
+
     def _give_back(self) -> None:
-        if self._choice is not None:
-            threads_change(change=False)
-            torch.set_num_threads(self._most)
-            self._choice = None
+        threads_change(change=False)
+        torch.set_num_threads(self._most)
+        self._choice = None
 
 
-def _line(choice: ThreadChoice) -> str:
-    one, all_ = (1000 * choice.step_s[number] for number in (1, choice.most))
+def _line(number: int, step_s: dict[int, float]) -> str:
+    one, all_ = (1000 * step_s[each] for each in sorted(step_s))
     return (
-        f"threads: {choice.now} of {choice.most}, since a step takes {one:.1f} ms with one and "
-        f"{all_:.1f} ms with all; the results are the same (trainer.num_threads fixes it)"
+        f"threads: {number} of {max(step_s)}, since a step takes {one:.1f} ms with one and "
+        f"{all_:.1f} ms with all"
     )
 
 
 def _is_ours_alone(trainer: lightning.Trainer) -> bool:
-    """Return whether no code of a person's own computes anything in the training."""
+    """Return whether only a network, a loss and an optimizer may be a person's own classes."""
     module: Any = trainer.lightning_module
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     known = (__name__.partition(".")[0], lightning.__name__)
-    return (
-        is_plain(trainer)
-        and not module.metrics
-        and all(type(callback).__module__.startswith(known) for callback in callbacks)
+    return not module.metrics and all(
+        type(callback).__module__.startswith(known) for callback in callbacks
     )
-
-
-def equal_with(most: int, trainer: lightning.Trainer, module: Any) -> bool:
-    """Return whether steps and evaluation have the same bits with one thread as with ``most``.
-
-    Nothing of the training changes: copies of the network take two steps with the first batch, and
-    with as many of its images as the last batch has.
-    """
-    before = torch.get_num_threads()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            outcomes = []
-            for number in (1, most):
-                torch.set_num_threads(number)
-                outcomes.append(_computed(trainer, module))
-    finally:
-        torch.set_num_threads(before)
-    one, other = outcomes
-    return len(one) == len(other) and all(map(_same_bits, one, other))
-
-
-def _same_bits(a: Tensor, b: Tensor) -> bool:
-    return torch.equal(a, b) or bool((torch.eq(a, b) | (a.isnan() & b.isnan())).all())
-
-
-def _computed(trainer: lightning.Trainer, module: Any) -> list[Tensor]:
-    """Return everything that steps and an evaluation compute."""
-    network = copy.deepcopy(module.network).train()
-    optimizer = module.make_optimizer(network)
-    images, labels = next(iter(trainer.train_dataloader))  # type: ignore[arg-type]
-    found = [images]
-    for size in _sizes(trainer, len(labels)):
-        for step in range(CHECKED_STEPS):
-            torch.manual_seed(step)
-            with trainer.precision_plugin.train_step_context():
-                objective = module.loss(network(images[:size]), labels[:size])
-                if module.l1 or module.l2:
-                    objective = objective + penalty(
-                        weight_matrices(network), l1=module.l1, l2=module.l2
-                    )
-            optimizer.zero_grad()
-            objective.backward()
-            if trainer.gradient_clip_val is not None:
-                with one_thread():
-                    torch.nn.utils.clip_grad_norm_(network.parameters(), trainer.gradient_clip_val)
-            optimizer.step()
-            found += [objective.detach(), *(p.grad for p in network.parameters())]
-    found += [p.detach() for p in network.parameters()]
-    found += [b for b in network.buffers()]
-    with torch.no_grad(), trainer.precision_plugin.val_step_context():
-        network.eval()
-        for loader in trainer.val_dataloaders:  # type: ignore[union-attr]
-            for pixels, names in itertools.islice(loader, 1):
-                logits = network(pixels).float()
-                found += [logits, module.loss(logits, names)]
-    return [tensor for tensor in found if tensor is not None]
-
-
-def _sizes(trainer: lightning.Trainer, batch_size: int) -> list[int]:
-    loader: Any = trainer.train_dataloader
-    order = loader.sampler
-    last = len(order.indices) % batch_size
-    return [batch_size, last] if last > 1 else [batch_size]

@@ -1,0 +1,159 @@
+"""Steps of a training on copies: to compare one thread with all, in bits and in seconds.
+
+Nothing of the training changes: weights, optimizer, loss and random states are copies.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor
+
+from pipeline.penalties import penalty, weight_matrices
+from pipeline.training.measurement import undisturbed
+from pipeline.training.steady import one_thread
+
+CHECKED_STEPS = 2
+# Longer steps share the machine well, and would be dear to try.
+MOST_IMAGES = 2048
+MOST_SECONDS = 0.5
+TRIED_S = 0.2  # of each of four blocks, at most
+TRIED_STEPS = 6
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Steps with one thread and with all.
+
+    same_bits: of all that steps and an evaluation compute.  step_s: mean seconds of a step, by
+    number of threads; the first one is not counted.
+    """
+
+    same_bits: bool
+    step_s: dict[int, float]
+
+
+@dataclass
+class _Steps:
+    """Steps on a copy of a module's network, with the first batch."""
+
+    trainer: lightning.Trainer
+    module: Any
+    seconds: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.network, self.loss = copy.deepcopy((self.module.network, self.module.loss))
+        self.network.train()
+        self.optimizer = self.module.make_optimizer(self.network)
+        loader: Any = self.trainer.train_dataloader
+        self.images, self.labels = next(iter(loader))
+
+    def step(self, size: int) -> Tensor:
+        """Take a step with the first ``size`` images; return the objective."""
+        module, network = self.module, self.network
+        began = time.perf_counter()
+        with self.trainer.precision_plugin.train_step_context():
+            objective: Tensor = self.loss(network(self.images[:size]), self.labels[:size])
+            if module.l1 or module.l2:
+                weights = weight_matrices(network)
+                objective = objective + penalty(weights, l1=module.l1, l2=module.l2)
+        self.optimizer.zero_grad()
+        objective.backward()
+        if self.trainer.gradient_clip_val is not None:
+            with one_thread():
+                torch.nn.utils.clip_grad_norm_(network.parameters(), self.trainer.gradient_clip_val)
+        self.optimizer.step()
+        self.seconds.append(time.perf_counter() - began)
+        return objective.detach()
+
+    def computed(self) -> list[Tensor]:
+        """Return everything that some steps and an evaluation compute.
+
+        The last batch of an epoch may be smaller, and has steps of its own.
+        """
+        found: list[Any] = [self.images]
+        for size in _sizes(self.trainer, len(self.labels)):
+            for step in range(CHECKED_STEPS):
+                torch.manual_seed(step)
+                found += [self.step(size), *(p.grad for p in self.network.parameters())]
+                if torch.get_num_threads() == 1 and self.seconds[-1] > MOST_SECONDS:
+                    raise TimeoutError
+        found += [p.detach() for p in self.network.parameters()]
+        found += self.network.buffers()
+        with torch.no_grad(), self.trainer.precision_plugin.val_step_context():
+            self.network.eval()
+            for loader in self.trainer.val_dataloaders:  # type: ignore[union-attr]
+                for pixels, names in itertools.islice(loader, 1):
+                    logits = self.network(pixels).float()
+                    found += [logits, self.loss(logits, names)]
+        return [tensor for tensor in found if tensor is not None]
+
+
+def compare(most: int, trainer: lightning.Trainer, module: Any) -> Comparison | None:
+    """Compare a few steps with one thread and with ``most``.
+
+    None where a step takes long, and where a person's own class cannot be copied or fails on the
+    copy.
+    """
+    outcomes, step_s = [], {}
+    try:
+        with _as_before(module):
+            for number in (1, most):
+                torch.set_num_threads(number)
+                steps = _Steps(trainer, module)
+                outcomes.append(steps.computed())
+                step_s[number] = statistics.mean(steps.seconds[1:])
+    except Exception:  # a long step, or a person's own class, which fails in the training too
+        return None
+    one, other = outcomes
+    same = len(one) == len(other) and all(map(_same_bits, one, other))
+    return Comparison(same, step_s)
+
+
+def seconds_of_steps(most: int, trainer: lightning.Trainer, module: Any) -> dict[int, float]:
+    """Return median seconds of a step with one thread and with ``most``, tried in turns.
+
+    It takes about a second at most.
+    """
+    found: dict[int, list[float]] = {1: [], most: []}
+    with _as_before(module):
+        steps = _Steps(trainer, module)
+        for number in (most, 1, most, 1):
+            torch.set_num_threads(number)
+            steps.seconds.clear()
+            while len(steps.seconds) <= TRIED_STEPS:
+                steps.step(len(steps.labels))
+                if sum(steps.seconds) > TRIED_S:
+                    break
+            found[number] += steps.seconds[1:] or steps.seconds  # the first one warms up
+    return {number: statistics.median(seconds) for number, seconds in found.items()}
+
+
+@contextmanager
+def _as_before(module: Any) -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        with undisturbed(module, module.device):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a, b) or bool((torch.eq(a, b) | (a.isnan() & b.isnan())).all())
+
+
+def _sizes(trainer: lightning.Trainer, batch_size: int) -> list[int]:
+    loader: Any = trainer.train_dataloader
+    order = loader.sampler
+    last = len(order.indices) % batch_size
+    return [batch_size, last] if last > 1 else [batch_size]
