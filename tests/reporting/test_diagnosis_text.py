@@ -14,6 +14,7 @@ from pipeline.diagnosis.probes.settle import evidence_of
 from pipeline.diagnosis.record import Condition
 from pipeline.reporting import diagnosis_text, probe_text
 from pipeline.reporting.diagnosis_text import sentence
+from pipeline.reporting.remedy_command import verify_command
 from planted_history import FAULTS, history
 from probe_outcome import outcome
 
@@ -28,12 +29,14 @@ COMPLETE: dict[str, Any] = {
 }
 
 
-def lines(diagnosis: Diagnosis, *, width: int = 80, command: str = "") -> list[str]:
+def lines(
+    diagnosis: Diagnosis, *, width: int = 80, command: str = "", proof: str = ""
+) -> list[str]:
     """The printed lines. command: of every remedy."""
     console = Console(file=io.StringIO(), width=width, highlight=False)
     offered = [remedy for finding in diagnosis.findings for remedy in finding.remedies]
     commands = {remedy.overrides: command for remedy in offered}
-    diagnosis_text.show(diagnosis, commands=commands, console=console)
+    diagnosis_text.show(diagnosis, commands=commands, proof=proof, console=console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 
@@ -75,6 +78,14 @@ def test_a_command_is_never_wrapped(width: int) -> None:
     )
     assert f"     {command}" in printed
     assert "dropout" in " ".join(printed)
+
+
+def test_the_line_that_proves_the_remedies_comes_last() -> None:
+    found = diagnose(history(**FAULTS["overfitting"], settings=COMPLETE))
+    line = verify_command("name=planted", found.offered)
+    assert line == 'pipeline verify name=planted "remedies=[more_data,dropout]" stop=early'
+    assert lines(found, proof=line)[-1].strip() == line
+    assert verify_command("name=planted", diagnose(history()).offered) == ""
 
 
 def test_faults_that_lack_a_number_are_listed_with_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -165,13 +166,26 @@ def test_every_remedy_is_a_command_and_the_later_ones_are_folded() -> None:
 
 
 def test_the_command_that_verifies_stands_where_nothing_is_verified() -> None:
-    command = "pipeline verify name=cnn"
+    command = 'pipeline verify name=cnn "remedies=[way_0,way_1]" stop=early'
     open_page = Page(
         render(
             ModelReport("cnn", diagnosis=DIAGNOSIS, remedy_commands=FULL.remedy_commands),
         )
     )
     assert command in open_page.texts and command not in PAGE.texts
+
+
+def test_a_model_without_a_verdict_shows_what_is_worth_a_try_and_its_proof() -> None:
+    longer = Remedy("more_epochs", ("trainer.max_epochs=12",), "the loss was still falling")
+    diagnosis = replace(
+        DIAGNOSIS, verdict="undetermined", reason="too near", findings=(), remedies=(longer,)
+    )
+    train = "pipeline train trainer.max_epochs=12"
+    page = Page(
+        render(ModelReport("cnn", diagnosis=diagnosis, remedy_commands={"more_epochs": train}))
+    )
+    proof = 'pipeline verify name=cnn "remedies=[more_epochs]" stop=early'
+    assert {train, proof} <= set(page.texts)
 
 
 @pytest.mark.parametrize(

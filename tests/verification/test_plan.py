@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.diagnosis.faults import remedies_by_name
 from pipeline.diagnosis.record import Remedy
+from pipeline.diagnosis.remedies import more_epochs
 from pipeline.errors import ConfigError
 from pipeline.verification.plan import (
     VerificationOptions,
@@ -29,6 +32,18 @@ def test_the_diagnosis_offers_its_first_remedies_and_a_combination() -> None:
 def test_a_healthy_run_is_offered_nothing_but_takes_a_named_remedy() -> None:
     assert plan_of(patient("healthy"), options()) is None
     assert names("healthy", options(remedies=("l2",))) == ["l2"]
+
+
+def test_a_run_without_a_verdict_is_offered_what_its_diagnosis_holds_worth_a_try() -> None:
+    found = patient("healthy", "trainer.max_epochs=3")
+    longer = more_epochs(found.settings, times=4)
+    open_one = replace(
+        found, diagnosis=replace(found.diagnosis, verdict="undetermined", remedies=(longer,))
+    )
+    assert remedies_to_try(open_one, options()) == [longer]
+    assert remedies_to_try(open_one, options(remedies=("more_epochs",))) == [longer]
+    nothing = replace(open_one, diagnosis=replace(open_one.diagnosis, remedies=()))
+    assert plan_of(nothing, options()) is None
 
 
 @pytest.mark.parametrize(("budget", "arms"), [(num_runs(2, 5), 2), (num_runs(3, 5) - 1, 2)])

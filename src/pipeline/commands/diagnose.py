@@ -149,7 +149,7 @@ def diagnose_model(name: str, *, root: Path, output: str = "text") -> Diagnosis:
         files = _write(diagnosis, run.history, root / "results" / name)
         if run.model:
             track_verdict(run.model, diagnosis, files, root=root)
-    _print(diagnosis, run.history, root=root, output=output)
+    _print(diagnosis, run.history, root=root, output=output, run=f"name={name}")
     if diagnosis.verdict == UNDETERMINED and run.model and output == "text":
         command = f"pipeline diagnose name={name} probe=true"
         print(f"  Short runs from its weights may settle it: {command}")
@@ -187,7 +187,7 @@ def diagnose_with_probes(
     files = [results / "probes.json", results / "probes.png"]
     files += _write(diagnosis, setup.history, results)
     track_verdict(setup.model, diagnosis, files, root=root)
-    _print(diagnosis, setup.history, root=root, output=output)
+    _print(diagnosis, setup.history, root=root, output=output, run=f"name={name}")
     if output == "text":
         probe_text.show(probes)
     return diagnosis
@@ -240,7 +240,7 @@ def diagnose_tracked(
 
     history = tracked_history(run_id, num_classes=num_classes, uri=uri, root=root)
     diagnosis = diagnose(history)
-    _print(diagnosis, history, root=root, output=output)
+    _print(diagnosis, history, root=root, output=output, run=f"run={run_id}")
     return diagnosis
 
 
@@ -255,16 +255,23 @@ def _write(diagnosis: Diagnosis, history: History, folder: Path) -> list[Path]:
     return [folder / "diagnosis.json", folder / "diagnosis.png"]
 
 
-def _print(diagnosis: Diagnosis, history: History, *, root: Path, output: str) -> None:
-    """Print a diagnosis, as text for people or as JSON for programs."""
+def _print(
+    diagnosis: Diagnosis, history: History, *, root: Path, output: str, run: str = ""
+) -> None:
+    """Print a diagnosis, as text for people or as JSON for programs.
+
+    run: as ``pipeline verify`` takes it; empty for the log of another program.
+    """
     from pipeline.files import to_json
     from pipeline.reporting import diagnosis_text
+    from pipeline.reporting.remedy_command import verify_command
 
     if output == "json":
         print(to_json(diagnosis), end="")
     else:
         commands = _remedy_commands(diagnosis, history.context.settings, root=root)
-        diagnosis_text.show(diagnosis, commands=commands)
+        proof = verify_command(run, diagnosis.offered) if run else ""
+        diagnosis_text.show(diagnosis, commands=commands, proof=proof)
 
 
 def _remedy_commands(
@@ -276,6 +283,7 @@ def _remedy_commands(
     if not settings:
         return {}
     remedies = [remedy for finding in diagnosis.findings for remedy in finding.remedies]
+    remedies += diagnosis.remedies
     lines = remedy_commands(settings, remedies, root=root)
     return {remedy.overrides: line for remedy, line in zip(remedies, lines, strict=True)}
 

@@ -179,6 +179,7 @@ class Diagnosis:
     findings: faults that stand and are causes; the first one gives the verdict.
     follow: faults that stand and that a cause explains.  undecided: faults that neither stand nor
     fall.  ruled_out: the other faults.  probes: None without probes.
+    remedies: worth a try although nothing could be determined; empty with any other verdict.
 
     A verdict from curves alone (``told_by`` shape) has more, and no conditions:
     family: of `FAMILIES`; empty where nothing could be determined.  family_confidence: 0 … 1.
@@ -199,6 +200,7 @@ class Diagnosis:
     undecided: tuple[Finding, ...]
     ruled_out: tuple[Finding, ...]
     not_run: tuple[NotRun, ...]
+    remedies: tuple[Remedy, ...] = ()
     probes: ProbedVerdict | None = None
     told_by: Literal["rules", "shape"] = "rules"
     family: str = ""
@@ -207,6 +209,11 @@ class Diagnosis:
     evidence: tuple[Evidence, ...] = ()
     notes: tuple[str, ...] = ()
     settle: str = ""
+
+    @property
+    def offered(self) -> tuple[Remedy, ...]:
+        """What to try, best first: against the fault of the verdict, or without a verdict."""
+        return self.findings[0].remedies if self.findings else self.remedies
 
     @property
     def in_words(self) -> str:

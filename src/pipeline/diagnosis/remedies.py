@@ -14,6 +14,7 @@ from pipeline.diagnosis.record import Finding, Remedy
 
 Settings = Mapping[str, Any]
 CHECKS = ("overfit_batch",)  # such a run shows what is wrong, and mends nothing
+MOST_COST = 12.0  # times as long as the run itself; a longer remedy must be asked for by name
 RECURRENT = ("rnn", "lstm", "gru")
 # What each optimizer has in conf/: a rate far above it needs no search in steps of ten.
 USUAL_RATE = {
@@ -41,6 +42,12 @@ def works_on_own_module(remedy: Remedy) -> bool:
     """Whether a remedy changes a LightningModule that has its own loss, optimizer and weights."""
     keys = [override.partition("=")[0].partition(".")[0] for override in remedy.overrides]
     return not any(key in OF_OUR_TRAINING for key in keys)
+
+
+def to_prove(offered: Sequence[Remedy]) -> list[Remedy]:
+    """Return the remedies that change something; the dear ones only where there is no other."""
+    changes = [remedy for remedy in offered if remedy.name not in CHECKS]
+    return [remedy for remedy in changes if remedy.cost <= MOST_COST] or changes
 
 
 def value_of(finding: Finding, key: str) -> float | None:

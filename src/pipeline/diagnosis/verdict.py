@@ -12,6 +12,7 @@ from pipeline.diagnosis.history import History
 from pipeline.diagnosis.learned.verdict import by_shape
 from pipeline.diagnosis.measured import Unmeasured
 from pipeline.diagnosis.measured_run import MeasuredRun
+from pipeline.diagnosis.open_verdict import worth_trying
 from pipeline.diagnosis.record import (
     FALLS,
     FAMILIES,
@@ -57,7 +58,10 @@ def by_rules(history: History) -> Diagnosis:
         settings=history.context.settings,
         trains_itself=history.context.trains_itself,
     )
-    return told(beside_baselines(found, run), history)
+    found = beside_baselines(found, run)
+    if found.verdict == UNDETERMINED:
+        found = replace(found, remedies=worth_trying(run))
+    return told(found, history)
 
 
 def told(found: Diagnosis, history: History) -> Diagnosis:

@@ -25,15 +25,22 @@ _COLORS = {HEALTHY: "green", UNDETERMINED: "yellow"}
 _INDENT = 2
 # Another verdict is named from this probability on.
 WORTH_A_WORD = 0.05
+WITH_VERDICT = "What to do about it, the most promising first:"
+WITHOUT_VERDICT = "Worth a try all the same:"
+PROOF = "Proof over paired seeds, beside two controls (13 runs or more):"
 
 
 def show(
     diagnosis: Diagnosis,
     *,
     commands: Mapping[tuple[str, ...], str],
+    proof: str = "",
     console: Console | None = None,
 ) -> None:
-    """Print a diagnosis. commands: a remedy's overrides → the line to type."""
+    """Print a diagnosis. commands: a remedy's overrides → the line to type.
+
+    proof: the line that proves the first remedies.
+    """
     console = console or Console(highlight=False, soft_wrap=False)
     console.print(_headline(diagnosis))
     for line in _of_shape(diagnosis):
@@ -41,9 +48,13 @@ def show(
     for finding in diagnosis.findings:
         for line in _evidence(finding):
             console.print(_indented(line))
-        _print_remedies(console, finding.remedies, commands)
+        _print_remedies(console, WITH_VERDICT, finding.remedies, commands)
     for line in _open_ends(diagnosis):
         console.print(_indented(line))
+    _print_remedies(console, WITHOUT_VERDICT, diagnosis.remedies, commands)
+    if proof:
+        console.print(_indented(Text(PROOF)))
+        console.print(Text(f"     {proof}", style="cyan"), soft_wrap=True)
 
 
 def words(verdict: str) -> str:
@@ -106,15 +117,18 @@ def _evidence(finding: Finding) -> Iterator[Text]:
 
 
 def _print_remedies(
-    console: Console, remedies: Sequence[Remedy], commands: Mapping[tuple[str, ...], str]
+    console: Console,
+    title: str,
+    remedies: Sequence[Remedy],
+    commands: Mapping[tuple[str, ...], str],
 ) -> None:
     """Print each remedy with its reason, and its command in one line of any length."""
     if not remedies:
         return
-    console.print(_indented(Text("What to do about it, the most promising first:")))
+    console.print(_indented(Text(title)))
     for place, remedy in enumerate(remedies, start=1):
-        title = Text.assemble(f"{place}. {words(remedy.name)}: ", (remedy.why, "dim"))
-        console.print(_indented(title))
+        why = Text.assemble(f"{place}. {words(remedy.name)}: ", (remedy.why, "dim"))
+        console.print(_indented(why))
         command = commands.get(remedy.overrides, " ".join(remedy.overrides))
         console.print(Text(f"     {command}", style="cyan"), soft_wrap=True)
 

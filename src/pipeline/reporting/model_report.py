@@ -10,6 +10,7 @@ from pipeline.diagnosis.record import Diagnosis, Finding
 from pipeline.evaluation.generalization import GeneralizationRow
 from pipeline.evaluation.results import EvaluatedOn
 from pipeline.records import EpochRecord
+from pipeline.reporting.remedy_command import verify_command
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class ModelReport:
     confusions: (true class, predicted class, count), the most frequent first.
     settings: dotted key → value as text.  commands: shell lines that make the model again.
     test_set: that the metrics were measured on; None where it is not known.
-    remedy_commands: remedy of the first finding → shell line that trains the model with it.
+    remedy_commands: remedy that the diagnosis offers → shell line that trains the model with it.
     """
 
     name: str
@@ -45,3 +46,8 @@ class ModelReport:
     def fault(self) -> Finding | None:
         """The finding that gives the verdict; None for a run without one."""
         return self.diagnosis.findings[0] if self.diagnosis and self.diagnosis.findings else None
+
+    @property
+    def proof(self) -> str:
+        """The shell line that proves the first remedies; empty without any."""
+        return verify_command(f"name={self.name}", self.diagnosis.offered) if self.diagnosis else ""

@@ -125,9 +125,9 @@ def _remedy_commands(
     root: Path,
     overrides: Sequence[str] | None,
 ) -> dict[str, str]:
-    if diagnosis is None or not diagnosis.findings:
+    if diagnosis is None:
         return {}
-    remedies = diagnosis.findings[0].remedies
+    remedies = diagnosis.offered
     lines = remedy_commands(settings, remedies, root=root, overrides=overrides)
     return {remedy.name: line for remedy, line in zip(remedies, lines, strict=True)}
 

@@ -1,4 +1,4 @@
-"""The commands that train a run again, each with a remedy."""
+"""The commands that train a run again with a remedy, and the one that proves remedies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 from pipeline.config.overrides import merge, overrides_of
 from pipeline.diagnosis.record import Remedy
-from pipeline.diagnosis.remedies import file_label
+from pipeline.diagnosis.remedies import file_label, to_prove
+
+NUM_PROVED = 2  # the next one follows only where the first does not do
 
 
 def remedy_commands(
@@ -38,3 +40,12 @@ def remedy_commands(
         )
         for remedy in remedies
     ]
+
+
+def verify_command(run: str, offered: Sequence[Remedy]) -> str:
+    """Return the line that proves the first remedies at the least cost; empty without any.
+
+    run: ``name=wide`` or ``run=<MLflow id>``.
+    """
+    first = ",".join(remedy.name for remedy in to_prove(offered)[:NUM_PROVED])
+    return f'pipeline verify {run} "remedies=[{first}]" stop=early' if first else ""

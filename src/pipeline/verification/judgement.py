@@ -78,15 +78,16 @@ def _not_proved(found: Verification, open_arm: Undecided | None) -> str:
 def _proved(found: Verification) -> str:
     assert found.claim is not None and found.chosen is not None
     claim = found.claim
-    symptom = "The symptom"
-    if found.symptom not in (HEALTHY, UNDETERMINED):
-        symptom = words(found.symptom).capitalize()
-    state = "is gone" if found.chosen.symptom_share <= 0.5 else "is still there"
+    gone = found.chosen.symptom_share <= 0.5
+    symptom = "The symptom" if found.symptom == HEALTHY else words(found.symptom).capitalize()
+    end = f"{symptom} is {'gone' if gone else 'still there'}."
+    if found.symptom == UNDETERMINED:
+        end = f"The verdict is {'no longer' if gone else 'still'} undetermined."
     return (
         f"{found.name}: {words(claim.arm)} lowers test loss by {plain_percent(claim.remedy)} "
         f"over {claim.remedy.n} paired seeds; "
         f"a reseed changes it by {plain_percent(claim.reseed)}, "
-        f"random search of equal cost gains {plain_percent(claim.random)}. {symptom} {state}."
+        f"random search of equal cost gains {plain_percent(claim.random)}. {end}"
     )
 
 

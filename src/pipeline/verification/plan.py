@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pipeline.config import nearest
 from pipeline.diagnosis.faults import remedies_by_name
 from pipeline.diagnosis.paired_trials import LEAST_SEEDS
-from pipeline.diagnosis.record import HEALTHY, UNDETERMINED, Remedy
-from pipeline.diagnosis.remedies import CHECKS
+from pipeline.diagnosis.record import Remedy
+from pipeline.diagnosis.remedies import CHECKS, to_prove
 from pipeline.errors import ConfigError
 from pipeline.verification.patient import Patient
 from pipeline.verification.random_search import random_draws
 
 MOST_ARMS = 4
-MOST_COST = 12.0  # times as long as the run itself; a longer remedy must be asked for by name
 LEAST_DRAWS = 2  # of random search
 _RESEED_OFFSET = 1000
 
@@ -109,11 +108,7 @@ def remedies_to_try(patient: Patient, options: VerificationOptions) -> list[Reme
     if options.remedies:
         return _named_remedies(options.remedies, patient, most=most)
 
-    if patient.diagnosis.verdict in (HEALTHY, UNDETERMINED):
-        return []
-    listed = patient.diagnosis.findings[0].remedies
-    offered = [r for r in listed if r.name not in CHECKS]
-    offered = [r for r in offered if r.cost <= MOST_COST] or offered
+    offered = to_prove(patient.diagnosis.offered)
     if len(offered) > 1 and most >= 3:
         return [*offered[: most - 1], *combinations(offered)][:most]
     return offered[:most]
@@ -185,7 +180,8 @@ def known_remedies(patient: Patient) -> dict[str, Remedy]:
     Those that the diagnosis offers come first: the evidence gives them other strengths, and so
     other names, such as ``learning_rate*300``.
     """
-    offered = [r for finding in patient.diagnosis.findings for r in finding.remedies]
+    found = patient.diagnosis
+    offered = [*found.remedies, *(r for finding in found.findings for r in finding.remedies)]
     by_name = {r.name: r for r in reversed(offered) if r.name not in CHECKS}
     return {**remedies_by_name(patient.settings), **by_name}
 

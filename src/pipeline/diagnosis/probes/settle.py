@@ -8,7 +8,13 @@ from dataclasses import replace
 from pipeline.diagnosis.faults import fault_of
 from pipeline.diagnosis.probes import capacity, longer, one_batch, rate
 from pipeline.diagnosis.probes.outcome import Outcome
-from pipeline.diagnosis.record import Change, Diagnosis, ProbedVerdict, ProbeEvidence
+from pipeline.diagnosis.record import (
+    UNDETERMINED,
+    Change,
+    Diagnosis,
+    ProbedVerdict,
+    ProbeEvidence,
+)
 from pipeline.diagnosis.remedies import Settings
 from pipeline.diagnosis.verdict import conclude
 
@@ -62,7 +68,8 @@ def settle(
         evidence=tuple(evidence),
         changes=tuple(changes),
     )
-    return replace(settled, probes=probes)
+    left_open = settled.verdict == UNDETERMINED
+    return replace(settled, probes=probes, remedies=by_curves.remedies if left_open else ())
 
 
 def _multiplied(probability: float, odds: float) -> float:

@@ -1,0 +1,44 @@
+"""What is worth a try where no verdict could be given."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+
+import numpy as np
+
+from pipeline.diagnosis.measured_run import MeasuredRun, Missing
+from pipeline.diagnosis.record import Remedy
+from pipeline.diagnosis.remedies import more_epochs
+
+LEAST_FALL = 0.03  # of the validation loss over the last quarter of the run
+
+
+def worth_trying(run: MeasuredRun) -> tuple[Remedy, ...]:
+    """Return the remedies that need no verdict: more epochs where the loss was still falling.
+
+    Empty where the settings are not known, or where something else than their epochs ended the run.
+    """
+    settings = run.history.context.settings
+    if not settings or run.num_epochs < settings["trainer"]["max_epochs"]:
+        return ()
+    return (more_epochs(settings, times=4),) if still_falling(run) else ()
+
+
+def still_falling(run: MeasuredRun) -> bool:
+    """Whether the validation loss fell by `LEAST_FALL` over the last quarter, to its lowest value.
+
+    A quarter is one epoch at least. The loss before the first step counts as epoch 0, where it was
+    measured. False where a loss is missing or not finite.
+    """
+    try:
+        losses = run.val_loss
+    except Missing:
+        return False
+    with suppress(Missing):
+        losses = np.append(run.before_training("val/loss_per_example").mean(), losses)
+    back = max(1, math.ceil(run.num_epochs / 4))
+    if len(losses) <= back or not np.all(np.isfinite(losses)):
+        return False
+    lowest_is_late = int(np.argmin(losses)) >= len(losses) - back
+    return lowest_is_late and bool(losses[-1] <= (1 - LEAST_FALL) * losses[-1 - back])
