@@ -1,4 +1,4 @@
-"""Answers that are kept in a file of the project while all that decided them stays the same.
+"""Answers that are kept in files of the project while all that decided them stays the same.
 
 Composing takes ten times as long as reading the files of ``conf/``. So what composing gave is kept
 under a mark of ``conf/``, of our code and of the libraries. Only the standard library is imported
@@ -38,14 +38,10 @@ def key_of(words: Sequence[str], *, root: Path, code: Sequence[str]) -> str | No
     settings = _conf_files(root / "conf")
     if settings is None or "searchpath" in " ".join(words):
         return None
-    digest = hashlib.sha256(json.dumps([*words, sys.version]).encode())
-    for library in LIBRARIES:
-        with contextlib.suppress(PackageNotFoundError):
-            digest.update(f"{library} {version(library)} ".encode())
+    digest = made_by(libraries=LIBRARIES, code=code)
+    digest.update(json.dumps(list(words)).encode())
     for line in sorted(set(_plugins())):  # a path may name a folder twice, or in another order
         digest.update(line.encode(errors="surrogateescape"))
-    for file in _code((Path(__file__).name, *code)):
-        digest.update(file.read_bytes())
     for file in settings:
         content = file.read_bytes()
         if b"searchpath" in content:  # files elsewhere decide too
@@ -55,17 +51,46 @@ def key_of(words: Sequence[str], *, root: Path, code: Sequence[str]) -> str | No
     return digest.hexdigest()
 
 
+def made_by(*, libraries: Sequence[str], code: Sequence[str] = (".",)) -> hashlib._Hash:
+    """Return a hash of Python, of libraries and of our code, to which more may be added.
+
+    code: files and folders of this package; without them all of it.
+    """
+    digest = hashlib.sha256(sys.version.encode())
+    for library in libraries:
+        with contextlib.suppress(PackageNotFoundError):
+            digest.update(f"{library} {version(library)} ".encode())
+    for file in _code((Path(__file__).name, *code)):
+        digest.update(file.read_bytes())
+    return digest
+
+
 def read(file: Path) -> dict[str, Any]:
     """Return the answers in a file by their keys; none for a file that is missing or damaged."""
     try:
-        if not file.is_file() or file.stat().st_size > MOST_BYTES:
-            return {}
-        digest, _, content = file.read_bytes().partition(b"\n")
-        if hashlib.sha256(content).hexdigest().encode() != digest:
-            return {}
-        return dict(json.loads(content))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return dict(json.loads(intact(file) or b"{}"))
+    except (ValueError, TypeError, RecursionError):
         return {}
+
+
+def intact(file: Path) -> bytes | None:
+    """Return what `seal` has written; None for a file that is missing, damaged or of others."""
+    try:
+        if not file.is_file() or file.stat().st_size > MOST_BYTES:
+            return None
+        digest, _, content = file.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return content if hashlib.sha256(content).hexdigest().encode() == digest else None
+
+
+def seal(file: Path, content: bytes) -> None:
+    """Write content behind its hash. Does nothing where the file cannot be written."""
+    from pipeline.files import write_atomically
+
+    digest = hashlib.sha256(content).hexdigest().encode()
+    with contextlib.suppress(OSError):  # a read-only project finds the content anew
+        write_atomically(file, digest + b"\n" + content)
 
 
 def keep(file: Path, answers: Mapping[str, Any], *, most: int) -> None:
@@ -73,17 +98,12 @@ def keep(file: Path, answers: Mapping[str, Any], *, most: int) -> None:
 
     An answer that JSON would change is left out. Does nothing where the file cannot be written.
     """
-    from pipeline.files import write_atomically
-
     known = read(file)
     new = {key: answer for key, answer in answers.items() if _survives(answer)}
     if all(key in known and known[key] == answer for key, answer in new.items()):
         return
     kept = [(key, answer) for key, answer in known.items() if key not in new]
-    content = json.dumps(dict([*kept, *new.items()][-most:])).encode()
-    digest = hashlib.sha256(content).hexdigest().encode()
-    with contextlib.suppress(OSError):  # a read-only project finds the answer anew
-        write_atomically(file, digest + b"\n" + content)
+    seal(file, json.dumps(dict([*kept, *new.items()][-most:])).encode())
 
 
 def _survives(answer: Any) -> bool:

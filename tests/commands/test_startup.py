@@ -74,6 +74,10 @@ def test_evaluate_needs_torch_and_report_and_diagnose_do_not(tracked: Path) -> N
     assert list((tracked / "mlruns").rglob("artifacts/report.html"))
     assert list((tracked / "mlruns").rglob("artifacts/metrics.json"))
     assert not list((tracked / "journal").glob("*/lines.jsonl"))
+    # The same pictures once more: nothing has to be drawn.
+    assert run(tracked, "evaluate", "name=mlp") == {"torch", "scipy"}
+    assert run(tracked, "diagnose", "name=mlp") == set()
+    assert run(tracked, "report", "models=[mlp]") == set()
 
 
 def test_compare_draws_without_torch(tracked: Path) -> None:

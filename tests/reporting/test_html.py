@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,7 @@ def full(name: str = "cnn <script>alert(1)</script>") -> ModelReport:
     )
 
 
+NOWHERE = Path("no project")  # so no picture is kept
 FULL = full()
 BETTER = ModelReport(
     "better", {"test/accuracy": 0.99, "test/accuracy_low": 0.98, "test/accuracy_high": 1.0}
@@ -111,7 +113,9 @@ BETTER = ModelReport(
 
 
 def render(*models: ModelReport) -> str:
-    return render_report(models, title="A & B <i>", generated_from={"commit": "<abc>"})
+    return render_report(
+        models, title="A & B <i>", generated_from={"commit": "<abc>"}, root=NOWHERE
+    )
 
 
 PAGE = Page(render(FULL))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,14 @@ HEADINGS = (
     "Make it again",
 )
 
+REPORT = """
+import sys
+from pathlib import Path
+from pipeline.reporting.report import report
+report([], root=Path.cwd())
+print("matplotlib" in sys.modules)
+"""
+
 
 @pytest.fixture
 def trained(project: Path) -> Path:
@@ -83,6 +93,21 @@ def test_the_page_of_a_model_is_an_artifact_of_its_run(evaluated: Path) -> None:
     (run,) = client.search_runs([experiment.experiment_id])
     artifact = client.download_artifacts(run.info.run_id, "report.html", str(evaluated))
     assert "Calibration of small" in Path(artifact).read_text()
+
+
+def test_a_second_report_is_the_same_without_matplotlib(evaluated: Path) -> None:
+    """In two processes, which read files and mappings in other orders."""
+    (evaluated / "results" / "twin").symlink_to("small")
+    (evaluated / "models" / "twin").symlink_to("small")  # so that two models are compared
+    line = [sys.executable, "-c", REPORT]
+    pages, drew = [], []
+    for _ in range(2):
+        done = subprocess.run(line, cwd=evaluated, capture_output=True, text=True, check=True)
+        pages.append((evaluated / "results" / "report.html").read_text())
+        drew.append(done.stdout.splitlines()[-1])
+    assert drew == ["True", "False"]
+    assert pages[0] == pages[1]
+    assert "Accuracy side by side" in pages[0]
 
 
 def test_numbers_without_weights_are_left_out(

@@ -146,7 +146,7 @@ def diagnose_model(name: str, *, root: Path, output: str = "text") -> Diagnosis:
         writable = True
     diagnosis = diagnose(run.history)
     if writable:
-        files = _write(diagnosis, run.history, root / "results" / name)
+        files = _write(diagnosis, run.history, root / "results" / name, root=root)
         if run.model:
             track_verdict(run.model, diagnosis, files, root=root)
     _print(diagnosis, run.history, root=root, output=output, run=f"name={name}")
@@ -185,7 +185,7 @@ def diagnose_with_probes(
     write_record(results / "probes.json", probes)
     save_png(figure, results / "probes.png")
     files = [results / "probes.json", results / "probes.png"]
-    files += _write(diagnosis, setup.history, results)
+    files += _write(diagnosis, setup.history, results, root=root)
     track_verdict(setup.model, diagnosis, files, root=root)
     _print(diagnosis, setup.history, root=root, output=output, run=f"name={name}")
     if output == "text":
@@ -244,14 +244,14 @@ def diagnose_tracked(
     return diagnosis
 
 
-def _write(diagnosis: Diagnosis, history: History, folder: Path) -> list[Path]:
-    from pipeline.files import write_record
+def _write(diagnosis: Diagnosis, history: History, folder: Path, *, root: Path) -> list[Path]:
+    from pipeline.files import write_atomically, write_record
     from pipeline.reporting import diagnosis_plot
-    from pipeline.reporting.style import save_png
+    from pipeline.reporting.kept_pictures import Album
 
-    figure = diagnosis_plot.plot(history, diagnosis)
+    picture = Album(root).png(diagnosis_plot.plot, history, diagnosis)
     write_record(folder / "diagnosis.json", diagnosis)
-    save_png(figure, folder / "diagnosis.png")
+    write_atomically(folder / "diagnosis.png", picture)
     return [folder / "diagnosis.json", folder / "diagnosis.png"]
 
 

@@ -66,7 +66,7 @@ def evaluate(
             "been trained on."
         )
     folder = root / "results" / settings.name
-    files = [*write_evaluation(measured, folder), *write_pictures(measured, folder)]
+    files = [*write_evaluation(measured, folder), *write_pictures(measured, folder, root=root)]
     tracking = where_its_run_is(settings.tracking, measured.tracking, explicit=explicit)
     track_evaluation(measured, files, tracking=tracking, root=root)
     print(_summary(measured))

@@ -34,7 +34,7 @@ def read_signals(path: Path, *, sha256: str | None = None) -> SignalRecord:
     way_out = f"Train again: pipeline train name={path.parent.name}"
     blob = read_bytes(path, way_out=way_out, sha256=sha256)
     try:
-        arrays = load(blob)
+        arrays = dict(sorted(load(blob).items()))  # safetensors reads them in any order
         header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
     except (SafetensorError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}. {way_out}") from error

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from typing import TYPE_CHECKING
 
 from pipeline.errors import DataError
 from pipeline.records import Estimate
 from pipeline.reporting.sentences import percent
-from pipeline.reporting.style import BLUE, INK, NARROW, SKY, dress, new_figure
+from pipeline.reporting.style import BLUE, INK, NARROW, SKY, dress, new_figure, percent_scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def plot(models: Sequence[tuple[str, Estimate]], *, width: float = 8.6) -> Figure:
@@ -20,6 +21,8 @@ def plot(models: Sequence[tuple[str, Estimate]], *, width: float = 8.6) -> Figur
     Raises:
         DataError: when there is no model.
     """
+    from matplotlib.ticker import MaxNLocator
+
     if not models:
         raise DataError("There are 0 models to compare. Train one with `pipeline train`.")
     ordered = sorted(models, key=lambda each: each[1].value)
@@ -38,7 +41,7 @@ def plot(models: Sequence[tuple[str, Estimate]], *, width: float = 8.6) -> Figur
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     axes.margins(x=0.12 if wide else 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7 if wide else 3))
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol="\N{NO-BREAK SPACE}%"))
+    percent_scale(axes.xaxis)
     return figure
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 from pipeline.reporting.style import BLUE, INK, PAPER, QUIET, VERMILION, dress, label, new_figure
 
-_RIGHT = LinearSegmentedColormap.from_list("right", [PAPER, BLUE])
-_WRONG = LinearSegmentedColormap.from_list("wrong", [PAPER, VERMILION])
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _FULL_AT = 0.10  # this share of a class predicted as another one has the full colour
 
 
@@ -22,6 +22,10 @@ def plot(matrix: np.ndarray, *, class_names: Sequence[str], width: float | None 
     10 %, so that rare mistakes stand out. The number is the count; 0 stays blank.
     width: inches; None for as many as the classes need.
     """
+    from matplotlib.colors import LinearSegmentedColormap
+
+    right = LinearSegmentedColormap.from_list("right", [PAPER, BLUE])
+    wrong = LinearSegmentedColormap.from_list("wrong", [PAPER, VERMILION])
     k = len(class_names)
     side = max(4.2, 1.6 + 0.5 * k) if k <= 12 else 1.8 + 0.38 * k
     side = side if width is None else width - 0.3
@@ -32,7 +36,7 @@ def plot(matrix: np.ndarray, *, class_names: Sequence[str], width: float | None 
     strength = np.where(
         diagonal[..., 0], 0.9 * shares, 0.1 * (shares > 0) + 0.8 * np.minimum(shares / _FULL_AT, 1)
     )
-    axes.imshow(np.where(diagonal, _RIGHT(strength), _WRONG(strength)), aspect="equal")
+    axes.imshow(np.where(diagonal, right(strength), wrong(strength)), aspect="equal")
     size = 9.0 if k <= 12 else 7.0
     size = min(size, 20.0 * side / k) if width else size
     for row, column in np.argwhere(matrix).tolist():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.figure import Figure
 
 from pipeline.diagnosis.history import History
 from pipeline.diagnosis.record import Diagnosis, Span
@@ -12,6 +13,9 @@ from pipeline.reporting import layer_maps
 from pipeline.reporting.evidence_curves import draw_losses, note_decided
 from pipeline.reporting.layer_maps import LayerMap
 from pipeline.reporting.style import INK, QUIET, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SILENT = 0.05  # below this share of silent units their map would be one dark field
 

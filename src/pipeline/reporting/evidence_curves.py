@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipeline.diagnosis.history import History
 from pipeline.records import SignalRecord
@@ -22,7 +20,13 @@ from pipeline.reporting.style import (
     dress,
     name_line_ends,
     new_figure,
+    percent_scale,
+    whole_numbers,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Spans = Sequence[tuple[int, int]]
 _PARTS = (("train", "training", BLUE), ("val", "validation", VERMILION))
@@ -88,7 +92,7 @@ def _accuracies(axes: Axes, history: History, decided: Spans) -> None:
     dress(axes, title="Accuracy", xlabel="epoch")
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, 0.0), min(high, 1.005))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol="\N{NO-BREAK SPACE}%"))
+    percent_scale(axes.yaxis)
     _finish(axes, ends)
 
 
@@ -102,7 +106,7 @@ def _rates(axes: Axes, history: History) -> None:
         yticks=[0, highest],
         yticklabels=["0", f"{highest:.3g}"],
     )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
+    whole_numbers(axes.xaxis, most=10)
 
 
 def _has(history: History, name: str) -> bool:
@@ -147,7 +151,7 @@ def _shade(axes: Axes, decided: Spans) -> None:
 
 
 def _finish(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    whole_numbers(axes.xaxis, most=8)
     if axes.get_yscale() == "linear":
         name_line_ends(axes, ends)
         return

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from typing import TYPE_CHECKING
 
 from pipeline.diagnosis.paired_trials import CONFIRMED, HARMFUL, NOT_CONFIRMED
 from pipeline.diagnosis.proof import Verification
 from pipeline.records import Estimate
 from pipeline.reporting.sentences import whole_percent, words
-from pipeline.reporting.style import BLUE, GREEN, INK, NARROW, QUIET, VERMILION, dress, new_figure
+from pipeline.reporting.style import (
+    BLUE,
+    GREEN,
+    INK,
+    NARROW,
+    QUIET,
+    VERMILION,
+    dress,
+    new_figure,
+    percent_scale,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _LEAST = -1.5  # an arm that does more harm is drawn at the edge
 CONTROL = "control"
@@ -60,7 +71,7 @@ def plot(rows: Sequence[Row], *, title: str, width: float = 8.6) -> Figure:
     names = [] if narrow else [words(row.name) for row in rows]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(rows) - 0.5, -0.75 if narrow else -0.5)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    percent_scale(axes.xaxis, decimals=0, symbol="%")
     dress(axes, title=title, xlabel="to the right: the loss is lower", grid="x")
     axes.tick_params(axis="y", labelcolor=INK)
     return figure

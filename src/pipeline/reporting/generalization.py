@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from typing import TYPE_CHECKING
 
 from pipeline.errors import DataError
 from pipeline.evaluation.generalization import GeneralizationRow
@@ -19,10 +16,14 @@ from pipeline.reporting.style import (
     dress,
     name_line_ends,
     new_figure,
+    percent_scale,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _MARKERS = "osD^vPX"
-_PERCENT = PercentFormatter(1.0, decimals=0, symbol="\N{NO-BREAK SPACE}%")
 
 
 def plot(rows: Sequence[GeneralizationRow], *, width: float | None = None) -> Figure:
@@ -58,6 +59,8 @@ def plot(rows: Sequence[GeneralizationRow], *, width: float | None = None) -> Fi
 def _lines(
     axes: Axes, corrupted: Sequence[GeneralizationRow], clean: Sequence[GeneralizationRow]
 ) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     names = list(dict.fromkeys(row.name for row in corrupted)) or [clean[0].name]
     ends = []
     for i, name in enumerate(names):
@@ -74,7 +77,7 @@ def _lines(
         ends.append((x[-1], y[-1], name, color))
     dress(axes, title="Corrupted test images", xlabel="severity (0 = clean)", ylabel="accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(_PERCENT)
+    percent_scale(axes.yaxis, decimals=0)
     axes.margins(y=0.08)
     name_line_ends(axes, ends)
 
@@ -107,4 +110,4 @@ def _bars(
     axes.set_xticks(range(len(bars)), [row.name for row in bars])
     axes.tick_params(axis="x", labelcolor=INK)
     axes.set(ylim=(0, 1.05), xlim=(-0.6, len(bars) - 0.4))
-    axes.yaxis.set_major_formatter(_PERCENT)
+    percent_scale(axes.yaxis, decimals=0)

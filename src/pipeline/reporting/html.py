@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -16,11 +17,12 @@ from pipeline.errors import DataError
 from pipeline.records import Estimate
 from pipeline.reporting import comparison, pictures, sentences
 from pipeline.reporting.forest import rows_of
+from pipeline.reporting.kept_pictures import Album
 from pipeline.reporting.model_report import ModelReport
 from pipeline.reporting.pictures import Picture
 from pipeline.reporting.seed_groups import GroupReport
 from pipeline.reporting.seed_groups import rows_of as rows_of_groups
-from pipeline.reporting.style import PHONE, WIDE, png_bytes
+from pipeline.reporting.style import PHONE, WIDE
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "words": sentences.words,
@@ -46,6 +48,7 @@ def render_report(
     *,
     title: str,
     generated_from: Mapping[str, str],
+    root: Path,
     seed_groups: Sequence[GroupReport] = (),
 ) -> str:
     """Return the report on ``models`` as the text of one self-contained HTML file.
@@ -56,6 +59,7 @@ def render_report(
 
     Args:
         generated_from: printed as given, such as a commit or a hash of the data.
+        root: of the project, which keeps pictures.
         seed_groups: settings that were trained with several seeds.
 
     Raises:
@@ -65,7 +69,7 @@ def render_report(
     if not seed_groups:
         _check_any(models)
     _check(models)
-    groups = _by_test_set(models)
+    groups = _by_test_set(models, root=root)
     ordered = [model for group in groups for model in group.models]
     return template("report.html.j2").render(
         title=title,
@@ -91,7 +95,7 @@ class _Group:
     comparison: Picture | None
 
 
-def _by_test_set(models: Sequence[ModelReport]) -> list[_Group]:
+def _by_test_set(models: Sequence[ModelReport], *, root: Path) -> list[_Group]:
     """Return the models of each test set, the test set with the most models first."""
     by_set: dict[str, list[ModelReport]] = {}
     for model in models:
@@ -102,7 +106,9 @@ def _by_test_set(models: Sequence[ModelReport]) -> list[_Group]:
         best_first = sorted(members, key=lambda m: (-m.metrics.get("test/accuracy", -1.0), m.name))
         on = best_first[0].test_set
         verdict = sentences.of_all(best_first)
-        groups.append(_Group(on.data if on else "", best_first, verdict, _comparison(best_first)))
+        groups.append(
+            _Group(on.data if on else "", best_first, verdict, _comparison(best_first, root))
+        )
     groups.sort(key=lambda group: (-len(group.models), group.on, group.models[0].name))
     return groups
 
@@ -137,7 +143,7 @@ def _check(models: Sequence[ModelReport]) -> None:
         )
 
 
-def _comparison(models: Sequence[ModelReport]) -> Picture | None:
+def _comparison(models: Sequence[ModelReport], root: Path) -> Picture | None:
     """Return the picture of all models' accuracy, or None when fewer than two have one."""
     measured: list[tuple[str, Estimate]] = []
     for model in models:
@@ -146,5 +152,6 @@ def _comparison(models: Sequence[ModelReport]) -> Picture | None:
             measured.append((model.name, accuracy))
     if len(measured) < 2:
         return None
-    wide, narrow = (png_bytes(comparison.plot(measured, width=width)) for width in (WIDE, PHONE))
+    album = Album(root)
+    wide, narrow = (album.png(comparison.plot, measured, width=width) for width in (WIDE, PHONE))
     return pictures.comparison(wide, narrow, models)

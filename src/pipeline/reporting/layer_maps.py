@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, LogNorm
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from pipeline.records import SignalRecord
-from pipeline.reporting.style import BLUE, QUIET, SKY, dress, new_figure
+from pipeline.reporting.style import BLUE, QUIET, SKY, dress, new_figure, whole_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_NAMES = 24
 # Runs from the paper's colour to the strongest, so that it also reads inverted on a dark page
-_STRENGTH = LinearSegmentedColormap.from_list("strength", ["#f4f8fb", SKY, BLUE, "#001f35"])
+_STRENGTH = ("#f4f8fb", SKY, BLUE, "#001f35")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def plot(shown: LayerMap, *, width: float) -> Figure:
 
 def draw(figure: Figure, axes: Axes, shown: LayerMap) -> None:
     """Draw a map with its colour bar into given axes."""
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm
+
     values, epochs = shown.values, shown.epochs
     measured = np.isfinite(values) & ((values > 0) if shown.logarithmic else True)
     limits: dict[str, object] = {"vmin": 0.0, "vmax": 1.0}
@@ -76,7 +79,7 @@ def draw(figure: Figure, axes: Axes, shown: LayerMap) -> None:
         np.append(epochs - 0.5, epochs[-1] + 0.5),
         np.arange(len(shown.names) + 1),
         np.where(measured, values, np.nan),
-        cmap=_STRENGTH,
+        cmap=LinearSegmentedColormap.from_list("strength", _STRENGTH),
         **limits,  # type: ignore[arg-type]
     )
     dress(axes, title=shown.title, xlabel="epoch (0 is before the first step)", grid="none")
@@ -86,7 +89,7 @@ def draw(figure: Figure, axes: Axes, shown: LayerMap) -> None:
         np.arange(len(shown.names))[::step] + 0.5, list(shown.names)[::step], fontsize=8
     )
     axes.invert_yaxis()
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
+    whole_numbers(axes.xaxis, most=10)
     bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=12)
     bar.ax.tick_params(labelsize=8, colors=QUIET)
     bar.outline.set_visible(False)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from typing import TYPE_CHECKING
 
 from pipeline.errors import DataError
 from pipeline.records import EpochRecord, best_epoch
-from pipeline.reporting.style import BLUE, INK, PURPLE, VERMILION, dress, name_line_ends, new_figure
+from pipeline.reporting.style import (
+    BLUE,
+    INK,
+    PURPLE,
+    VERMILION,
+    dress,
+    name_line_ends,
+    new_figure,
+    percent_scale,
+    whole_numbers,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _LEARNING_RATE = "learning_rate"
 _PARTS = (("train", BLUE, "o"), ("val", VERMILION, "s"))
@@ -61,10 +72,10 @@ def _panel(axes: Axes, rows: Sequence[EpochRecord], name: str, best: EpochRecord
             )
             ends.append((*measured[-1], _WORDS[part], color))
     dress(axes, title="Loss (nats)" if name == "loss" else "Accuracy", xlabel="epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    whole_numbers(axes.xaxis, most=8)
     axes.margins(x=0.03, y=0.08)
     if name == "accuracy":
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol="\N{NO-BREAK SPACE}%"))
+        percent_scale(axes.yaxis)
     if best is not None:
         _mark(axes, best, name)
     name_line_ends(axes, ends)
@@ -85,7 +96,7 @@ def _rate_panel(axes: Axes, rows: Sequence[EpochRecord]) -> None:
     rates = _series(rows, _LEARNING_RATE)
     axes.step(_epochs(rows), rates, where="mid", color=PURPLE, lw=1.8, marker="o", markersize=3)
     dress(axes, title="Learning rate")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12, min_n_ticks=1))
+    whole_numbers(axes.xaxis, most=12)
     axes.margins(x=0.02)
     highest = max((rate for rate in rates if math.isfinite(rate)), default=0.0)
     if highest > 0:

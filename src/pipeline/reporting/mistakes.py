@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from pipeline.reporting.sentences import percent
 from pipeline.reporting.style import INK, QUIET, VERMILION, label, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLUMNS = 5
 _LONGEST_NAME = 12

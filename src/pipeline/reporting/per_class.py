@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from typing import TYPE_CHECKING
 
 from pipeline.evaluation.results import Evaluation
 from pipeline.reporting.style import (
@@ -15,7 +14,11 @@ from pipeline.reporting.style import (
     label,
     legend_above,
     new_figure,
+    percent_scale,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SCORES = (("precision", BLUE, "<", -0.22), ("f1", INK, "o", 0.0), ("recall", ORANGE, ">", 0.22))
 
@@ -53,6 +56,6 @@ def plot(evaluation: Evaluation) -> Figure:
     axes.set_ylim(-0.6, len(classes) - 0.4)
     for row in range(0, len(classes), 2):
         axes.axhspan(row - 0.5, row + 0.5, color="#f6f7f9", zorder=0)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol="\N{NO-BREAK SPACE}%"))
+    percent_scale(axes.xaxis)
     legend_above(axes, num_columns=4)
     return figure

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from typing import TYPE_CHECKING
 
 from pipeline.evaluation.intervals import wilson
 from pipeline.evaluation.results import CalibrationBin
-from pipeline.reporting.style import BLUE, INK, QUIET, SKY, dress, new_figure
+from pipeline.reporting.style import BLUE, INK, QUIET, SKY, dress, new_figure, percent_scale
 
-_PERCENT = PercentFormatter(1.0, decimals=0, symbol="\N{NO-BREAK SPACE}%")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def plot(bins: Sequence[CalibrationBin]) -> Figure:
@@ -63,7 +62,7 @@ def _curve(axes: Axes, bins: Sequence[CalibrationBin]) -> None:
     )
     dress(axes, ylabel="accuracy", grid="both")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    axes.yaxis.set_major_formatter(_PERCENT)
+    percent_scale(axes.yaxis, decimals=0)
 
 
 def _counts(axes: Axes, bins: Sequence[CalibrationBin]) -> None:
@@ -76,7 +75,7 @@ def _counts(axes: Axes, bins: Sequence[CalibrationBin]) -> None:
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.minorticks_off()
-    axes.xaxis.set_major_formatter(_PERCENT)
+    percent_scale(axes.xaxis, decimals=0)
     for middle, each in zip(middles, bins, strict=True):
         axes.text(
             middle,

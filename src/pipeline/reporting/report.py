@@ -46,7 +46,7 @@ def report(names: Sequence[str], *, root: Path) -> Path:
     path = root / "results" / page_name(names)
     sources = sources_of(reported, root=root)
     page = render_report(
-        models, title="Experiment report", generated_from=sources, seed_groups=groups
+        models, title="Experiment report", generated_from=sources, root=root, seed_groups=groups
     )
     write_atomically(path, signed(page).encode())
     for model in models:
@@ -77,7 +77,7 @@ def page_of(name: str, *, root: Path) -> str:
 
 def _page(model: ModelReport, root: Path) -> str:
     sources = sources_of([model.name], root=root)
-    return render_report([model], title=model.name, generated_from=sources)
+    return render_report([model], title=model.name, generated_from=sources, root=root)
 
 
 def _groups(names: Sequence[str], root: Path) -> list[GroupReport]:

@@ -1,6 +1,7 @@
 """The common style of all pictures, and reproducible image files.
 
 Only the object-oriented interface of matplotlib is used; its global state stays untouched.
+It is imported when the first figure is drawn: a command may find all its pictures drawn already.
 """
 
 from __future__ import annotations
@@ -8,15 +9,15 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
-
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.files import write_atomically
 from pipeline.terminal import visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 # Okabe and Ito, Color Universal Design, 2008: distinct for every kind of colour vision.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
@@ -39,6 +40,10 @@ NARROW = 6.0
 
 def new_figure(*, width: float, height: float) -> Figure:
     """Return an empty white figure of ``width`` × ``height`` inches with an automatic layout."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor=PAPER)
     FigureCanvasAgg(figure)
@@ -67,6 +72,22 @@ def dress(
     axes.set_axisbelow(True)
     if grid != "none":
         axes.grid(visible=True, axis=grid, color=GRID, linewidth=0.8)
+
+
+def percent_scale(
+    axis: Axis, *, decimals: int | None = None, symbol: str = "\N{NO-BREAK SPACE}%"
+) -> None:
+    """Label the shares 0 … 1 of an axis as percentages. decimals: None for as many as they need."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=decimals, symbol=symbol))
+
+
+def whole_numbers(axis: Axis, *, most: int) -> None:
+    """Label an axis at whole numbers only, at one or more, and at about ``most``."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True, nbins=most, min_n_ticks=1))
 
 
 def legend_above(axes: Axes, *, num_columns: int) -> None:
@@ -125,6 +146,8 @@ def _spread(shares: Sequence[float], *, gap: float) -> list[float]:
 
 def png_bytes(figure: Figure) -> bytes:
     """Return the figure as PNG without date or program name: equal figures give equal bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     target = io.BytesIO()
     # `savefig` gives the same bytes, but goes through the figure twice before it draws.
     FigureCanvasAgg(figure).print_png(target, metadata={"Software": None})
