@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
@@ -86,6 +88,49 @@ def test_far_examples_are_unlike_and_one_far_layer_is_enough(fitted: Familiarity
     two = fit([TRAIN, TRAIN], [VAL, VAL])
     for layers in ([FAR, NEW[:200]], [NEW[:200], FAR]):
         assert (p_values(two, layers) < UNFAMILIAR).mean() > 0.95
+
+
+@pytest.mark.parametrize("width", [2, WIDTH])
+@pytest.mark.parametrize("far", [0, 1, 200])
+def test_the_number_that_is_unlike_is_that_of_the_p_values(width: int, far: int) -> None:
+    two = fit([TRAIN, TRAIN[:, :width]], [VAL, VAL[:, :width]])
+    some = np.concatenate([FAR[:far], NEW[far:]])
+    for layers in ([some, NEW[:, :width]], [NEW, some[:, :width]]):
+        expected = int((p_values(two, layers) < UNFAMILIAR).sum())
+        assert two.num_unfamiliar(layers, PIXELS) == expected
+        assert expected >= far / 2
+
+
+def test_near_the_limit_the_last_bit_of_the_score_decides() -> None:
+    """With many products in a sum, their order changes its last bits."""
+    wide = np.random.default_rng(3).normal(size=(2100, 700)).astype(np.float32)
+    one = fit([wide[:1200]], [wide[1200:1400]])
+    scores = np.sort(one.layers[0].scores(wide[1100:]))
+    for limit in (*scores[-40:], *np.nextafter(scores[-40:], -np.inf)):
+        moved = replace(one, pixels=replace(one.pixels, middle=1e9), reference=at(limit))
+        found = moved.num_unfamiliar([wide[1100:]], PIXELS[:1000])
+        assert found == int((p_values(moved, [wide[1100:]]) < UNFAMILIAR).sum())
+        assert found == int((scores > limit).sum())
+
+
+def at(limit: float) -> np.ndarray:
+    """Scores of 200 validation images, whose highest percent begins at a limit."""
+    return np.sort([*np.linspace(limit - 9, limit, 199), limit + 9])
+
+
+def test_scores_that_are_no_numbers_are_unlike() -> None:
+    one, broken = fit([TRAIN], [VAL]), NEW.copy()
+    broken[3] = np.nan
+    with np.errstate(invalid="ignore"):
+        assert one.layers[0].beyond(broken, 1e9).tolist() == [row == 3 for row in range(len(NEW))]
+        expected = int((p_values(one, [broken]) < UNFAMILIAR).sum())
+        assert one.num_unfamiliar([broken], PIXELS) == expected
+
+
+def test_with_few_validation_images_none_is_unlike() -> None:
+    few = fit([TRAIN], [VAL[:50]])
+    assert (p_values(few, [FAR]) < UNFAMILIAR).sum() == 0
+    assert few.num_unfamiliar([FAR], PIXELS[:200]) == 0
 
 
 def test_its_written_form_gives_the_same_scores() -> None:

@@ -23,6 +23,7 @@ MOST_NUMBERS = 1024  # of an image; larger ones are reduced to at most 16 pixels
 _SIDE = 16
 UNFAMILIAR = 0.01  # the share of false warnings among images like the training ones
 _CHUNK = 1000
+_FIRST = (250, 1000)  # training images that are compared with first
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,30 @@ class LayerDistance:
         parts = [features[i : i + _CHUNK] for i in range(0, len(features), _CHUNK)]
         nearest = [np.matmul(unit(part), bank, out=products[: len(part)]).max(1) for part in parts]
         return _scaled(1 - np.concatenate(nearest).astype(np.float64), self)
+
+    def beyond(self, features: np.ndarray, limit: float) -> np.ndarray:
+        """Return whether ``scores`` of features ``[N, D]`` is above a limit: ``[N]`` bool.
+
+        Most features are near one of the first training images, and need no other ones. A score
+        that is not a number is above every limit.
+        """
+        bank = self.bank.astype(np.float32)
+        parts = np.split(bank, [size for size in _FIRST if size < len(bank)])
+        chunks = [features[i : i + _CHUNK] for i in range(0, len(features), _CHUNK)]
+        return np.concatenate([self._beyond(chunk, limit, parts) for chunk in chunks])
+
+    def _beyond(self, chunk: np.ndarray, limit: float, parts: Sequence[np.ndarray]) -> np.ndarray:
+        # Two sums of D products in other orders differ by less: Higham, Accuracy and Stability of
+        # Numerical Algorithms, 2002, 3.5.
+        reach = 1.01 * chunk.shape[1] * float(np.finfo(np.float32).eps) / self.spread
+        directions, scores = unit(chunk), np.full(len(chunk), np.inf)
+        for part in parts:
+            rows = np.flatnonzero(~(scores <= limit - reach))
+            nearest = (directions[rows] @ part.T).max(1).astype(np.float64)
+            scores[rows] = np.minimum(scores[rows], _scaled(1 - nearest, self))
+        if (np.abs(scores - limit) <= reach).any():
+            scores = self.scores(chunk)  # the order of the sum decides
+        return ~(scores <= limit)
 
 
 @dataclass(frozen=True)
@@ -102,6 +127,19 @@ class Familiarity:
         nearer = np.searchsorted(self.reference, self.scores(features, images), side="left")
         farther = len(self.reference) - nearer
         return np.asarray((1 + farther) / (1 + len(self.reference)))
+
+    def num_unfamiliar(self, features: Sequence[np.ndarray], images: np.ndarray) -> int:
+        """Return how many images have a p-value below `UNFAMILIAR`, without their p-values."""
+        num = len(self.reference)
+        shares = (1 + num - np.arange(num + 1)) / (1 + num)
+        nearer = int(np.argmax(shares < UNFAMILIAR))  # as many familiar ones lie nearer, or more
+        if not shares[nearer] < UNFAMILIAR:
+            return 0
+        limit = float(self.reference[nearer - 1])
+        found = ~(self.pixels.scores(images) <= limit)
+        for layer, part in zip(self.layers, features, strict=True):
+            found |= layer.beyond(part, limit)
+        return int(found.sum())
 
     def arrays(self) -> Mapping[str, np.ndarray]:
         """Return its numbers by name, for a file."""

@@ -19,7 +19,16 @@ MOST_FEATURES = 1024  # of one layer
 def features_of(
     network: nn.Module, images: np.ndarray, *, mean: Sequence[float], std: Sequence[float]
 ) -> list[np.ndarray]:
-    """Return the inputs of the last layers, the output layer's first, each ``[N, D]`` float32.
+    """Return the second part of `logits_and_features`."""
+    return logits_and_features(network, images, mean=mean, std=std)[1]
+
+
+def logits_and_features(
+    network: nn.Module, images: np.ndarray, *, mean: Sequence[float], std: Sequence[float]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the logits of `predict_logits` and the inputs of the last layers, of one forward pass.
+
+    Those of the output layer come first, each ``[N, D]`` float32.
 
     images: ``[N, C, H, W]`` uint8, N ≥ 1.  The layers are those with weights, in the order of the
     forward pass.  Of the maps of a convolution the mean over pixels is taken; of more than
@@ -33,17 +42,19 @@ def features_of(
 
     hooks = [m.register_forward_pre_hook(keep) for m in network.modules() if _has_weights(m)]
     parts: list[list[np.ndarray]] = []
+    logits: list[np.ndarray] = []
     try:
         with torch.inference_mode():
             for start in range(0, len(images), BATCH):
                 called.clear()
                 batch = network_inputs(images[start : start + BATCH], mean=mean, std=std)
-                network(torch.from_numpy(batch))
+                logits.append(network(torch.from_numpy(batch)).float().numpy())
                 parts.append([values.numpy() for _, values in called[: -NUM_LAYERS - 1 : -1]])
     finally:
         for hook in hooks:
             hook.remove()
-    return [np.concatenate(layer) for layer in zip(*parts, strict=True)]
+    features = [np.concatenate(layer) for layer in zip(*parts, strict=True)]
+    return np.concatenate(logits), features
 
 
 def _has_weights(module: nn.Module) -> bool:

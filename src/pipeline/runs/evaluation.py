@@ -16,17 +16,16 @@ from pipeline.data.store import load_card, load_split
 from pipeline.diagnosis import Diagnosis
 from pipeline.errors import DataError, PipelineError
 from pipeline.evaluation import Evaluation, evaluate, flatten, top_class, worst_mistakes
-from pipeline.evaluation.familiarity import UNFAMILIAR
 from pipeline.evaluation.generalization import GeneralizationRow, write_generalization_csv
 from pipeline.evaluation.intervals import wilson
 from pipeline.evaluation.metrics_files import HEADLINE, headline, write_metrics
 from pipeline.evaluation.results import EVALUATED_ON, EvaluatedOn
 from pipeline.evaluation.tables import write_classes_csv, write_confusion_csv
 from pipeline.files import write_record
+from pipeline.models.features import logits_and_features
 from pipeline.models.inference import averaged_logits, predict_logits
-from pipeline.models.saved import SavedModel, load_model
+from pipeline.models.saved import SavedModel, load_familiarity, load_model
 from pipeline.records import DataCard, Estimate, ImageSet
-from pipeline.runs.familiarity import p_values_of
 from pipeline.runs.history import read_run
 from pipeline.runs.note import of_model
 from pipeline.runs.provenance import data_sha256
@@ -108,7 +107,7 @@ def evaluate_model(
     _check_shapes(name, model, card)
 
     test = load_split(processed, "test")
-    logits = _logits(model, test)
+    logits, unlike = _answers(model, test, root / "models" / name)
     scores = evaluate(
         logits,
         test.labels,
@@ -131,15 +130,19 @@ def evaluate_model(
         same_data=data_sha256(card) == model.data_sha256,
         tracking=model.settings.tracking,
         averaged=_averaged(model, test, options),
-        unlike=_unlike(model, test, root / "models" / name),
+        unlike=unlike,
     )
 
 
-def _unlike(model: SavedModel, test: ImageSet, folder: Path) -> Estimate | None:
-    p_values = p_values_of(test.images, model, folder)
-    if p_values is None:
-        return None
-    return wilson(int((p_values < UNFAMILIAR).sum()), len(test))
+def _answers(model: SavedModel, test: ImageSet, folder: Path) -> tuple[np.ndarray, Estimate | None]:
+    """Return the logits, and the share of images unlike the training data where it is known."""
+    familiarity = load_familiarity(folder)
+    if familiarity is None or not len(test):
+        return _logits(model, test), None
+    logits, features = logits_and_features(
+        model.network, test.images, mean=model.mean, std=model.std
+    )
+    return logits, wilson(familiarity.num_unfamiliar(features, test.images), len(test))
 
 
 def _averaged(model: SavedModel, test: ImageSet, options: EvaluationSettings) -> Evaluation | None:
