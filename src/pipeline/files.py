@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, BinaryIO, TypeVar
 from urllib.parse import unquote
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
@@ -46,12 +46,19 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Makes missing folders. When writing fails, the old file stays as it was.
     """
+    with replaced_atomically(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that becomes ``path`` in one step when the block has ended; see above."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_left(path)
     temporary = _unfinished(path)
     try:
         with naming(path), temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -213,6 +213,7 @@ def _folder(data: DataSection, root: Path) -> _Raw:
         background=0,
         test_fraction=data.test_fraction,
         seed=data.split_seed,
+        scratch=root / "data" / "processed",
     )
     return _Raw(
         found.train,

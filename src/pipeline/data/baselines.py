@@ -43,9 +43,9 @@ def fit_baselines(
     fit, held_out = _choose_parts(train.labels, seed=seed)
     if len(held_out) == 0:
         return {}
-    pixels = _flatten(train.images[np.concatenate([fit, held_out])])
+    pixels = _flatten(train.images, np.concatenate([fit, held_out]))
     fit_pixels, held_pixels = pixels[: len(fit)], pixels[len(fit) :]
-    val_pixels = _flatten(val.images)
+    val_pixels = _flatten(val.images, np.arange(len(val)))
     prior = np.bincount(train.labels, minlength=num_classes) / len(train)
     scorers = {
         "logistic_regression": fit_logistic_regression(
@@ -79,12 +79,14 @@ def _choose_parts(labels: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndar
     return chosen[kept], np.delete(chosen, kept)
 
 
-def _flatten(images: np.ndarray) -> np.ndarray:
+def _flatten(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
     factor = -(-min(images.shape[2:]) // MAX_SIDE)
-    if factor > 1 and len(images):
-        parts = [images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK)]
-        images = np.concatenate([reduced(part, factor=factor) for part in parts])
-    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
+    if factor > 1 and len(indices):
+        parts = (images[indices[i : i + _CHUNK]] for i in range(0, len(indices), _CHUNK))
+        chosen = np.concatenate([reduced(part, factor=factor) for part in parts])
+    else:
+        chosen = images[indices]
+    return chosen.reshape(len(chosen), -1).astype(np.float32) / np.float32(255)
 
 
 def reduced(images: np.ndarray, *, factor: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from pipeline.data.file_names import SUFFIXES, is_visible
 from pipeline.data.folder_layout import recognise
 from pipeline.data.prepare import take
 from pipeline.data.split import stratified_split
+from pipeline.data.tensor_files import room
 from pipeline.errors import DataError
 from pipeline.records import ImageSet, Split
 
@@ -44,13 +45,21 @@ class FolderImages:
 
 
 def read_image_folder(
-    path: Path, *, image_size: int, channels: int, background: int, test_fraction: float, seed: int
+    path: Path,
+    *,
+    image_size: int,
+    channels: int,
+    background: int,
+    test_fraction: float,
+    seed: int,
+    scratch: Path | None = None,
 ) -> FolderImages:
     """Read all images, scaled to fit ``image_size`` × ``image_size`` with their aspect kept.
 
     channels: 1 (grey) or 3 (RGB).  background: 0 … 255, the grey of padding and of transparent
     pixels.  test_fraction: the share (0 < share < 1) of each class that becomes the test set where
-    there is no test folder; stratified and seeded.
+    there is no test folder; stratified and seeded.  scratch: a folder for images that memory should
+    not hold; None keeps them there.
     Classes are numbered in the order of their names. Hidden files and ``__MACOSX`` are ignored.
 
     Raises:
@@ -67,12 +76,19 @@ def read_image_folder(
     notes, sets = list(layout.notes), {}
     for split, listed in files.items():
         sets[split], broken = _decode_all(
-            listed, class_names, size=image_size, channels=channels, background=background
+            listed,
+            class_names,
+            size=image_size,
+            channels=channels,
+            background=background,
+            scratch=scratch,
         )
         notes += [f"{broken}They were left out."] if broken else []
     train, test = sets["train"], sets.get("test")
     if test is None:
-        train, test = _split_test(train, fraction=test_fraction, seed=seed, class_names=class_names)
+        train, test = _split_test(
+            train, fraction=test_fraction, seed=seed, class_names=class_names, scratch=scratch
+        )
     return FolderImages(
         train=train,
         val=sets.get("val"),
@@ -158,10 +174,11 @@ def _decode_all(
     size: int,
     channels: int,
     background: int,
+    scratch: Path | None,
 ) -> tuple[ImageSet, str]:
     """Return the images that can be decoded, and a sentence on the others; empty without any."""
     pairs = [(path, class_names.index(name)) for name, paths in files.items() for path in paths]
-    images = np.empty((len(pairs), channels, size, size), dtype=np.uint8)
+    images = room((len(pairs), channels, size, size), directory=scratch)
     labels: list[int] = []
     broken: list[str] = []
     for path, label in pairs:
@@ -191,7 +208,12 @@ def _on_broken(broken: Sequence[str], *, count: int) -> str:
 
 
 def _split_test(
-    images: ImageSet, *, fraction: float, seed: int, class_names: Sequence[str]
+    images: ImageSet,
+    *,
+    fraction: float,
+    seed: int,
+    class_names: Sequence[str],
+    scratch: Path | None,
 ) -> tuple[ImageSet, ImageSet]:
     if not 0 < fraction < 1:
         raise DataError(
@@ -204,4 +226,4 @@ def _split_test(
         )
     except DataError as error:
         raise DataError(f"data.test_fraction={fraction} is impossible. {error}") from error
-    return take(images, rest), take(images, sample)
+    return take(images, rest, scratch=scratch), take(images, sample, scratch=scratch)

@@ -10,11 +10,13 @@ import numpy as np
 
 from pipeline.data import baselines, store
 from pipeline.data.split import stratified_split
+from pipeline.data.tensor_files import room
 from pipeline.errors import DataError
 from pipeline.records import Baseline, Column, DataCard, ImageSet, Prepared
 
 # Mean and deviation, in units of 255, with which numbers stay as they are.
 STANDARDISED = ((0.0,), (1 / 255,))
+_CHUNK = 1024  # images at once
 
 
 def prepare_dataset(
@@ -50,7 +52,11 @@ def prepare_dataset(
     fit_part = train
     if val is None:
         fit_part, val = split_validation(
-            train, size=validation_size, seed=split_seed, class_names=class_names
+            train,
+            size=validation_size,
+            seed=split_seed,
+            class_names=class_names,
+            scratch=directory.parent,
         )
     fitted = baselines.fit_baselines(fit_part, val, num_classes=len(class_names), seed=split_seed)
     prepared = build_prepared(
@@ -69,11 +75,16 @@ def prepare_dataset(
 
 
 def split_validation(
-    images: ImageSet, *, size: int, seed: int, class_names: Sequence[str] = ()
+    images: ImageSet,
+    *,
+    size: int,
+    seed: int,
+    class_names: Sequence[str] = (),
+    scratch: Path | None = None,
 ) -> tuple[ImageSet, ImageSet]:
     """Divide the training images into ``(train, val)``: stratified and seeded.
 
-    size: number of validation images.  class_names: for messages.
+    size: number of validation images.  class_names: for messages.  scratch: as for `take`.
 
     Raises:
         DataError: ``size`` is not 1 … N - 1, or no training image of some class would be left.
@@ -84,12 +95,21 @@ def split_validation(
         )
     except DataError as error:
         raise DataError(f"data.validation_size={size} is impossible. {error}") from error
-    return take(images, rest), take(images, sample)
+    return take(images, rest, scratch=scratch), take(images, sample, scratch=scratch)
 
 
-def take(images: ImageSet, indices: np.ndarray) -> ImageSet:
-    """Return the images at ``indices`` (``[M]`` integers), in this order."""
-    return ImageSet(images=images.images[indices], labels=images.labels[indices])
+def take(images: ImageSet, indices: np.ndarray, *, scratch: Path | None = None) -> ImageSet:
+    """Return the images at ``indices`` (``[M]`` integers), in this order.
+
+    scratch: a folder for the copy of many images; None keeps it in memory.
+    """
+    if images.images.dtype != np.uint8:
+        return ImageSet(images=images.images[indices], labels=images.labels[indices])
+    taken = room((len(indices), *images.images.shape[1:]), directory=scratch)
+    for begin in range(0, len(indices), _CHUNK):
+        chunk = slice(begin, begin + _CHUNK)
+        taken[chunk] = images.images[indices[chunk]]
+    return ImageSet(images=taken, labels=images.labels[indices])
 
 
 def build_prepared(
@@ -170,7 +190,10 @@ def pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float
     values = np.arange(256) / 255.0
     means, stds = [], []
     for channel in range(images.shape[1]):
-        histogram = np.bincount(images[:, channel].ravel(), minlength=256)
+        histogram = np.zeros(256, np.int64)
+        for begin in range(0, len(images), _CHUNK):
+            pixels = images[begin : begin + _CHUNK, channel].ravel()
+            histogram += np.bincount(pixels, minlength=256)
         mean = float(histogram @ values / histogram.sum())
         means.append(mean)
         stds.append(float(np.sqrt(histogram @ (values - mean) ** 2 / histogram.sum())))

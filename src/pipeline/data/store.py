@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 
+from pipeline.data import tensor_files
 from pipeline.errors import DataError
-from pipeline.files import read_record, scratch_folder, write_atomically, write_record
+from pipeline.files import read_record, scratch_folder, write_record
 from pipeline.records import SPLITS, DataCard, ImageSet, Prepared, Split
 
 CARD = "card.json"
@@ -30,11 +30,8 @@ def write_prepared(prepared: Prepared, directory: Path) -> None:
             fresh = scratch / "new"
             for split in SPLITS:
                 images: ImageSet = getattr(prepared, split)
-                tensors = {
-                    "images": np.ascontiguousarray(images.images),
-                    "labels": images.labels.copy(),
-                }
-                write_atomically(fresh / f"{split}.safetensors", save(tensors))
+                tensors = {"images": images.images, "labels": images.labels}
+                tensor_files.write(fresh / f"{split}.safetensors", tensors)
             write_record(fresh / CARD, prepared.card)
             if directory.exists():
                 directory.rename(scratch / "old")
@@ -55,7 +52,7 @@ def content_sha256(images: ImageSet) -> str:
 
 
 def load_prepared(directory: Path) -> Prepared:
-    """Load all three splits and their card.
+    """Load all three splits and their card. Images stay in their files until they are read.
 
     Raises:
         DataError: a file is missing, damaged, or does not agree with the card.
@@ -96,8 +93,8 @@ def _load_images(directory: Path, split: Split, card: DataCard) -> ImageSet:
     if path.exists() and not path.is_file():
         raise DataError(f"{path} is no regular file. {_way_out(directory)}")
     try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
+        tensors = tensor_files.mapped(path)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise DataError(f"{path} cannot be read: {error}. {_way_out(directory)}") from error
     form = {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()}
     num = sum(card.class_counts[split])

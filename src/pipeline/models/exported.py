@@ -150,7 +150,7 @@ def _load_pt2(path: Path) -> Run:
 
     def run(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            found: np.ndarray = module(torch.from_numpy(images)).numpy()
+            found: np.ndarray = module(torch.tensor(images)).numpy()
         return found
 
     return run

@@ -117,7 +117,7 @@ def _in_batches(answer: Callable[[np.ndarray], np.ndarray], images: np.ndarray) 
 
 def _by_network(module: OfPixels, images: np.ndarray) -> None:
     with torch.inference_mode():
-        module(torch.from_numpy(images))
+        module(torch.tensor(images))
 
 
 def _median_ms(call: Callable[[], object]) -> float:

@@ -163,7 +163,7 @@ class Images(lightning.LightningDataModule):
     def _order(self, indices: torch.Tensor, *, batch_size: int, shuffle: bool) -> EpochOrder:
         assert self.trainer is not None
         balanced = shuffle and self.batching.balanced
-        labels = torch.from_numpy(self._train_images().labels)[indices] if balanced else None
+        labels = torch.tensor(self._train_images().labels)[indices] if balanced else None
         return EpochOrder(
             indices,
             batch_size=batch_size,
