@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,12 +17,15 @@ from command_line import read_line
 from pipeline import cli
 from pipeline.commands.diagnose import diagnose_with_probes
 from pipeline.diagnosis import Diagnosis, diagnose
+from pipeline.diagnosis.probes.plan import REPEATS
 from pipeline.diagnosis.probes.record import ProbesRecord
 from pipeline.errors import ConfigError
 from pipeline.files import read_record
 from pipeline.training import forks
 from planted_history import history
 from trained_models import TINY, train_model
+
+TRUE_FIT = forks.fit
 
 
 @pytest.fixture
@@ -54,7 +58,7 @@ def test_probes_write_a_record_of_every_fork(tiny_model: Path, quick: None) -> N
         "new_weights_at_learning_rate*0.1",
         "twice_the_units",
     }
-    assert all(len(fork.val_loss) == forks.REPEATS for fork in record.forks.values())
+    assert all(len(fork.val_loss) == REPEATS for fork in record.forks.values())
     model = json.loads((tiny_model / "models/mlp/model.json").read_text())
     assert record.weights_sha256 == model["weights_sha256"]
 
@@ -117,7 +121,7 @@ def test_probes_become_artifacts_and_tags_of_the_model_s_run(project: Path, quic
     assert run.data.tags["diagnosis.verdict"] == diagnosis.verdict
 
 
-def test_interrupted_probes_write_nothing(
+def test_interrupted_probes_write_no_result_and_go_on_after_their_finished_parts(
     tiny_model: Path,
     quick: None,
     monkeypatch: pytest.MonkeyPatch,
@@ -127,12 +131,36 @@ def test_interrupted_probes_write_nothing(
     before = [contents(folder) for folder in folders]
     _interrupt_the_third_fit(monkeypatch)
     assert command("diagnose name=mlp probe=true", monkeypatch) == 130
-    assert "starts anew" in capsys.readouterr().err
+    assert "goes on after the last finished part" in capsys.readouterr().err
     assert [contents(folder) for folder in folders] == before
+
+    fits = _counted_fits(monkeypatch)
+    assert command("diagnose name=mlp probe=true", monkeypatch) == 0
+    assert "goes on after 1 finished parts" in capsys.readouterr().out
+    after_a_kill = (tiny_model / "results/mlp/probes.json").read_bytes()
+    assert not (tiny_model / "checkpoints/probes/mlp").exists()
+    continued = len(fits)
+    diagnose_with_probes("mlp", root=tiny_model)
+    assert (tiny_model / "results/mlp/probes.json").read_bytes() == after_a_kill
+    assert len(fits) - continued == continued + REPEATS, "the first part was trained once"
+
+
+def test_a_damaged_part_is_trained_again(
+    tiny_model: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _interrupt_the_third_fit(monkeypatch)
+    assert command("diagnose name=mlp probe=true", monkeypatch) == 130
+    (part,) = (tiny_model / "checkpoints/probes/mlp").glob("*/*.part")
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    fits = _counted_fits(monkeypatch)
+    diagnose_with_probes("mlp", root=tiny_model)
+    continued = len(fits)
+    diagnose_with_probes("mlp", root=tiny_model)
+    assert len(fits) == 2 * continued
 
 
 def _interrupt_the_third_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    fit, calls = forks.fit, []
+    fit, calls = TRUE_FIT, []
 
     def interrupted(*args: Any, **options: Any) -> Any:
         calls.append(args)
@@ -141,6 +169,18 @@ def _interrupt_the_third_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         return fit(*args, **options)
 
     monkeypatch.setattr(forks, "fit", interrupted)
+
+
+def _counted_fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let every short run train again, and count them."""
+    counted: list[int] = []
+
+    def count(*args: Any, **options: Any) -> Any:
+        counted.append(1)
+        return TRUE_FIT(*args, **options)
+
+    monkeypatch.setattr(forks, "fit", count)
+    return counted
 
 
 # --- without probes ------------------------------------------------------------------------------
@@ -157,7 +197,9 @@ def test_only_an_undetermined_diagnosis_offers_the_probes(
     diagnosis = replace(diagnose(history()), verdict=verdict)
     monkeypatch.setattr("pipeline.diagnosis.diagnose", lambda _: diagnosis)
     assert command("diagnose name=mlp probe=false", monkeypatch) == 0
-    assert ("pipeline diagnose name=mlp probe=true" in capsys.readouterr().out) == offered
+    printed = capsys.readouterr().out
+    assert ("pipeline diagnose name=mlp probe=true" in printed) == offered
+    assert bool(re.search(r"verdict \(20 at most, about \d+ s\)", printed)) == offered
     assert not (tiny_model / "results" / "mlp" / "probes.json").exists()
 
 

@@ -40,6 +40,38 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "own"
 
 
+def coloured(folder: Path, *, side: int, hue: tuple[int, int, int]) -> Path:
+    """Four pictures of each of two classes, all of one colour."""
+    for name in ("cat", "dog"):
+        for index in range(4):
+            path = folder / name / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (side, side // 2), hue).save(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("side", "hue", "channels", "told"),
+    [
+        pytest.param(64, (90, 90, 90), 1, ["data.image_size=64"], id="shrunk"),
+        pytest.param(900, (90, 90, 90), 1, ["data.image_size=128"], id="shrunk_a_lot"),
+        pytest.param(32, (200, 90, 20), 1, ["data.channels=3"], id="made_grey"),
+        pytest.param(64, (200, 90, 20), 1, ["data.image_size=64", "data.channels=3"], id="both"),
+        pytest.param(32, (200, 90, 20), 3, [], id="colours_are_kept"),
+        pytest.param(32, (90, 92, 95), 1, [], id="grey_in_a_file_of_colours"),
+    ],
+)
+def test_a_note_names_the_setting_that_keeps_size_or_colours(
+    side: int, hue: tuple[int, int, int], channels: int, told: list[str], tmp_path: Path
+) -> None:
+    found = read_image_folder(
+        coloured(tmp_path / "own", side=side, hue=hue),
+        image_size=28, channels=channels, background=0, test_fraction=0.25, seed=0,
+    )  # fmt: skip
+    assert len(found.notes) == len(told)
+    assert all(setting in note for setting, note in zip(told, found.notes, strict=True))
+
+
 # Colour modes: the expected grey is worked out by hand.
 LUMA_OF_RED = round(255 * 0.299)
 MODES = {

@@ -11,6 +11,7 @@ from pipeline.config import compose
 from pipeline.data.label_noise import shuffled_labels
 from pipeline.data.split import stratified_fraction
 from pipeline.data.store import load_prepared
+from pipeline.diagnosis.probes.plan import plan
 from pipeline.training import forks
 from trained_models import TINY
 
@@ -42,11 +43,11 @@ def test_a_fork_sees_the_images_and_labels_that_the_run_saw(project: Path) -> No
 def test_the_length_of_a_fork_is_bounded(
     num_train: int, epochs_done: int, asked: int | None, epochs: int, images: int
 ) -> None:
-    plan = forks.plan(
+    found = plan(
         num_train=num_train, epochs_done=epochs_done, images_per_s=1e4, epochs=asked, widened=True
     )
-    assert (plan.epochs, plan.num_images, plan.num_runs) == (epochs, images, 20)
-    assert plan.shown_images == 14 * epochs * images + 6 * 300 * 64
+    assert (found.epochs, found.num_images, found.num_runs) == (epochs, images, 20)
+    assert found.shown_images == 14 * epochs * images + 6 * 300 * 64
 
 
 @pytest.mark.parametrize(

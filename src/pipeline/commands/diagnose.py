@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline import interruption
 from pipeline.commands import fail_on as failing
 from pipeline.commands import trained
 from pipeline.commands.columns import COLUMNS, Column, column, named
@@ -136,7 +137,9 @@ def diagnose_model(name: str, *, root: Path, output: str = "text") -> Diagnosis:
     from pipeline.diagnosis import diagnose
     from pipeline.diagnosis.record import UNDETERMINED
     from pipeline.disk import check_results
+    from pipeline.runs.files import RunFiles
     from pipeline.runs.history import read_run
+    from pipeline.runs.probe_plan import planned as planned_probes
     from pipeline.runs.verdict import track_verdict
 
     run = read_run(name, root=root)
@@ -151,8 +154,11 @@ def diagnose_model(name: str, *, root: Path, output: str = "text") -> Diagnosis:
             track_verdict(run.model, diagnosis, files, root=root)
     _print(diagnosis, run.history, root=root, output=output, run=f"name={name}")
     if diagnosis.verdict == UNDETERMINED and run.model and output == "text":
-        command = f"pipeline diagnose name={name} probe=true"
-        print(f"  Short runs from its weights may settle it: {command}")
+        planned = planned_probes(run.history, RunFiles(root, name).read_history())
+        if planned:
+            cost = f"{planned.num_runs} at most{planned.time}"
+            print(f"  Short runs from its weights may settle the verdict ({cost}):")
+            print(f"     pipeline diagnose name={name} probe=true")
     return diagnosis
 
 
@@ -162,7 +168,8 @@ def diagnose_with_probes(
     """Diagnose ``results/<name>/`` by its curves and by short runs from the model's weights.
 
     Writes the files of `diagnose_model`, ``probes.json`` and ``probes.png``, all after the last
-    short run.  epochs: length of a short run; None for a quarter of the training.
+    short run. A probe that was killed goes on after its last finished part.
+    epochs: length of a short run; None for a quarter of the training.
     Raises `DataError` or `ModelError` where history, weights or data are missing, or are not of
     one run, and the errors of `check_results`, before the first short run.
     """
@@ -176,6 +183,7 @@ def diagnose_with_probes(
     report = partial(print, flush=True, file=sys.stderr if output == "json" else None)
     check_results(name, root=root)
     setup = prepare_probes(name, root=root, epochs=epochs)
+    interruption.way_on("the same command goes on after the last finished part of the probe")
     report(setup.summary)
     probed = run_probes(setup, report=lambda line: report(f"  {line}"))
     diagnosis, probes = probed.diagnosis, probed.record
@@ -186,6 +194,7 @@ def diagnose_with_probes(
     save_png(figure, results / "probes.png")
     files = [results / "probes.json", results / "probes.png"]
     files += _write(diagnosis, setup.history, results, root=root)
+    setup.parts.forget()
     track_verdict(setup.model, diagnosis, files, root=root)
     _print(diagnosis, setup.history, root=root, output=output, run=f"name={name}")
     if output == "text":

@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.data.decode import decode_image
 from pipeline.data.file_names import SUFFIXES, is_visible
 from pipeline.data.folder_layout import recognise
+from pipeline.data.preparation_notes import preparation_notes
 from pipeline.data.prepare import take
 from pipeline.data.split import stratified_split
 from pipeline.data.tensor_files import room
@@ -32,7 +33,7 @@ class FolderImages:
 
     val: None where the folder has no validation part of its own.  places: part → the folder that
     its images came from; a part that was split off has none.  skipped: files that are not images,
-    relative to the folder.  notes: sentences on folders and images that were left out.
+    relative to the folder.  notes: sentences on what was left out, or lost by the preparation.
     """
 
     train: ImageSet
@@ -84,6 +85,8 @@ def read_image_folder(
             scratch=scratch,
         )
         notes += [f"{broken}They were left out."] if broken else []
+    of_train = [path for listed in files["train"].values() for path in listed]
+    notes += preparation_notes(of_train, size=image_size, channels=channels)
     train, test = sets["train"], sets.get("test")
     if test is None:
         train, test = _split_test(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipeline.data.prepare import take
 from pipeline.data.store import load_card, load_split
 from pipeline.diagnosis import Diagnosis, History, diagnose
 from pipeline.diagnosis.probes import Outcome, settle
+from pipeline.diagnosis.probes.plan import ProbePlan, plan
 from pipeline.diagnosis.probes.record import ProbesRecord, probes_record
 from pipeline.diagnosis.probes.settle import evidence_of
 from pipeline.errors import DataError, ModelError
@@ -25,6 +25,8 @@ from pipeline.records import DataCard, EpochRecord, Prepared
 from pipeline.runs.files import RunFiles
 from pipeline.runs.history import read_run
 from pipeline.runs.network import architecture
+from pipeline.runs.probe_parts import ProbeParts
+from pipeline.runs.probe_plan import median_speed
 from pipeline.runs.provenance import data_sha256
 from pipeline.training import forks
 
@@ -41,7 +43,8 @@ class ProbeSetup:
     history: History
     model: ModelDescription
     trained: forks.Trained
-    plan: forks.ForkPlan
+    plan: ProbePlan
+    parts: ProbeParts
     wide: nn.Module | None
     lacking: str
 
@@ -50,11 +53,11 @@ class ProbeSetup:
         """The number, length and cost of the short runs, in one line."""
         plan = self.plan
         epochs = f"{plan.epochs} epoch{'s' if plan.epochs > 1 else ''}"
-        seconds = f", about {plan.seconds:.0f} s" if math.isfinite(plan.seconds) else ""
+        goes_on = f"; goes on after {len(self.parts)} finished parts" if len(self.parts) else ""
         return (
             f"{self.name}: {plan.num_runs} short runs at most, "
             f"forks of {epochs} of {plan.num_images:,} images; "
-            f"{plan.shown_images:,} images in all{seconds}"
+            f"{plan.shown_images:,} images in all{plan.time}{goes_on}"
         )
 
 
@@ -73,7 +76,7 @@ class Probed:
 def prepare_probes(name: str, *, root: Path, epochs: int | None = None) -> ProbeSetup:
     """Read a trained model with its history and data, and plan its short runs.
 
-    epochs: length of a fork; None for a quarter of the run, see `forks.plan`.
+    epochs: length of a fork; None for a quarter of the run, see `ProbePlan`.
     The test part of the data is not read. Raises `DataError` or `ModelError` where history, weights
     or data are missing, or are not of one run.
     """
@@ -98,30 +101,38 @@ def prepare_probes(name: str, *, root: Path, epochs: int | None = None) -> Probe
     rows = RunFiles(root, name).read_history()
     trained = _trained(model, rows, card, data, kept_epoch=run.history.context.kept_epoch)
     wide, lacking = _twice_as_wide(settings, card)
+    planned = plan(
+        num_train=len(trained.part),
+        epochs_done=len(rows),
+        images_per_s=median_speed(rows),
+        epochs=epochs,
+        widened=wide is not None,
+    )
+    deciding = (run.model.weights_sha256, model.data_sha256, planned.epochs, planned.num_images)
     return ProbeSetup(
         name=name,
         history=run.history,
         model=run.model,
         trained=trained,
-        plan=forks.plan(
-            num_train=len(trained.part),
-            epochs_done=len(rows),
-            images_per_s=_median_speed(rows),
-            epochs=epochs,
-            widened=wide is not None,
-        ),
+        plan=planned,
+        parts=ProbeParts(name, deciding, root=root),
         wide=wide,
         lacking=lacking,
     )
 
 
 def run_probes(setup: ProbeSetup, *, report: Callable[[str], None]) -> Probed:
-    """Run all probes, and settle the diagnosis by their evidence; nothing is written.
+    """Run all probes, and settle the diagnosis by their evidence; only finished parts are written.
 
     report: is called with one line after each group of short runs.
     """
     outcome = forks.run(
-        setup.trained, setup.plan, wide=setup.wide, lacking=setup.lacking, report=report
+        setup.trained,
+        setup.plan,
+        wide=setup.wide,
+        lacking=setup.lacking,
+        report=report,
+        parts=setup.parts,
     )
     history = setup.history
     settings = history.context.settings
@@ -164,11 +175,6 @@ def _trained(
         last_rate=kept.metrics.get("learning_rate", settings.optimizer.learning_rate),
         kept_is_last=kept is rows[-1],
     )
-
-
-def _median_speed(rows: Sequence[EpochRecord]) -> float:
-    """Images per second; NaN where an epoch has no speed."""
-    return float(np.median([row.metrics.get("time/images_per_s", math.nan) for row in rows]))
 
 
 def _twice_as_wide(settings: Settings, card: DataCard) -> tuple[nn.Module | None, str]:

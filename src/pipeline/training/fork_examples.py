@@ -12,12 +12,11 @@ from torch import nn
 from pipeline.data.batches import epoch_seed, standardisation
 from pipeline.data.prepare import take
 from pipeline.diagnosis.probes.outcome import Fork
+from pipeline.diagnosis.probes.plan import BATCH_SIZE, NUM_BATCHES, REPEATS
 from pipeline.evaluation.scores import log_softmax
 from pipeline.models.inference import predict_logits
 from pipeline.records import DataCard, ImageSet
 
-REPEATS = 2
-NUM_BATCHES, BATCH_SIZE = 3, 64
 MEASURED_IMAGES = 5000
 # A separate stream of seeds, so that no fork has the order of an epoch of the run
 _STREAM = 7

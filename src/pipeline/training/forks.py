@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from torch import nn
@@ -13,15 +14,13 @@ from pipeline.config.schema import Settings
 from pipeline.data.prepare import take
 from pipeline.diagnosis.probes.one_batch import BY_HEART
 from pipeline.diagnosis.probes.outcome import FACTORS, FRESH_FACTOR, Batch, Fork, Outcome
+from pipeline.diagnosis.probes.plan import BATCH_STEPS, ProbePlan
 from pipeline.errors import TrainingError
 from pipeline.models.widen import NotWidened, embed
 from pipeline.records import DataCard, ImageSet, Prepared
 from pipeline.training.assembly import images_of
 from pipeline.training.fit import fit
 from pipeline.training.fork_examples import (
-    BATCH_SIZE,
-    NUM_BATCHES,
-    REPEATS,
     ForkExamples,
     label_entropy,
 )
@@ -33,28 +32,17 @@ from pipeline.training.fork_settings import (
     without_regularisation,
 )
 
-# The most images that one fork trains on, over all its epochs.
-MOST_IMAGES = 40_000
-# The length of a fork as a share of the run.
-SHARE_OF_RUN = 0.25
-BATCH_STEPS = 300
 _STEPS_PER_EPOCH = 15
 
 
-@dataclass(frozen=True)
-class ForkPlan:
-    """The length of the forks, known before they run.
+class Parts(Protocol):
+    """Where the losses of finished groups of forks are kept, so that a killed probe goes on."""
 
-    epochs: of a fork, over ``num_images`` of the training part.  num_runs: short runs in all.
-    shown_images: in all runs.  seconds: estimate for all runs, at the speed of the run itself; NaN
-    where that speed is not known.
-    """
+    def read(self, part: str) -> Mapping[str, np.ndarray] | None:
+        """Return the arrays of a part; None where it has not finished."""
 
-    epochs: int
-    num_images: int
-    num_runs: int
-    shown_images: int
-    seconds: float
+    def write(self, part: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep the arrays of a part."""
 
 
 @dataclass(frozen=True)
@@ -82,46 +70,20 @@ def training_part(settings: Settings, prepared: Prepared) -> ImageSet:
     return images_of(prepared, settings, channels_last=False).training_part()
 
 
-def plan(
-    *, num_train: int, epochs_done: int, images_per_s: float, epochs: int | None, widened: bool
-) -> ForkPlan:
-    """Choose the length of a fork: a quarter of the run, between one epoch and `MOST_IMAGES`.
-
-    epochs: the length that a person chose instead; then every image is used.
-    widened: whether there are forks of a wider network.
-    """
-    num_images = num_train if epochs else min(num_train, MOST_IMAGES)
-    if epochs is None:
-        epochs = max(1, min(round(SHARE_OF_RUN * epochs_done), MOST_IMAGES // num_images))
-
-    num_forks = REPEATS * (len(FACTORS) + 1)  # each rate, and new weights
-    num_wide = REPEATS if widened else 0
-    one_batch = 2 * NUM_BATCHES * BATCH_STEPS * BATCH_SIZE  # with Adam, too
-    narrow_images = num_forks * epochs * num_images + one_batch
-    wide_images = num_wide * epochs * num_images
-    # Twice the units are four times the work in the layers between.
-    work = narrow_images + 4 * wide_images
-    return ForkPlan(
-        epochs=epochs,
-        num_images=num_images,
-        num_runs=num_forks + num_wide + 2 * NUM_BATCHES,
-        shown_images=narrow_images + wide_images,
-        seconds=work / images_per_s,
-    )
-
-
 def run(
     trained: Trained,
-    planned: ForkPlan,
+    planned: ProbePlan,
     *,
     wide: nn.Module | None,
     lacking: str,
     report: Callable[[str], None],
+    parts: Parts,
 ) -> Outcome:
     """Train every fork and measure it; the model itself and its files stay as they are.
 
     wide: an untrained network with twice the units; None where there is none, and ``lacking`` says
-    why.  report: called with one line after each fork.
+    why.  report: called with one line after each fork.  parts: of the same probe that have
+    finished before are not trained again.
     """
     examples = ForkExamples(
         trained.part,
@@ -134,7 +96,12 @@ def run(
     before = examples.measured([trained.network])
 
     def measured(name: str, start: Trained, network: nn.Module, factor: float) -> Fork:
-        fork = examples.measured(_forked(start, network, planned, examples, factor))
+        kept = parts.read(name)
+        if kept is None:
+            fork = examples.measured(_forked(start, network, planned, examples, factor))
+            parts.write(name, {"val": fork.val, "train": fork.train})
+        else:
+            fork = Fork(val=kept["val"], train=kept["train"])
         report(f"{name}: {_change(before, fork)}")
         return fork
 
@@ -179,7 +146,7 @@ def _change(before: Fork, after: Fork) -> str:
 
 
 def _forked(
-    trained: Trained, network: nn.Module, planned: ForkPlan, examples: ForkExamples, factor: float
+    trained: Trained, network: nn.Module, planned: ProbePlan, examples: ForkExamples, factor: float
 ) -> Iterator[nn.Module | None]:
     """Train one copy a repeat; None where it diverged."""
     for seed, images in zip(examples.seeds, examples.shown, strict=True):
