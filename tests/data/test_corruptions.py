@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.stats import norm
 
 from pipeline.data.corruptions import SEVERITIES, STRENGTHS, corrupt
@@ -35,6 +36,18 @@ def test_shift_moves_an_impulse_by_so_many_pixels_in_every_direction(severity: i
     assert (moved.sum(axis=(1, 2, 3)) == 200).all()
     places = {tuple(place) for place in np.argwhere(moved)[:, 2:].tolist()}
     assert places == {(14 - d, 14), (14 + d, 14), (14, 14 - d), (14, 14 + d)}
+
+
+@pytest.mark.parametrize("shape", [(40, 2, 9, 12), (40, 1, 3, 5)])
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_shift_is_that_of_scipy(shape: tuple[int, ...], severity: int) -> None:
+    images = np.random.default_rng(1).integers(1, 256, shape).astype(np.uint8)
+    moved = corrupt(images, name="shift", severity=severity, seed=0)
+    d = STRENGTHS["shift"][severity - 1]
+    steps = [(-d, 0), (d, 0), (0, -d), (0, d)]
+    drawn = np.random.default_rng(0).integers(4, size=len(images))
+    for image, after, direction in zip(images, moved, drawn, strict=True):
+        np.testing.assert_array_equal(after, ndimage.shift(image, (0, *steps[direction]), order=0))
 
 
 def test_shift_brings_in_background() -> None:

@@ -44,8 +44,12 @@ def plot(
     for i, axes in enumerate(grid[:count]):
         axes.imshow(_picture(images[i]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         taken, true = _short(class_names[predictions[i]]), _short(class_names[labels[i]])
-        axes.set_title(taken, loc="left", fontsize=10, fontweight="bold", color=VERMILION, pad=18)
-        axes.set_title(_sure(confidences[i]), loc="right", fontsize=8.5, color=VERMILION, pad=18)
+        axes.set_title(
+            taken, loc="left", y=1.0, fontsize=10, fontweight="bold", color=VERMILION, pad=18
+        )
+        axes.set_title(
+            _sure(confidences[i]), loc="right", y=1.0, fontsize=8.5, color=VERMILION, pad=18
+        )
         axes.text(0, 1.04, f"is {true}", fontsize=9, color=QUIET, transform=axes.transAxes)
     return figure
 

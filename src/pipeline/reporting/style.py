@@ -62,7 +62,8 @@ def dress(
     axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", grid: Grid = "y"
 ) -> None:
     """Give axes a title on the left, quiet labels, and a grid along x, y, both or none."""
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=8)
+    # Without `y`, matplotlib measures all ticks several times: a title might be in their way.
+    axes.set_title(title, loc="left", y=1.0, fontsize=11, fontweight="bold", color=INK, pad=8)
     axes.set_xlabel(xlabel, fontsize=9.5, color=QUIET)
     axes.set_ylabel(ylabel, fontsize=9.5, color=QUIET)
     axes.tick_params(labelsize=9, colors=QUIET, length=0)
