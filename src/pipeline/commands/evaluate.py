@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.commands import trained
 from pipeline.commands.command import Call, Command, NoOptions
+from pipeline.commands.importing import lasting_imports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,8 @@ def run(call: Call[NoOptions]) -> None:
     asked = any(key.split(".")[0] in ("data", "experiment") for key in keys)
     if asked:
         card_of(settings.data, root=call.root)
+    with lasting_imports("torch"):
+        import pipeline.runs.evaluation  # noqa: F401
     evaluate(
         settings.model_copy(update={"name": name}),
         data=settings.data.name if asked else None,

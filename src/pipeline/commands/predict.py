@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pipeline.commands import trained
 from pipeline.commands.command import Call, Command, ModelName, Options
+from pipeline.commands.importing import lasting_imports
 from pipeline.commands.unwritable import noted_if_read_only
 from pipeline.terminal import visible
 
@@ -38,6 +39,8 @@ def run(call: Call[PredictOptions]) -> None:
     """Predict the pictures with a trained model."""
     asked = call.options
     name = trained.the_one(asked.name, trained.models(call.root))
+    with lasting_imports("torch"):
+        import pipeline.runs.prediction  # noqa: F401
     predict(asked.paths, name=name, root=call.root, output=asked.output, raw=asked.raw)
 
 
