@@ -13,7 +13,6 @@ from safetensors.numpy import load_file, save, save_file
 
 from pipeline.data import tensor_files
 from pipeline.data.prepare import prepare_dataset, take
-from pipeline.data.store import load_prepared
 from pipeline.data.tensor_files import mapped, room, write
 from pipeline.records import ImageSet
 
