@@ -50,6 +50,12 @@ def headings(text: str) -> list[str]:
     return [match[1].strip() for match in matches if match]
 
 
+def recipe() -> str:
+    """The first section of docs/own_data.md: from a person's own files to a proved remedy."""
+    text = (ROOT / "docs" / "own_data.md").read_text()
+    return text.partition("\n## ")[2].partition("\n## ")[0] + "\n"
+
+
 def anchor(heading: str) -> str:
     """The anchor that GitHub gives a heading: ``How it decides`` → ``how-it-decides``."""
     plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()

@@ -42,6 +42,14 @@ def test_an_open_verdict_on_a_loss_that_has_risen_offers_nothing() -> None:
     assert (found.verdict, found.offered) == ("undetermined", ())
 
 
+def test_an_open_verdict_on_a_run_that_is_too_short_offers_more_epochs() -> None:
+    flat = np.array([2.3, 2.31, 2.29])
+    found = diagnosed(flat, settings("trainer.max_epochs=3"))
+    assert found.verdict == "undetermined"
+    assert [r.name for r in found.offered] == ["more_epochs"]
+    assert "short" in found.offered[0].why and "falling" not in found.offered[0].why
+
+
 @pytest.mark.parametrize(
     "values", [pytest.param({}, id="no_settings"), settings("trainer.max_epochs=20")]
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from document import DOCUMENTS, ROOT, shell_commands
+from document import DOCUMENTS, ROOT, recipe, shell_commands
 from shortened import run
 
 # Documents whose commands run here, in their order, in one small project.
@@ -58,6 +58,7 @@ def here(document: str) -> list[list[str]]:
     others = (*ELSEWHERE, *NOT_RUN)
     commands = shell_commands((ROOT / document).read_text())
     known = here("README.md") if document != "README.md" else []
+    known = [*known, *shell_commands(recipe())]  # tests/commands/test_recipe.py
     commands = [words for words in commands if words not in known]
     return [words for words in commands if not any(begins(words, other) for other in others)]
 

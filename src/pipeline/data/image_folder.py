@@ -75,15 +75,9 @@ def read_image_folder(
     }
     class_names = _class_names(layout.parts, files)
     notes, sets = list(layout.notes), {}
+    form = {"size": image_size, "channels": channels, "background": background}
     for split, listed in files.items():
-        sets[split], broken = _decode_all(
-            listed,
-            class_names,
-            size=image_size,
-            channels=channels,
-            background=background,
-            scratch=scratch,
-        )
+        sets[split], broken = _decode_all(listed, class_names, scratch=scratch, **form)
         notes += [f"{broken}They were left out."] if broken else []
     of_train = [path for listed in files["train"].values() for path in listed]
     notes += preparation_notes(of_train, size=image_size, channels=channels)

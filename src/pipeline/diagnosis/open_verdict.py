@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
+from pipeline.diagnosis.faults import FAULTS
 from pipeline.diagnosis.measured_run import MeasuredRun, Missing
 from pipeline.diagnosis.record import Remedy
 from pipeline.diagnosis.remedies import more_epochs
@@ -15,14 +17,19 @@ LEAST_FALL = 0.03  # of the validation loss over the last quarter of the run
 
 
 def worth_trying(run: MeasuredRun) -> tuple[Remedy, ...]:
-    """Return the remedies that need no verdict: more epochs where the loss was still falling.
+    """Return the remedies that need no verdict: more epochs.
 
+    They are offered where the loss was still falling, or where the run is too short for a fault.
     Empty where the settings are not known, or where something else than their epochs ended the run.
     """
     settings = run.history.context.settings
     if not settings or run.num_epochs < settings["trainer"]["max_epochs"]:
         return ()
-    return (more_epochs(settings, times=4),) if still_falling(run) else ()
+    longer = more_epochs(settings, times=4)
+    if still_falling(run):
+        return (longer,)
+    too_short = run.num_epochs < max(fault.least_epochs for fault in FAULTS)
+    return (replace(longer, why="a run this short cannot be judged"),) if too_short else ()
 
 
 def still_falling(run: MeasuredRun) -> bool:

@@ -85,23 +85,16 @@ def run(
     why.  report: called with one line after each fork.  parts: of the same probe that have
     finished before are not trained again.
     """
+    num_images, seed = planned.num_images, trained.settings.seed
     examples = ForkExamples(
-        trained.part,
-        trained.val,
-        trained.card,
-        num_images=planned.num_images,
-        seed=trained.settings.seed,
+        trained.part, trained.val, trained.card, num_images=num_images, seed=seed
     )
     wider, missing = _widened(trained, wide, examples, lacking=lacking)
     before = examples.measured([trained.network])
 
     def measured(name: str, start: Trained, network: nn.Module, factor: float) -> Fork:
-        kept = parts.read(name)
-        if kept is None:
-            fork = examples.measured(_forked(start, network, planned, examples, factor))
-            parts.write(name, {"val": fork.val, "train": fork.train})
-        else:
-            fork = Fork(val=kept["val"], train=kept["train"])
+        trained_copies = _forked(start, network, planned, examples, factor)
+        fork = _read(parts, name) or _kept(parts, name, examples.measured(trained_copies))
         report(f"{name}: {_change(before, fork)}")
         return fork
 
@@ -126,6 +119,17 @@ def run(
         kept_is_last=trained.kept_is_last,
         lacking=missing,
     )
+
+
+def _read(parts: Parts, name: str) -> Fork | None:
+    """The fork of a part that has finished before."""
+    arrays = parts.read(name)
+    return None if arrays is None else Fork(val=arrays["val"], train=arrays["train"])
+
+
+def _kept(parts: Parts, name: str, fork: Fork) -> Fork:
+    parts.write(name, {"val": fork.val, "train": fork.train})
+    return fork
 
 
 def _widened(
