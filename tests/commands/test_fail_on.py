@@ -138,8 +138,8 @@ CONDITION = {
 FINDING = {"verdict", "probability", "what", "harm", "conditions", "evidence", "remedies"}
 DIAGNOSIS = {
     "version", "name", "verdict", "confidence", "ranked", "reason", "findings", "follow",
-    "undecided", "ruled_out", "not_run", "probes", "told_by", "family", "family_confidence",
-    "likely", "evidence", "notes", "settle",
+    "undecided", "ruled_out", "not_run", "remedies", "probes", "told_by", "family",
+    "family_confidence", "likely", "evidence", "notes", "settle",
 }  # fmt: skip
 
 
