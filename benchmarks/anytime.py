@@ -27,8 +27,8 @@ from pipeline.verification.foreign.options import ForeignOptions
 from pipeline.verification.foreign.runs import Job
 from pipeline.verification.foreign.template import Template
 from pipeline.verification.foreign.trials import Trials
+from pipeline.verification.parts import AS_IT_WAS
 from pipeline.verification.plan import VerificationPlan
-from pipeline.verification.trials import AS_IT_WAS
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 EFFECTS = (0.75, 1.0, 1.5, 2.0, 3.0, 5.0)

@@ -40,7 +40,7 @@ PATIENT = (
     "tracking=none",
 )
 SEEDS = 4
-RUNS = 18  # the first remedy and both controls
+RUNS = 17  # the first remedy and both controls
 ASKED = ["name=own", f"seeds={SEEDS}", f"budget={RUNS}"]
 
 
@@ -103,9 +103,8 @@ def test_the_planted_fault_is_mended_and_the_claim_is_made(called: Called) -> No
 def test_a_second_call_trains_nothing_and_says_so(called: Called) -> None:
     """The first round of the healing is the verification that is there already."""
     assert called.trials == (RUNS, RUNS)
-    lines = [line for line in called.heal.splitlines() if line.startswith("[")]
-    assert len(lines) == 4 and lines[-1].startswith(f"[{RUNS}/{RUNS}] ")
-    assert all("runs of an earlier start" in line for line in lines)
+    assert f"all {RUNS} runs are known from earlier calls" in called.heal
+    assert not any(line.startswith("[") for line in called.heal.splitlines())
     assert called.files[0] == called.files[1]
 
 

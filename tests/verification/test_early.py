@@ -19,9 +19,9 @@ from pipeline.files import read_record
 from pipeline.reporting.forest import rows_of
 from pipeline.reporting.verification_text import show_verification
 from pipeline.verification.early import EarlyTrials, comparisons
+from pipeline.verification.parts import AS_IT_WAS
 from pipeline.verification.patient import patient_of
-from pipeline.verification.plan import VerificationPlan, early_least_runs, plan_of
-from pipeline.verification.trials import AS_IT_WAS
+from pipeline.verification.plan import VerificationPlan, num_runs, plan_of
 from pipeline.verification.verify import verify
 from verification_cases import options, patient
 from verified import interrupted_after, run_sweep
@@ -49,12 +49,15 @@ class Known:
         return Arm(name, (f"{name}=on",), losses, (verdict,) * len(seeds))
 
 
-def tried(*names: str, trainer: Known | None = None, budget: int | None = None) -> EarlyTrials:
+def tried(
+    *names: str, trainer: Known | None = None, budget: int | None = None, decided: bool = True
+) -> EarlyTrials:
     remedies = tuple(Remedy(name, (), "") for name in names)
     draws = tuple(Remedy(f"random_{i}", (), "") for i in range(30))
     plan = VerificationPlan(remedies, draws, tuple(range(10)), tuple(range(1000, 1010)))
     runs = EarlyTrials(trainer or Known(), plan, "overfitting", budget=budget)
-    runs.decide()
+    if decided:
+        runs.decide()
     return runs
 
 
@@ -70,7 +73,7 @@ def test_a_clear_remedy_takes_three_pairs_and_few_controls() -> None:
         ("search", ("random_0", "random_1"), (0,)),
         ("random", ("random_0",), (1, 2)),
     ]
-    assert runs.num_runs == early_least_runs() == 13
+    assert runs.num_runs == num_runs(1, 3) == 13
 
 
 def test_the_second_remedy_is_not_tried_where_the_first_is_enough() -> None:
@@ -105,10 +108,27 @@ def test_pairs_come_one_at_a_time_until_they_decide() -> None:
 
 
 def test_the_budget_holds_the_pairs_and_both_controls() -> None:
-    for budget in range(early_least_runs(), 40):
+    for budget in range(num_runs(1, 3), 40):
         runs = tried("slight", "clear", budget=budget)
         runs.controls()
         assert runs.num_runs <= budget
+
+
+@pytest.mark.parametrize("budget", [None, 45])
+def test_no_step_is_followed_by_more_runs_than_were_announced(budget: int | None) -> None:
+    trainer = Known(lambda name: "overfitting")
+    runs = tried("slight", "clear", "nothing", trainer=trainer, budget=budget, decided=False)
+    announced: list[tuple[int, int]] = []  # runs before the step, and those that may follow it
+    runs.announce = lambda doing, most: announced.append((runs.num_runs, most))
+    runs.decide()
+    controls = runs.controls()
+    steps = [len(arms) * len(seeds) for _, arms, seeds in trainer.asked]
+    assert len(announced) == len(steps)
+    for (before, most), step in zip(announced, steps, strict=True):
+        assert runs.num_runs - before - step <= most
+    most_of_all = announced[0][1] + steps[0]
+    assert most_of_all == (num_runs(3, 10) if budget is None else budget)
+    assert controls is None or announced[-1][1] == 0
 
 
 def test_the_shares_of_the_error_add_up() -> None:
@@ -134,7 +154,7 @@ def test_a_real_verification_stops_early_and_goes_on_after_an_interruption(
     found = verify(sick, asked, root=overfitted, run_sweep=run_sweep)
     assert found is not None and found.stop == "early"
     shown = capsys.readouterr().out
-    assert "6 runs of an earlier start" in shown
+    assert "6 runs, all known from earlier calls" in shown
     assert "to the next decision" in shown and not re.search(r"\d s left", shown)
     (arm,) = found.arms
     pairs = len(arm.val_losses)

@@ -38,7 +38,7 @@ def test_a_budget_that_is_too_small_begins_no_round(proved: Path) -> None:
     start = patient_of("wide", root=proved)
     healing = heal(start, options(budget=5), root=proved, run_sweep=refused, rounds=3)
     assert healing.steps == () and healing.experiment is None
-    assert healing.end == "the budget is used: another round needs 22 runs, 5 are left"
+    assert healing.end == "the budget is used: another round needs 21 runs, 5 are left"
 
 
 def test_a_healthy_run_is_left_as_it_is(project: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_run_that_diverged_is_healed(project: Path) -> None:
     with pytest.raises(TrainingError):
         cli.call("train", ["name=steep", *steep, "trainer.max_epochs=3", "tracking=none"])
     start = patient_of("steep", root=project)
-    healing = heal(start, options(seeds=3, budget=17), root=project, run_sweep=run_sweep, rounds=3)
+    healing = heal(start, options(seeds=3, budget=16), root=project, run_sweep=run_sweep, rounds=3)
     assert [step.adopted for step in healing.steps] == ["usual_learning_rate"]
     healed = compose(["experiment=steep_healed"], root=project).settings
     assert healed.optimizer.learning_rate == 0.1  # type: ignore[union-attr]

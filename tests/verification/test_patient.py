@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,15 @@ def test_a_tracked_run_is_the_same_patient_as_its_files(overfitted: Path) -> Non
     assert sorted(by_run.overrides) == sorted(by_name.overrides)
     assert by_run.settings == by_name.settings
     assert by_run.diagnosis.verdict == by_name.diagnosis.verdict == "overfitting"
+    times = json.loads((overfitted / "results/wide/times.json").read_text())
+    epochs_s = times["numbers"]["time/epoch_s"]
+    assert len(epochs_s) == 12 and by_name.training_s == pytest.approx(sum(epochs_s))
+    assert by_run.training_s == pytest.approx(sum(epochs_s))
+
+
+def test_a_run_without_its_times_is_a_patient_too(overfitted: Path) -> None:
+    (overfitted / "results/wide/times.json").unlink()
+    assert patient_of("wide", root=overfitted).training_s is None
 
 
 @pytest.mark.parametrize("command", ["verify", "heal"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -54,8 +55,8 @@ def test_a_budget_buys_whole_arms(budget: int, arms: int) -> None:
 @pytest.mark.parametrize(
     ("arms", "runs"),
     [
-        pytest.param(1, 4 * 5 + 2, id="one_arm_and_two_draws"),
-        pytest.param(3, 6 * 5 + 2 * 5, id="draws_cost_as_much_as_further_arms"),
+        pytest.param(1, 3 * 5 + 2 + 4, id="one_arm_and_two_draws"),
+        pytest.param(3, 5 * 5 + 2 * 5 + 4, id="draws_cost_as_much_as_further_arms"),
     ],
 )
 def test_the_runs_are_base_arms_reseed_draws_and_best_draw(arms: int, runs: int) -> None:
@@ -67,7 +68,7 @@ def test_a_plan_counts_its_runs_seeds_and_draws() -> None:
     assert plan is not None
     assert (plan.seeds, plan.reseeds) == ((0, 1, 2), (1000, 1001, 1002))
     assert len(plan.draws) == 3
-    assert plan.num_runs == plan.cost == 5 * 3 + 3
+    assert plan.num_runs == plan.cost == 4 * 3 + 3 + 2
 
 
 def test_a_remedy_that_takes_longer_costs_more() -> None:
@@ -92,7 +93,7 @@ def test_only_remedies_of_different_groups_are_combined(second: str, combined: l
     ("asked", "message"),
     [
         (options(seeds=1), "must be 3 or more"),
-        (options(budget=10), r"cannot decide anything\. One remedy .* needs 22 runs"),
+        (options(budget=10), r"cannot decide anything\. One remedy .* needs 21 runs"),
         (options(remedies=("dropuot",)), "dropout"),
         (options(remedies=("zero_bias",)), "without effect"),
         (options(remedies=("l2", "l2")), "name l2 once"),
@@ -119,3 +120,19 @@ def test_a_remedy_of_the_diagnosis_is_taken_by_the_name_that_it_has_there() -> N
     assert offered.name not in remedies_by_name(slow.settings)
     plan = plan_of(slow, options(remedies=(offered.name,)))
     assert plan is not None and plan.remedies == (offered,)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "jobs"),
+    [
+        ((), 1),
+        (("n_jobs=2",), 2),
+        (("hydra.sweeper.n_jobs=3", "hydra/launcher=joblib"), 3),
+        (("n_jobs=-1",), os.cpu_count()),
+        pytest.param(("n_jobs=8", "hydra/launcher=slurm"), None, id="other_machines"),
+    ],
+)
+def test_the_runs_side_by_side_are_those_of_the_sweep(
+    sweep: tuple[str, ...], jobs: int | None
+) -> None:
+    assert options(sweep=sweep).num_jobs == jobs

@@ -80,13 +80,39 @@ def test_runs_of_all_sweeps_share_one_total(capsys: pytest.CaptureFixture[str]) 
     ]
 
 
-def test_runs_of_an_earlier_start_are_counted_together(capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_that_are_known_count_once_and_give_the_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     progress = followed(runs=3)
+    for _ in range(2):
+        progress.known(("arm", 0), cost=1, seconds=10)
+    progress.follow("arms", label_of=lambda t: f"seed {t.number}", cost_of=lambda t: 1.0, seen={0})
     progress.update("arms", [ended(0), ended(1)], running=0)
-    progress.update("arms", [ended(0), ended(1), ended(2)], running=0)
     assert capsys.readouterr().out.splitlines() == [
-        "[2/3] 2 runs of an earlier start; 10 s left",
-        "[3/3] dropout, seed 2: validation loss 0.5000",
+        "[2/3] seed 1: validation loss 0.5000; 10 s left"
+    ]
+
+
+def test_the_time_of_the_patient_counts_as_one_more_run() -> None:
+    work = Workload(clock=Clock(), typical_s=20, parallel=2)
+    work.expect(runs=4, cost=4)
+    assert work.seconds_left() == 40
+    work.ended(cost=1, seconds=10)
+    assert work.seconds_left() == 3 * 15 / 2
+
+
+def test_a_step_has_a_total_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = followed(runs=6)
+    for number in range(6):
+        progress.known(("arm", number), cost=1, seconds=10)
+    progress.next_step("dropout, pair 4 of at most 10", 14)
+    progress.expect(runs=2, cost=2)
+    progress.say_step(0)
+    progress.update("arms", [ended(3)], running=1)
+    assert capsys.readouterr().out.splitlines() == [
+        "now dropout, pair 4 of at most 10: 2 runs, about 20 s to the next decision; "
+        "at most 14 may follow",
+        "[1/2] dropout, seed 3: validation loss 0.5000; 10 s left",
     ]
 
 

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,9 @@ def trained(project: Path) -> Path:
 # --- kill -9 --------------------------------------------------------------------------------------
 
 
-def start(folder: Path, stop: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, stop: str, asked: Sequence[str] = ASKED) -> subprocess.Popen[bytes]:
     log = (folder / "log.txt").open("ab")
-    command = [sys.executable, "-m", "pipeline", "verify", *ASKED, f"stop={stop}"]
+    command = [sys.executable, "-m", "pipeline", "verify", *asked, f"stop={stop}"]
     return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
 
 
@@ -107,6 +108,25 @@ def test_a_verification_that_is_killed_twice_ends_as_one_that_never_was(
     assert counts == [("COMPLETE", runs)]
     for name in ("verification.json", "claims.json"):
         assert written(trained, name) == written(whole, name), "to the last digit"
+
+
+def test_another_call_goes_on_where_a_killed_one_was(trained: Path, tmp_path: Path) -> None:
+    """It takes over the study, since all that the study lacks is wanted, and trains the rest."""
+    whole = tmp_path / "whole"
+    shutil.copytree(trained, whole, ignore=shutil.ignore_patterns("whole"))
+    more = ["name=wide", "remedies=[dropout,more_data]", f"seeds={SEEDS}"]
+    assert start(whole, "fixed", more).wait(timeout=LIMIT_S) == 0
+
+    before = killed(trained, "fixed", after=2)
+    assert start(trained, "fixed", more).wait(timeout=LIMIT_S) == 0
+    assert before.items() <= finished(trained).items()
+    counts = query(trained, "select state, count(*) from trials group by state")
+    assert counts == [("COMPLETE", num_runs(2, SEEDS))]
+    found, expected = (written(each, "verification.json") for each in (trained, whole))
+    assert found["studies"].pop("arms_2") and expected["studies"].pop("arms")
+    for key in ("studies", "file_sha256"):
+        assert found.pop(key) != expected.pop(key)
+    assert found == expected, "to the last digit"
 
 
 def written(folder: Path, name: str) -> Any:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import pytest
 
 from pipeline.diagnosis.paired_trials import DIVERGED
-from pipeline.sweep.analysis import StudyRecord, read_study
-from pipeline.verification import trials
+from pipeline.verification.parts import AS_IT_WAS, shown_arm
 from pipeline.verification.patient import patient_of
 from pipeline.verification.progress import RunProgress
-from pipeline.verification.trials import first_finished_run, shown_arm
+from pipeline.verification.trials import Trials, first_finished_run
 from verification_cases import STORAGE, options
 from verified import Verified, run_sweep
 
@@ -33,22 +32,21 @@ def test_an_arm_is_shown_by_its_remedy_or_control(part: str, arm: str, expected:
 def test_the_first_finished_run_of_the_chosen_arm_has_the_lowest_seed(
     verified: Verified, proved: Path
 ) -> None:
-    folder = first_finished_run(verified.verification, storage=STORAGE, root=proved)
+    chosen = verified.verification.chosen
+    assert chosen is not None
+    folder = first_finished_run(verified.patient, chosen, storage=STORAGE, root=proved)
     config = (folder / "results" / "wide_more_data" / "config.json").read_text()
     assert '"seed": 0' in config and (folder / "models" / "wide_more_data").is_dir()
 
 
-def test_a_run_that_diverged_is_not_the_first_finished_one(
-    verified: Verified, proved: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_without_a_model_is_not_the_first_finished_one(
+    verified: Verified, proved: Path
 ) -> None:
-    def without_seed_0(storage: str, name: str) -> StudyRecord:
-        record = read_study(storage, name)
-        states = ["failed" if t.params["seed"] == 0 else t.state for t in record.trials]
-        pairs = zip(record.trials, states, strict=True)
-        return replace(record, trials=tuple(replace(t, state=state) for t, state in pairs))
-
-    monkeypatch.setattr(trials, "read_study", without_seed_0)
-    folder = first_finished_run(verified.verification, storage=STORAGE, root=proved)
+    chosen = verified.verification.chosen
+    assert chosen is not None
+    first = first_finished_run(verified.patient, chosen, storage=STORAGE, root=proved)
+    shutil.rmtree(first / "models")
+    folder = first_finished_run(verified.patient, chosen, storage=STORAGE, root=proved)
     assert '"seed": 1' in (folder / "results" / "wide_more_data" / "config.json").read_text()
 
 
@@ -62,6 +60,6 @@ def test_one_run_alone_is_a_sweep_too(overfitted: Path) -> None:
     sick = patient_of("wide", root=overfitted)
     asked = options(remedies=("dropout",), stop="early")
     with RunProgress("one run") as progress:
-        alone = trials.Trials(sick, asked, root=overfitted, run_sweep=run_sweep, progress=progress)
-        (arm,) = alone.train("arms", [trials.AS_IT_WAS], [3])
+        alone = Trials(sick, asked, root=overfitted, run_sweep=run_sweep, progress=progress)
+        (arm,) = alone.train("arms", [AS_IT_WAS], [3])
     assert len(arm.losses) == 1 and arm.verdicts != (DIVERGED,)

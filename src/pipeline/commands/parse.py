@@ -12,11 +12,13 @@ from pydantic import ValidationError
 from pipeline.commands.command import Call, Command, Options
 from pipeline.config.project import from_root
 from pipeline.config.ranges import range_of
-from pipeline.config.schema import PATHS
+from pipeline.config.schema import PATHS, Settings
 from pipeline.config.words import nearest
 from pipeline.errors import ConfigError
 
 Given = TypeVar("Given", bound=Options)
+# Settings of a training that are no sections of their own: ``seed=`` may be meant as ``seeds=``.
+_SCALARS = ("name", "seed", "allow_targets", "objective", "initial_weights")
 _NUMBERS = {
     "integer": r"[+-]?\d+",
     "number": r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?",
@@ -49,7 +51,9 @@ def parse(
         elif command.positional and (not equals or "/" in key or _is_file(command, word, here)):
             given.setdefault(command.positional, []).append(word)
         else:
-            raise ConfigError(_unknown(name, command, word))
+            own = f"{command.anywhere_with}="  # such a command knows no settings of a training
+            trains = command.settings == "hydra" and not any(w.startswith(own) for w in words)
+            raise ConfigError(_unknown(name, command, word, trains=trains))
     options = _validated(name, command, given)
     return Call(_rebased(options, here, root), tuple(settings), tuple(flags), root)
 
@@ -103,14 +107,30 @@ def _is_setting(command: Command[Any], key: str, equals: str) -> bool:
     return command.settings == "hydra" and bool(equals) and key.startswith(("hydra.", "hydra/"))
 
 
-def _unknown(name: str, command: Command[Any], word: str) -> str:
+def _unknown(name: str, command: Command[Any], word: str, *, trains: bool) -> str:
+    """Return the message on a word. trains: whether the command trains a run again."""
     key, equals, _ = word.partition("=")
     known = [f"{option}=" for option in keys_of(command)]
     if not equals and key in keys_of(command):
         return f"{word}: has no value. Write {word}=<value>"
+    if trains and _is_of_training(key):
+        return (
+            f"{word}: {name} trains its runs with the settings of the run that it mends, so that "
+            "only the remedy differs. To have other settings, train that run again with them: "
+            f"pipeline train name=<name> … {word}"
+        )
     if not known:
         return f"{word}: {name} takes no options. Leave it out."
     return f"{word}: unknown option of {name}{nearest(f'{key}=', known)}"
+
+
+def _is_of_training(key: str) -> bool:
+    """Whether a key, such as ``trainer.num_threads`` or ``model``, is one of a training."""
+    section, *rest = key.lstrip("+~").replace("/", ".").split(".")
+    field = Settings.model_fields.get(section)
+    return section in ("experiment", "sweep", "debug") or (
+        field is not None and (bool(rest) or section not in _SCALARS)
+    )
 
 
 def _validated(name: str, command: Command[Given], given: Mapping[str, Sequence[str]]) -> Given:

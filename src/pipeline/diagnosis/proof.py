@@ -58,9 +58,10 @@ class Verification:
     arms: the most helpful first.
     reseed, random: reductions of the validation loss by the controls.
     claim: None where no arm is confirmed.  experiment: name of the proved configuration.
-    studies: part of the trials → name of its study.  stop: fixed, or early for pairs that were
-    added until they decided.  An early one trains no controls where nothing is confirmed, and
-    leaves remedies untried.  num_runs: that it trained.
+    studies: ``arms``, ``arms_2``, ``reseed``, … → names of the studies that hold its runs.
+    stop: fixed, or early for pairs that were added until they decided.  An early one trains no
+    controls where nothing is confirmed, and leaves remedies untried.
+    num_runs: of all arms and controls, also those that an earlier call had trained.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +11,64 @@ from pipeline.diagnosis.foreign_proof import ForeignArm, ForeignProof
 from pipeline.diagnosis.paired_trials import MOST_SEEDS, NOT_CONFIRMED, Judged
 from pipeline.diagnosis.proof import Healing, Round, Verification
 from pipeline.reporting.sentences import change, plain_percent, words
+
+
+def plan_line(
+    name: str, *, arms: int, runs: int, known: int, left_s: float | None, num_jobs: int | None
+) -> str:
+    """Return what a verification will train, as it begins.
+
+    known: runs that earlier calls have finished.  left_s: seconds for the rest; None if unknown.
+    num_jobs: side by side on this machine; None where other machines train.
+    """
+    line = f"{name}: {arms} arm{'s' * (arms > 1)}, {runs} runs"
+    if known:
+        some = f"all {runs}" if known == runs else f"{known} of {runs}"
+        line += f"; {some} runs are known from earlier calls"
+    if left_s is None or num_jobs is None or known == runs:
+        return line
+    rest = f" for {runs - known} runs" if known else ""
+    return f"{line}; {about(left_s)}{rest} with n_jobs={num_jobs}"
+
+
+def early_lines(
+    name: str, *, remedies: Sequence[str], least: int, most: int, least_s: float | None
+) -> str:
+    """Return how ``stop=early`` works, as it begins, in two lines.
+
+    least, most: runs in all, where the first remedy is clear and where nothing decides.
+    least_s: seconds of the least; None where they are not known.
+    """
+    time = "" if least_s is None else f", {about(least_s)}"
+    order = "" if len(remedies) == 1 else ", one after the other until one is enough"
+    return (
+        f"{name}: tries {', '.join(remedies)}{order}. A pair is two runs with the same seed: as it "
+        "was, and with the remedy. Pairs are added until they decide.\n"
+        f"{name}: a clear first remedy takes {least} runs with its controls{time}; {most} runs are "
+        "the most"
+    )
+
+
+def step_line(doing: str, *, runs: int, known: int, left_s: float | None, most_after: int) -> str:
+    """Return one step of ``stop=early``, as it begins.
+
+    known: of its runs, that earlier calls have finished.  left_s: seconds to the decision.
+    most_after: runs that may follow.
+    """
+    line = f"now {doing}: {runs} run{'s' * (runs > 1)}"
+    if known:
+        line += f", {'all' if known == runs else f'{known} of them'} known from earlier calls"
+    if left_s is not None and known < runs:
+        line += f", {about(left_s)} to the next decision"
+    return line + (f"; at most {most_after} may follow" if most_after else "; the last ones")
+
+
+def about(seconds: float) -> str:
+    """Return a time that is only estimated: ``about 40 s``, ``about 2 h 10 min``."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"about {hours} h {minutes:02} min" if hours else f"about {minutes} min"
 
 
 def show_verification(verification: Verification) -> None:

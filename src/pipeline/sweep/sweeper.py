@@ -18,7 +18,7 @@ from omegaconf import OmegaConf, open_dict
 from pipeline import interruption
 from pipeline.errors import NoTrialCompleted, SweepError
 from pipeline.files import write_atomically
-from pipeline.sweep import progress
+from pipeline.sweep import noted, progress
 from pipeline.sweep.budget import Budget
 from pipeline.sweep.constraints import is_feasible
 from pipeline.sweep.grammar import parse_space
@@ -99,6 +99,7 @@ class Sweep:
             signature=plan.signature,
             folder=str(self.config.hydra.sweep.dir),
         )
+        noted.write_note(study)
         self._check_seed()
         folder = self._use_folder(load_study(database, plan.study_name).user_attrs[FOLDER])
         budget = Budget(database.engine, plan.study_name, lease=plan.lease)
@@ -121,6 +122,7 @@ class Sweep:
             _write_results(study, folder)
             if listener:
                 listener.closed(study, status=status, counts=counts, folder=folder)
+        noted.write_end(study)
         _print_end(study, counts)
         return counts
 

@@ -16,8 +16,9 @@ from pipeline.diagnosis.paired_trials import counted_loss, log_gains, relative_r
 from pipeline.diagnosis.proof import Claim, Reductions
 from pipeline.evaluation.scores import log_softmax
 from pipeline.files import read_record, write_record
+from pipeline.verification.parts import ARMS, AS_IT_WAS, RANDOM, RESEED
 from pipeline.verification.plan import VerificationPlan
-from pipeline.verification.trials import ARMS, AS_IT_WAS, RANDOM, RESEED, Trials
+from pipeline.verification.trials import Trials
 
 
 class Claims(RootModel[dict[str, Reductions]]):
@@ -48,7 +49,7 @@ def _read(path: Path, name: str) -> dict[str, Reductions]:
 
 
 def _key(trials: Trials, arm: str) -> str:
-    content = json.dumps([trials.studies, arm, dict(trials.card.sha256)], sort_keys=True)
+    content = json.dumps([trials.asked, arm, dict(trials.card.sha256)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -56,7 +57,7 @@ def _measured(trials: Trials, plan: VerificationPlan, *, arm: str, random_arm: s
     test = load_split(trials.root / "data" / "processed" / trials.card.name, "test")
 
     def losses(part: str, name: str, of: Sequence[int]) -> list[float]:
-        return [_test_loss(trials, trials.folder(part, name, seed), test) for seed in of]
+        return [_test_loss(trials, trials.used.folder(part, name, seed), test) for seed in of]
 
     base = losses(ARMS, AS_IT_WAS.name, plan.seeds)
     return Reductions(

@@ -7,7 +7,7 @@ first is not confirmed, or leaves the symptom. The evidence is that of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeline.diagnosis.paired_trials import (
@@ -23,8 +23,11 @@ from pipeline.diagnosis.paired_trials import (
 from pipeline.diagnosis.record import Remedy
 from pipeline.verification.anytime import ANYTIME, is_futile
 from pipeline.verification.judgement import best_confirmed
+from pipeline.verification.parts import ARMS, AS_IT_WAS, RANDOM, RESEED, SEARCH
 from pipeline.verification.plan import LEAST_DRAWS, VerificationPlan, control_runs
-from pipeline.verification.trials import ARMS, AS_IT_WAS, RANDOM, RESEED, SEARCH, Trainer
+from pipeline.verification.trials import Trainer
+
+Announce = Callable[[str, int], None]
 
 MOST_SEEDS = 10  # of each remedy, where nobody names a number
 # Of the error. The first remedy nearly always helps a sick run, so most of the error is its own:
@@ -48,7 +51,8 @@ class EarlyTrials:
     """The runs of a verification that stops early, and what they say.
 
     budget: runs in all; None for no limit.  judged: the remedies that were tried, in their order.
-    num_runs: that were asked for so far.
+    num_runs: that were asked for so far.  announce: takes each step in words before it begins, and
+    the most runs that may follow it.  say: takes what a step has decided.
     """
 
     trials: Trainer
@@ -57,6 +61,8 @@ class EarlyTrials:
     budget: int | None = None
     judged: list[Judged] = field(default_factory=list)
     num_runs: int = 0
+    announce: Announce = lambda doing, most_after: None
+    say: Callable[[str], None] = lambda text: None
     _arms: dict[str, Arm] = field(default_factory=dict)
     _sweeps: int = 0
 
@@ -91,12 +97,17 @@ class EarlyTrials:
             return None
         pairs = len(best.val_losses)
         count = max(LEAST_DRAWS, sum(len(each.val_losses) for each in self.judged) - pairs)
-        (reseeded,) = self._train(RESEED, [AS_IT_WAS], self.plan.reseeds[:pairs])
         draws = self.plan.draws[:count]
+        self.announce(
+            f"control of {best.name}: as it was, {pairs} other seeds", len(draws) + pairs - 1
+        )
+        (reseeded,) = self._train(RESEED, [AS_IT_WAS], self.plan.reseeds[:pairs])
+        self.announce(f"control of {best.name}: {len(draws)} random settings", pairs - 1)
         first = self._train(SEARCH, draws, self.plan.seeds[:1])
+        self.announce(f"control of {best.name}: the best of them, {pairs - 1} further seeds", 0)
         luckiest = min(range(len(draws)), key=lambda i: first[i].losses[0])
         (rest,) = self._train(RANDOM, [draws[luckiest]], self.plan.seeds[1:pairs])
-        return reseeded, _joined(first[luckiest], rest)
+        return reseeded, joined(first[luckiest], rest)
 
     def _tried(self, remedy: Remedy, among: float) -> Judged:
         """Add pairs until they decide, leave no hope, or may not go on."""
@@ -110,6 +121,7 @@ class EarlyTrials:
             # Without a number of seeds it is decided, or more than a thousand would be needed.
             decided = found.verdict != NOT_CONFIRMED or found.seeds_needed is None
             if decided or futile or pairs == most or not self._affords(pairs + 1, remedy):
+                self.say(f"{remedy.name} after {pairs} pairs: {found.verdict}")
                 return found
             pairs += 1
             self._add_pairs(remedy, pairs)
@@ -140,18 +152,33 @@ class EarlyTrials:
             if first >= pairs:
                 continue
             self._sweeps += 1
+            seeds = self.plan.seeds[first:pairs]
+            shown = f"pair {pairs}" if len(seeds) == 1 else f"pairs {first + 1} to {pairs}"
+            doing = f"{remedy.name}, {shown} of at most {len(self.plan.seeds)}"
+            self.announce(doing, self._most_after(len(arms) * len(seeds)))
             part = ARMS if self._sweeps == 1 else f"{ARMS}_{self._sweeps}"
-            trained = self._train(part, arms, self.plan.seeds[first:pairs])
+            trained = self._train(part, arms, seeds)
             for arm in trained:
                 known = self._arms.get(arm.name)
-                self._arms[arm.name] = _joined(known, arm) if known else arm
+                self._arms[arm.name] = joined(known, arm) if known else arm
+
+    def _most_after(self, num_runs: int) -> int:
+        """Return the most runs that may follow so many, with both controls."""
+        most = len(self.plan.seeds)
+        tried = [len(each.val_losses) for each in self.judged]
+        pairs = [*tried, *(most for _ in self.plan.remedies[len(tried) :])]
+        draws = max(LEAST_DRAWS, sum(pairs) - max(pairs))
+        total = most + sum(pairs) + control_runs(max(pairs), draws)
+        total = total if self.budget is None else min(total, self.budget)
+        return max(0, total - self.num_runs - num_runs)
 
     def _train(self, part: str, arms: Sequence[Remedy], seeds: Sequence[int]) -> list[Arm]:
         self.num_runs += len(arms) * len(seeds)
         return self.trials.train(part, arms, seeds)
 
 
-def _joined(first: Arm, rest: Arm) -> Arm:
+def joined(first: Arm, rest: Arm) -> Arm:
+    """Return the runs of an arm over some seeds and over the next ones as one arm."""
     return replace(
         first, losses=first.losses + rest.losses, verdicts=first.verdicts + rest.verdicts
     )

@@ -15,8 +15,9 @@ from pipeline.diagnosis.record import HEALTHY, UNDETERMINED
 from pipeline.files import write_record
 from pipeline.reporting.sentences import plain_percent
 from pipeline.reporting.verification_text import round_line
+from pipeline.runs.files import RunFiles
 from pipeline.runs.history import read_run
-from pipeline.verification.patient import Patient
+from pipeline.verification.patient import Patient, training_s
 from pipeline.verification.plan import VerificationOptions, known_remedies, least_runs
 from pipeline.verification.progress import RunProgress
 from pipeline.verification.trials import RunSweep, first_finished_run
@@ -131,10 +132,11 @@ def _healed(
     overrides = merge(patient.treatment_overrides, found.chosen.overrides, root=root)
     overrides = [*overrides, f"seed={patient.seed}"]
     _, values = compose([*overrides, f"name={name}"], root=root)
-    folder = first_finished_run(found, storage=options.storage, root=root)
+    folder = first_finished_run(patient, found.chosen, storage=options.storage, root=root)
     trained = next((folder / "models").iterdir()).name
     history = read_run(trained, root=root, output=folder).history
-    return Patient(name, tuple(overrides_of(values, root=root)), values, diagnose(history))
+    took_s = training_s(RunFiles(folder, trained).read_history())
+    return Patient(name, tuple(overrides_of(values, root=root)), values, diagnose(history), took_s)
 
 
 def _export(name: str, patient: Patient, steps: Sequence[Round], *, root: Path) -> str | None:

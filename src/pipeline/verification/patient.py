@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,12 @@ from typing import Any
 from pipeline.config.overrides import overrides_of
 from pipeline.diagnosis import Diagnosis, History, diagnose
 from pipeline.errors import DataError
+from pipeline.records import EpochRecord
+from pipeline.runs.files import RunFiles
 from pipeline.runs.history import read_run, tracked_history
+from pipeline.tracking import read_tracked
+
+_EPOCH_S = "time/epoch_s"
 
 
 @dataclass(frozen=True)
@@ -18,13 +24,14 @@ class Patient:
     """A run whose training has a fault.
 
     name: of its results.  overrides: give its configuration, in Hydra's grammar.
-    settings: the composed configuration.
+    settings: the composed configuration.  training_s: what the epochs took; None if unknown.
     """
 
     name: str
     overrides: tuple[str, ...]
     settings: Mapping[str, Any]
     diagnosis: Diagnosis
+    training_s: float | None = None
 
     @property
     def seed(self) -> int:
@@ -50,7 +57,8 @@ def patient_of(name: str, *, root: Path) -> Patient:
             f"results/{name}/config.json and models/{name}/model.json: are missing, so the "
             f"configuration of {name} is not known. Train it again: pipeline train name={name}"
         )
-    return _patient(name, settings, history, root=root)
+    took_s = training_s(RunFiles(root, name).read_history())
+    return _patient(name, settings, history, took_s, root=root)
 
 
 def patient_of_run(run_id: str, *, uri: str, root: Path) -> Patient:
@@ -69,8 +77,23 @@ def patient_of_run(run_id: str, *, uri: str, root: Path) -> Patient:
             "artifacts, so it cannot be trained again. A run that was killed, or that belongs to "
             "another program, has none. Train it to its end, or name a run that ended."
         )
-    return _patient(f"{settings['name']}_{run_id[:8]}", settings, history, root=root)
+    _, points = read_tracked(run_id, uri=uri, root=root)
+    took_s = _total([value for _, value in points.get(_EPOCH_S, [])])
+    return _patient(f"{settings['name']}_{run_id[:8]}", settings, history, took_s, root=root)
 
 
-def _patient(name: str, settings: Mapping[str, Any], history: History, *, root: Path) -> Patient:
-    return Patient(name, tuple(overrides_of(settings, root=root)), settings, diagnose(history))
+def training_s(rows: Sequence[EpochRecord]) -> float | None:
+    """Return the seconds that the epochs of a run took; None where they were not recorded."""
+    return _total([row.metrics.get(_EPOCH_S, math.nan) for row in rows])
+
+
+def _total(seconds: Sequence[float]) -> float | None:
+    total = math.fsum(seconds) if all(map(math.isfinite, seconds)) else 0.0
+    return total or None
+
+
+def _patient(
+    name: str, settings: Mapping[str, Any], history: History, took_s: float | None, *, root: Path
+) -> Patient:
+    overrides = tuple(overrides_of(settings, root=root))
+    return Patient(name, overrides, settings, diagnose(history), took_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,6 +42,15 @@ class VerificationOptions:
     def early(self) -> bool:
         """Whether pairs are added until they decide."""
         return self.stop == "early"
+
+    @property
+    def num_jobs(self) -> int | None:
+        """How many runs are trained side by side on this machine; None where others train them."""
+        given = dict(o.split("=", 1) for o in self.sweep if "=" in o)
+        if given.get("hydra/launcher", "joblib") not in ("basic", "joblib"):
+            return None
+        jobs = given.get("n_jobs", given.get("hydra.sweeper.n_jobs", "1"))
+        return int(jobs) if jobs.isdecimal() else os.cpu_count()
 
 
 @dataclass(frozen=True)
@@ -89,9 +99,10 @@ def plan_of(patient: Patient, options: VerificationOptions) -> VerificationPlan 
 def num_runs(num_arms: int, num_seeds: int) -> int:
     """Return how many runs a verification trains.
 
-    They are the base, the arms, the reseed, the random draws, and the best draw over all seeds.
+    They are the base, the arms, the reseed, the random draws, and the best draw over the other
+    seeds: its first run is the draw itself.
     """
-    return (num_arms + 3) * num_seeds + num_draws(num_arms, num_seeds)
+    return (num_arms + 1) * num_seeds + control_runs(num_seeds, num_draws(num_arms, num_seeds))
 
 
 def num_draws(num_arms: int, num_seeds: int) -> int:
@@ -134,23 +145,12 @@ def _groups(remedy: Remedy) -> set[str]:
 
 def least_runs(options: VerificationOptions) -> int:
     """Return the fewest runs with which one remedy can be decided."""
-    return early_least_runs() if options.early else num_runs(1, options.seeds)
-
-
-def early_least_runs() -> int:
-    """Return the fewest runs of ``stop=early``: three pairs, and both controls over them."""
-    return 2 * LEAST_SEEDS + control_runs(LEAST_SEEDS, LEAST_DRAWS)
+    return num_runs(1, LEAST_SEEDS if options.early else options.seeds)
 
 
 def control_runs(pairs: int, draws: int) -> int:
-    """Return the runs of both controls of ``stop=early``: the best draw has its first seed."""
+    """Return the runs of both controls: the best draw has its first seed already."""
     return pairs + draws + pairs - 1
-
-
-def most_early_runs(num_arms: int, num_seeds: int) -> int:
-    """Return how many runs ``stop=early`` trains if no remedy ever decides early."""
-    draws = max(LEAST_DRAWS, (num_arms - 1) * num_seeds)
-    return (num_arms + 1) * num_seeds + control_runs(num_seeds, draws)
 
 
 def _affordable_arms(options: VerificationOptions) -> int:
@@ -161,7 +161,7 @@ def _affordable_arms(options: VerificationOptions) -> int:
         )
     if options.budget is None:
         return MOST_ARMS
-    if options.early and options.budget >= early_least_runs():
+    if options.early and options.budget >= least_runs(options):
         return MOST_ARMS  # a remedy begins only where the budget still holds it
     affordable = [
         k for k in range(1, MOST_ARMS + 1) if num_runs(k, options.seeds) <= options.budget

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from statistics import median
 from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from pipeline.reporting.verification_text import step_line
 from pipeline.sweep.analysis import FinishedTrial
 from pipeline.sweep.progress import duration, has_terminal, progress_line
 
 LabelOf = Callable[[FinishedTrial], str]
+RunKey = tuple[str, int]  # content of the arm, seed
 CostOf = Callable[[FinishedTrial], float]
 
 
@@ -26,7 +29,8 @@ CostOf = Callable[[FinishedTrial], float]
 class Workload:
     """How much is done and left. A run's cost is how many times as long as a plain run it takes.
 
-    parallel: the most runs that were seen side by side.
+    parallel: the most runs that were seen side by side, or that were asked for.
+    typical_s: what the run to mend took, where that is known; it counts as one more run.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -34,9 +38,9 @@ class Workload:
     total_cost: float = 0.0
     done_runs: int = 0
     done_cost: float = 0.0
-    timed_cost: float = 0.0
-    seconds: float = 0.0
     parallel: int = 1
+    typical_s: float | None = None
+    _plain_s: list[float] = field(default_factory=list)
     _deadline: float | None = None
 
     def expect(self, *, runs: int, cost: float) -> None:
@@ -50,21 +54,27 @@ class Workload:
         self.done_runs += 1
         self.done_cost += cost
         if seconds is not None:
-            self.timed_cost += cost
-            self.seconds += seconds
+            self._plain_s.append(seconds / cost)
         self._plan()
 
     def seconds_left(self) -> float | None:
-        """Return the time until all runs are done; None before the first one.
+        """Return the time until all runs are done; None before the first one, without `typical_s`.
 
         It is estimated anew when a run ends, and falls with the clock in between.
         """
         return None if self._deadline is None else max(0.0, self._deadline - self.clock())
 
+    def next_step(self) -> None:
+        """Forget the runs so far, but not how long they took."""
+        self.total_runs = self.done_runs = 0
+        self.total_cost = self.done_cost = 0.0
+
     def _plan(self) -> None:
-        if self.timed_cost:
+        known = self._plain_s if self.typical_s is None else [self.typical_s, *self._plain_s]
+        if known:
             left = max(0.0, self.total_cost - self.done_cost)
-            self._deadline = self.clock() + left * self.seconds / self.timed_cost / self.parallel
+            # The first run of a process loads the libraries, so a mean would be too high.
+            self._deadline = self.clock() + left * median(known) / self.parallel
 
 
 class RunProgress:
@@ -81,6 +91,8 @@ class RunProgress:
         self._seen: dict[str, set[int]] = {}
         self._label_of: dict[str, LabelOf] = {}
         self._cost_of: dict[str, CostOf] = {}
+        self._known: set[RunKey] = set()
+        self._doing, self._most_after = "", 0
         self._live = _live_line() if has_terminal() else None
 
     def __enter__(self) -> RunProgress:
@@ -101,26 +113,54 @@ class RunProgress:
         """Add the runs of a verification. cost: in plain runs."""
         self.work.expect(runs=runs, cost=cost)
 
-    def follow(self, study: str, *, label_of: LabelOf, cost_of: CostOf) -> None:
+    def next_step(self, doing: str, most_after: int) -> None:
+        """Prepare a step that has a total of its own. most_after: runs that may follow it."""
+        self._doing, self._most_after = doing, most_after
+        self.work.next_step()
+
+    def say_step(self, known: int) -> None:
+        """Print the step, its runs, and its time. known: runs of it that are finished already."""
+        print(
+            step_line(
+                self._doing,
+                runs=self.work.total_runs,
+                known=known,
+                left_s=self._left_s(),
+                most_after=self._most_after,
+            ),
+            flush=True,
+        )
+
+    def say(self, text: str) -> None:
+        """Print a line, above the one that stays in place."""
+        print(text, flush=True)
+
+    def known(self, key: RunKey, *, cost: float, seconds: float | None) -> None:
+        """Count a run that an earlier call has finished, once. seconds: that it took then."""
+        if key not in self._known:
+            self._known.add(key)
+            self.work.ended(cost=cost, seconds=seconds)
+
+    def follow(
+        self, study: str, *, label_of: LabelOf, cost_of: CostOf, seen: Collection[int] = ()
+    ) -> None:
         """Prepare for the trials of a study.
 
         label_of: names arm and seed of a trial.  cost_of: gives its cost in plain runs.
+        seen: trials that are counted already.
         """
         self._label_of[study], self._cost_of[study] = label_of, cost_of
+        self._seen.setdefault(study, set()).update(seen)
 
     def update(self, study_name: str, trials: Sequence[FinishedTrial], *, running: int) -> None:
         """Count the trials that ended since the last call, and show them."""
         self.work.parallel = max(self.work.parallel, running)
-        resumed = study_name not in self._seen
-        seen = self._seen.setdefault(study_name, set())
+        seen = self._seen[study_name]
         new = [trial for trial in trials if trial.number not in seen]
         for trial in new:
             seen.add(trial.number)
             self.work.ended(cost=self._cost_of[study_name](trial), seconds=trial.seconds)
-            if not resumed:
-                self._show(f"{self._label_of[study_name](trial)}: {_result(trial)}")
-        if resumed and new:
-            self._show(f"{len(new)} runs of an earlier start")
+            self._show(f"{self._label_of[study_name](trial)}: {_result(trial)}")
         self._draw()
 
     def _show(self, event: str) -> None:

@@ -15,7 +15,9 @@ from pipeline.reporting.report import PAGE, page_of
 from pipeline.runs.sweep_record import KIND
 from pipeline.sweep.trial import VERDICT
 from pipeline.tracking import Run, Tracker, new_key, open_tracker
-from pipeline.verification.trials import ARMS, AS_IT_WAS, TrialRun, Trials, kind_of
+from pipeline.verification.parts import ARMS, AS_IT_WAS
+from pipeline.verification.trials import Trials
+from pipeline.verification.used import TrialRun
 
 PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"
 MODEL, PART, ARM, SEED, JUDGED = (
@@ -33,16 +35,15 @@ def record(trials: Trials, verification: Verification, *, files: Sequence[Path])
     if tracker is None:
         return
     name = verification.name
-    own = {KIND: "verification", MODEL: name, "verify.studies": trials.studies[ARMS]}
-    key = new_key("verification", name, trials.studies[ARMS])
+    own = {KIND: "verification", MODEL: name, "verify.studies": trials.used.studies[ARMS]}
+    key = new_key("verification", name, trials.asked[ARMS])
     with tracker.recording(f"verify {name}", tags=own, params={}, key=key) as run:
         run.set_tags(_tags(verification))
         run.log_metrics(_metrics(verification))
         run.log_files(files)
         if (trials.root / "models" / name / "model.json").is_file():
             run.log_text(page_of(name, root=trials.root), PAGE)
-        for part in trials.records:
-            _sort_under(run, part, trials, tracker, verification)
+        _sort_under(run, trials, tracker, verification)
 
 
 def _tags(verification: Verification) -> dict[str, str]:
@@ -67,15 +68,13 @@ def _metric_name(arm: str) -> str:
     return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in arm)
 
 
-def _sort_under(
-    parent: Run, part: str, trials: Trials, tracker: Tracker, verification: Verification
-) -> None:
-    study_run = trials.records[part].parent_run
-    if study_run:
+def _sort_under(parent: Run, trials: Trials, tracker: Tracker, verification: Verification) -> None:
+    """Make the runs its children, also those that an earlier verification has trained."""
+    for kind, study_run in trials.used.whole_studies():
         with tracker.reopened(study_run) as run:
-            run.set_tags({PARENT: parent.key, PART: kind_of(part)})
+            run.set_tags({PARENT: parent.key, PART: kind})
     judged = {arm.name: arm.verdict for arm in verification.arms}
-    for trained in trials.runs(part):
+    for trained in trials.used.each():
         if trained.tracked_run:
             tags = {PARENT: parent.key, MODEL: verification.name, **_run_tags(trained, judged)}
             with tracker.reopened(trained.tracked_run) as run:

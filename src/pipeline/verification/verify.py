@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.config.experiment import check_replaceable, safe_name, write_experiment
 from pipeline.config.overrides import merge
 from pipeline.diagnosis.paired_trials import (
+    LEAST_SEEDS,
     Arm,
     Judged,
     judge,
@@ -22,27 +23,21 @@ from pipeline.files import write_record
 from pipeline.reporting import forest
 from pipeline.reporting.sentences import plain_percent, words
 from pipeline.reporting.style import save_png
+from pipeline.reporting.verification_text import early_lines, plan_line
 from pipeline.verification.claim import claim_of
-from pipeline.verification.early import EarlyTrials
+from pipeline.verification.early import EarlyTrials, joined
 from pipeline.verification.judgement import best_confirmed, concluded
+from pipeline.verification.parts import ARMS, AS_IT_WAS, RANDOM, RESEED, SEARCH
 from pipeline.verification.patient import Patient
 from pipeline.verification.plan import (
     VerificationOptions,
     VerificationPlan,
-    most_early_runs,
+    least_runs,
     plan_of,
 )
 from pipeline.verification.progress import RunProgress
 from pipeline.verification.record import record
-from pipeline.verification.trials import (
-    ARMS,
-    AS_IT_WAS,
-    RANDOM,
-    RESEED,
-    SEARCH,
-    RunSweep,
-    Trials,
-)
+from pipeline.verification.trials import RunSweep, Trials
 
 
 def verify(
@@ -80,19 +75,60 @@ def verify_with(
     check_replaceable(name=_experiment_name(patient), comment=_title(patient), root=root)
 
     trials = Trials(patient, options, root=root, run_sweep=run_sweep, progress=progress)
-    arms = "1 arm" if len(plan.remedies) == 1 else f"{len(plan.remedies)} arms"
+    progress.work.typical_s, jobs = patient.training_s, options.num_jobs
+    if jobs is None:  # a cluster's nodes are other machines
+        progress.work.typical_s = None
+    else:
+        progress.work.parallel = max(1, min(jobs, plan.num_runs))
     if options.early:
-        most = most_early_runs(len(plan.remedies), len(plan.seeds))
-        most = most if options.budget is None else min(most, options.budget)
-        print(f"{patient.name}: {arms} in turn, {most} runs at most")
-        progress.ahead = "to the next decision"
         verification = _decide_early(trials, plan)
     else:
-        print(f"{patient.name}: {arms}, {plan.num_runs} runs at most")
-        progress.expect(runs=plan.num_runs, cost=plan.cost)
+        _say_fixed(trials, plan)
         verification = _judge(trials, plan, _train(trials, plan))
     _write(verification, trials)
     return verification
+
+
+def _say_fixed(trials: Trials, plan: VerificationPlan) -> None:
+    """Print what will be trained, what is known already, and how long it will take."""
+    trials.progress.expect(runs=plan.num_runs, cost=plan.cost)
+    known = sum(trials.count_known(arms, seeds) for arms, seeds in _first_parts(plan))
+    draws = trials.known_arms(plan.draws, plan.seeds[:1])
+    if draws is not None:  # then it is known which draw goes on
+        known += trials.count_known([_luckiest(plan.draws, draws)], plan.seeds[1:])
+    line = plan_line(
+        trials.patient.name,
+        arms=len(plan.remedies),
+        runs=plan.num_runs,
+        known=known,
+        left_s=trials.progress.work.seconds_left(),
+        num_jobs=trials.options.num_jobs,
+    )
+    print(line, flush=True)
+
+
+def _say_early(trials: Trials, plan: VerificationPlan) -> None:
+    """Print how the remedies are tried, and how many runs that may take."""
+    most, budget, least = plan.num_runs, trials.options.budget, least_runs(trials.options)
+    work, longer = trials.progress.work, (plan.remedies[0].cost - 1) * LEAST_SEEDS
+    least_s = work.typical_s and work.typical_s * (least + longer) / work.parallel
+    line = early_lines(
+        trials.patient.name,
+        remedies=[remedy.name for remedy in plan.remedies],
+        least=least,
+        most=most if budget is None else min(most, budget),
+        least_s=least_s,
+    )
+    print(line, flush=True)
+
+
+def _first_parts(plan: VerificationPlan) -> list[tuple[list[Remedy], Sequence[int]]]:
+    """Return arms and seeds of all parts whose content does not follow from other runs."""
+    return [
+        ([AS_IT_WAS, *plan.remedies], plan.seeds),
+        ([AS_IT_WAS], plan.reseeds),
+        (list(plan.draws), plan.seeds[:1]),
+    ]
 
 
 @dataclass(frozen=True)
@@ -106,11 +142,14 @@ class _Trained:
 
 
 def _train(trials: Trials, plan: VerificationPlan) -> _Trained:
-    base, *arms = trials.train(ARMS, [AS_IT_WAS, *plan.remedies], plan.seeds)
-    (reseeded,) = trials.train(RESEED, [AS_IT_WAS], plan.reseeds)
-    draws = trials.train(SEARCH, plan.draws, plan.seeds[:1])
-    (random_best,) = trials.train(RANDOM, [_luckiest(plan.draws, draws)], plan.seeds)
-    return _Trained(base, tuple(arms), reseeded, random_best)
+    parts = zip((ARMS, RESEED, SEARCH), _first_parts(plan), strict=True)
+    (base, *arms), (reseeded,), draws = (
+        trials.train(part, of, seeds) for part, (of, seeds) in parts
+    )
+    luckiest = _luckiest(plan.draws, draws)
+    (rest,) = trials.train(RANDOM, [luckiest], plan.seeds[1:])
+    first = next(arm for arm in draws if arm.name == luckiest.name)
+    return _Trained(base, tuple(arms), reseeded, joined(first, rest))
 
 
 def _luckiest(draws: Sequence[Remedy], trained: Sequence[Arm]) -> Remedy:
@@ -130,7 +169,12 @@ def _judge(trials: Trials, plan: VerificationPlan, trained: _Trained) -> Verific
 def _decide_early(trials: Trials, plan: VerificationPlan) -> Verification:
     """Add pairs until they decide; run the controls only beside a confirmed remedy."""
     symptom, budget = trials.patient.diagnosis.verdict, trials.options.budget
-    runs = EarlyTrials(trials, plan, symptom, budget=budget)
+    _say_early(trials, plan)
+    progress = trials.progress
+    progress.ahead = "to the next decision"
+    runs = EarlyTrials(
+        trials, plan, symptom, budget=budget, announce=progress.next_step, say=progress.say
+    )
     judged, controls = runs.decide(), runs.controls()
     base, seeds = runs.base, len(runs.base.losses)
     if controls is not None:  # the claim is about the pairs of the confirmed remedy
@@ -172,7 +216,7 @@ def _verification(
         random=random,
         claim=claim,
         experiment=experiment,
-        studies=trials.studies,
+        studies=trials.used.studies,
         num_runs=num_runs,
     )
 
