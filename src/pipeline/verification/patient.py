@@ -14,9 +14,7 @@ from pipeline.errors import DataError
 from pipeline.records import EpochRecord
 from pipeline.runs.files import RunFiles
 from pipeline.runs.history import read_run, tracked_history
-from pipeline.tracking import read_tracked
-
-_EPOCH_S = "time/epoch_s"
+from pipeline.tracking import read_tags
 
 
 @dataclass(frozen=True)
@@ -77,19 +75,15 @@ def patient_of_run(run_id: str, *, uri: str, root: Path) -> Patient:
             "artifacts, so it cannot be trained again. A run that was killed, or that belongs to "
             "another program, has none. Train it to its end, or name a run that ended."
         )
-    _, points = read_tracked(run_id, uri=uri, root=root)
-    took_s = _total([value for _, value in points.get(_EPOCH_S, [])])
+    took = read_tags(run_id, uri=uri, root=root).get("training.seconds")
+    took_s = float(took) or None if took else None
     return _patient(f"{settings['name']}_{run_id[:8]}", settings, history, took_s, root=root)
 
 
 def training_s(rows: Sequence[EpochRecord]) -> float | None:
     """Return the seconds that the epochs of a run took; None where they were not recorded."""
-    return _total([row.metrics.get(_EPOCH_S, math.nan) for row in rows])
-
-
-def _total(seconds: Sequence[float]) -> float | None:
-    total = math.fsum(seconds) if all(map(math.isfinite, seconds)) else 0.0
-    return total or None
+    seconds = math.fsum(row.metrics.get("time/epoch_s", math.nan) for row in rows)
+    return seconds if seconds > 0 else None
 
 
 def _patient(
