@@ -44,11 +44,8 @@ def prepare_dataset(
         DataError: an impossible ``validation_size``, labels that do not fit ``class_names``, or
             images of different shapes.
     """
-    given = {"train": train, "val": val, "test": test}
-    for split, images in given.items():
-        if images is not None:
-            shape = train.images.shape[1:]
-            _check_split(images, split=split, name=name, shape=shape, class_names=class_names)
+    given = {"train": train, "test": test} | ({} if val is None else {"val": val})
+    _check_splits(given, name=name, class_names=class_names)
     fit_part = train
     if val is None:
         fit_part, val = split_validation(
@@ -132,10 +129,7 @@ def build_prepared(
         DataError: a split is empty, has images of another shape, or labels outside ``class_names``.
     """
     splits = {"train": train, "val": val, "test": test}
-    for split, images in splits.items():
-        _check_split(
-            images, split=split, name=name, shape=train.images.shape[1:], class_names=class_names
-        )
+    _check_splits(splits, name=name, class_names=class_names)
     mean, std = STANDARDISED if columns else pixel_statistics(train.images)
     counts = {
         split: _count(images.labels, num=len(class_names)) for split, images in splits.items()
@@ -156,6 +150,12 @@ def build_prepared(
         columns=tuple(columns),
     )
     return Prepared(train=train, val=val, test=test, card=card)
+
+
+def _check_splits(splits: Mapping[str, ImageSet], *, name: str, class_names: Sequence[str]) -> None:
+    shape = splits["train"].images.shape[1:]
+    for split, images in splits.items():
+        _check_split(images, split=split, name=name, shape=shape, class_names=class_names)
 
 
 def _check_split(

@@ -100,8 +100,7 @@ def fit(
     attached = attachments_of(settings, num_classes=prepared.card.num_classes, folder=folder)
     measures = own_measures(network, settings, metrics := ValidationMetrics(attached.metrics))
     recorder = Recorder(observers, keep=settings.trainer.keep, own=measures)
-    is_own = measures is not None
-    signals = _signals(settings, signal_observers, is_own=is_own)
+    signals = _signals(settings, signal_observers, is_own=(is_own := measures is not None))
     threads = _threads(settings, show_progress=show_progress)
     measuring = [c for c in (signals, measures, *attached.callbacks, recorder) if c]
     trainer = trainer_of(
@@ -125,8 +124,7 @@ def fit(
     begun = resume.last if resume else None
     with _told(trainer, recorder, signals, settings, resume):
         trainer.fit(module, datamodule=data, ckpt_path=begun, weights_only=True if begun else None)
-    max_epochs = settings.trainer.max_epochs
-    return _result(network, recorder, signals, hardware, threads, max_epochs=max_epochs)
+    return _result(network, recorder, signals, hardware, threads, settings.trainer)
 
 
 def _on_this_machine(network: nn.Module, trainer: Trainer) -> tuple[nn.Module, Hardware]:
@@ -225,8 +223,7 @@ def _result(
     signals: Signals | None,
     hardware: Hardware,
     threads: Threads | None,
-    *,
-    max_epochs: int,
+    trainer: Trainer,
 ) -> FitResult:
     history = tuple(recorder.history)
     kept_epoch = history[-1].epoch
@@ -241,7 +238,7 @@ def _result(
         hardware=hardware,
         num_threads=(threads.kept if threads else None) or torch.get_num_threads(),
         one_thread_from=threads.one_from_epoch if threads else None,
-        stopped_early=len(history) < max_epochs,
+        stopped_early=len(history) < trainer.max_epochs,
         resumed_from=recorder.resumed_from,
     )
 
