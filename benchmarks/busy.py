@@ -2,9 +2,9 @@
 
     python benchmarks/busy.py --rounds 3 [--epochs 4] [--only "cnn, batch 32"]
 
-Busy means: beside one process for each processor that computes all the time. Two equal trainings
-take turns of two seconds (`turns.py`). One of them has the machine alone. In the turns of the other
-one the busy processes run too. Each of these then gets half of the machine, so 0.5 is a fair share.
+Busy means: beside one process that computes all the time, or as many as ``--others`` says. Two
+equal trainings take turns of two seconds (`turns.py`). One of them has the machine alone. In the
+turns of the other one the busy processes run too.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class BesideOthers(Racer):
                 other.send_signal(signal.SIGSTOP)
 
 
-def race(words: tuple[str, ...], epochs: int, folders: list[Path]) -> tuple[float, float]:
+def race(
+    words: tuple[str, ...], epochs: int, folders: list[Path], *, num_others: int
+) -> tuple[float, float]:
     """Return images a second alone and beside the busy processes."""
     seed = time.time_ns() % 2**31
     train = ["train", *words, f"seed={seed}", f"trainer.max_epochs={epochs}", "name=raced"]
     own = [sys.executable, "-m", "pipeline", *train]
     path = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
-    others = [
-        subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(len(os.sched_getaffinity(0)))
-    ]
+    others = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(num_others)]
     try:
         for other in others:
             other.send_signal(signal.SIGSTOP)
@@ -71,6 +71,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--others", type=int, default=1, help="busy processes")
     parser.add_argument("--only", choices=CASES, action="append")
     options, words = parser.parse_known_args()
     processor = platform.processor() or platform.machine()
@@ -82,7 +83,8 @@ def main() -> None:
         for _ in range(options.rounds):
             with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
                 folders = [project(Path(one)), project(Path(other))]
-                speeds.append(race((*CASES[name], *words), options.epochs, folders))
+                given = (*CASES[name], *words)
+                speeds.append(race(given, options.epochs, folders, num_others=options.others))
         shares = [beside / alone for alone, beside in speeds]
         alone, beside = (statistics.median(column) for column in zip(*speeds, strict=True))
         print(

@@ -9,7 +9,7 @@ import copy
 import itertools
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,16 +26,19 @@ CHECKED_STEPS = 2
 # Longer steps share the machine well, and would be dear to try.
 MOST_IMAGES = 2048
 MOST_SECONDS = 0.5
-TRIED_S = 0.2  # of each of four blocks, at most
-TRIED_STEPS = 6
+# Threads that have waited are served first for some time, so a short trial flatters them.
+TRIED_S = 0.5  # at most, of each block of steps
+TRIED_SHARE = 0.01  # of the whole training, if that is shorter
+TRIED_STEPS = 3  # at least
+FEW = 8
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Steps with one thread and with all.
 
-    same_bits: of all that steps and an evaluation compute.  step_s: mean seconds of a step, by
-    number of threads; the first one is not counted.
+    same_bits: of all that steps and an evaluation compute.  step_s: typical seconds of a step,
+    by number of threads; the first one is not counted.
     """
 
     same_bits: bool
@@ -75,6 +78,10 @@ class _Steps:
         self.seconds.append(time.perf_counter() - began)
         return objective.detach()
 
+    def _are_long(self) -> bool:
+        """Whether steps take too long; the first one alone may have to prepare much."""
+        return min(self.seconds) > MOST_SECONDS * (1 if len(self.seconds) > 1 else 10)
+
     def computed(self) -> list[Tensor]:
         """Return everything that some steps and an evaluation compute.
 
@@ -85,7 +92,7 @@ class _Steps:
             for step in range(CHECKED_STEPS):
                 torch.manual_seed(step)
                 found += [self.step(size), *(p.grad for p in self.network.parameters())]
-                if torch.get_num_threads() == 1 and self.seconds[-1] > MOST_SECONDS:
+                if torch.get_num_threads() == 1 and self._are_long():
                     raise TimeoutError
         found += [p.detach() for p in self.network.parameters()]
         found += self.network.buffers()
@@ -111,7 +118,7 @@ def compare(most: int, trainer: lightning.Trainer, module: Any) -> Comparison | 
                 torch.set_num_threads(number)
                 steps = _Steps(trainer, module)
                 outcomes.append(steps.computed())
-                step_s[number] = statistics.mean(steps.seconds[1:])
+                step_s[number] = typical(steps.seconds[1:])
     except Exception:  # a long step, or a person's own class, which fails in the training too
         return None
     one, other = outcomes
@@ -119,23 +126,35 @@ def compare(most: int, trainer: lightning.Trainer, module: Any) -> Comparison | 
     return Comparison(same, step_s)
 
 
-def seconds_of_steps(most: int, trainer: lightning.Trainer, module: Any) -> dict[int, float]:
-    """Return median seconds of a step with one thread and with ``most``, tried in turns.
+def seconds_of_steps(
+    numbers: Sequence[int], trainer: lightning.Trainer, module: Any, *, training_s: float
+) -> dict[int, float]:
+    """Return typical seconds of a step with each number of threads, tried in turns.
 
-    It takes about a second at most.
+    training_s: what the whole training may take; a trial takes about 2 % of it for each number,
+    and at most a second.
     """
-    found: dict[int, list[float]] = {1: [], most: []}
+    found: dict[int, list[float]] = {number: [] for number in numbers}
+    block_s = min(TRIED_S, TRIED_SHARE * training_s)
     with _as_before(module):
         steps = _Steps(trainer, module)
-        for number in (most, 1, most, 1):
+        for number in (*numbers, *numbers):
             torch.set_num_threads(number)
             steps.seconds.clear()
-            while len(steps.seconds) <= TRIED_STEPS:
+            while len(steps.seconds) < TRIED_STEPS or sum(steps.seconds) < block_s:
                 steps.step(len(steps.labels))
-                if sum(steps.seconds) > TRIED_S:
-                    break
-            found[number] += steps.seconds[1:] or steps.seconds  # the first one warms up
-    return {number: statistics.median(seconds) for number, seconds in found.items()}
+            found[number] += steps.seconds[1:]  # the first one warms up
+    return {number: typical(seconds) for number, seconds in found.items()}
+
+
+def typical(seconds: Collection[float]) -> float:
+    """Return the mean without the two longest; of few times the median.
+
+    Threads that wait for each other make some steps many times longer, which no median shows.
+    """
+    if len(seconds) < FEW:
+        return statistics.median(seconds)
+    return statistics.mean(sorted(seconds)[:-2])
 
 
 @contextmanager

@@ -13,10 +13,9 @@ bits differ. So the first steps are computed with one thread and with all, on co
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -25,9 +24,9 @@ import torch
 from pipeline.training.plain_loops import is_plain
 from pipeline.training.steady import threads_change
 from pipeline.training.thread_choice import ThreadChoice
-from pipeline.training.thread_trials import MOST_IMAGES, compare, seconds_of_steps
+from pipeline.training.thread_trials import MOST_IMAGES, compare, seconds_of_steps, typical
 
-BUSY = 0.6  # times the step with all threads: one thread is faster, and the machine is busy
+BUSY = 0.7  # times the step with all threads: one thread is faster, and the machine is busy
 FEWEST_STEPS = 100  # of a training, for trials to pay
 WATCHED_STEPS = 64
 FIXES = "trainer.num_threads fixes it"
@@ -75,7 +74,8 @@ class Threads(lightning.Callback):
         elif trainer.estimated_stepping_batches >= FEWEST_STEPS:
             self.kept, self._one_s = self._most, found.step_s[1]
             if self._one_s < found.step_s[self._most]:
-                self._keep_one_if_busy(trainer, pl_module, epoch=None)
+                step_s = self._tried((self._most, 1), trainer, pl_module)
+                self._keep_one_if_busy(step_s, epoch=None)
 
     def on_train_epoch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -84,8 +84,10 @@ class Threads(lightning.Callback):
         self._began = 0.0
         if self._choice is not None:
             torch.set_num_threads(self._choice.now)
-        elif self._recent and self._one_s < BUSY * statistics.median(self._recent):
-            self._keep_one_if_busy(trainer, pl_module, epoch=trainer.current_epoch)
+        elif self._recent and self._one_s < BUSY * typical(self._recent):
+            step_s = {self._most: typical(self._recent)}
+            step_s |= self._tried((1,), trainer, pl_module)
+            self._keep_one_if_busy(step_s, epoch=trainer.current_epoch)
         self._recent.clear()
 
     def on_validation_start(
@@ -147,11 +149,15 @@ class Threads(lightning.Callback):
             self._said = True
             self._say(f"{_line(choice.now, choice.step_s)}; the results are the same ({FIXES})")
 
-    def _keep_one_if_busy(
-        self, trainer: lightning.Trainer, module: lightning.LightningModule, *, epoch: int | None
-    ) -> None:
-        step_s = seconds_of_steps(self._most, trainer, module)
+    def _tried(
+        self, numbers: Sequence[int], trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> dict[int, float]:
+        training_s = self._one_s * trainer.estimated_stepping_batches
+        step_s = seconds_of_steps(numbers, trainer, module, training_s=training_s)
         self._one_s = step_s[1]
+        return step_s
+
+    def _keep_one_if_busy(self, step_s: Mapping[int, float], *, epoch: int | None) -> None:
         if step_s[1] > BUSY * step_s[self._most]:
             return
         self.kept, self.one_from_epoch = 1, epoch
@@ -164,7 +170,7 @@ class Threads(lightning.Callback):
         self._choice = None
 
 
-def _line(number: int, step_s: dict[int, float]) -> str:
+def _line(number: int, step_s: Mapping[int, float]) -> str:
     one, all_ = (1000 * step_s[each] for each in sorted(step_s))
     return (
         f"threads: {number} of {max(step_s)}, since a step takes {one:.1f} ms with one and "
