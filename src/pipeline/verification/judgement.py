@@ -80,7 +80,9 @@ def _proved(found: Verification) -> str:
     claim = found.claim
     gone = found.chosen.symptom_share <= 0.5
     symptom = "The symptom" if found.symptom == HEALTHY else words(found.symptom).capitalize()
-    end = f"{symptom} is {'gone' if gone else 'still there'}."
+    share = f"{100 * found.chosen.symptom_share:.0f} %"
+    still = f"{share} of the runs with it still have that verdict, so more may be gained."
+    end = f"{symptom} is gone." if gone else still
     if found.symptom == UNDETERMINED:
         end = f"The verdict is {'no longer' if gone else 'still'} undetermined."
     return (
