@@ -7,7 +7,7 @@ import pytest
 from pipeline.diagnosis.paired_trials import judge, log_gains, relative_reduction, seeds_needed
 from pipeline.diagnosis.proof import Undecided
 from pipeline.records import Estimate
-from pipeline.verification.judgement import best_confirmed
+from pipeline.verification.judgement import FEW_SEEDS, best_confirmed
 from pipeline.verification.plan import num_runs
 from verification_cases import (
     AS_IT_WAS,
@@ -73,6 +73,16 @@ def test_too_few_seeds_are_reported_with_the_number_that_the_nearest_arm_needs()
     assert found.undecided == Undecided("dropout", needed, num_runs(1, needed))
     assert "cannot be decided with this budget, 5 paired seeds" in found.sentence
     assert f"Dropout needs about {needed} seeds" in found.sentence
+    calm = "Train mlp again so that they differ less"
+    assert (calm in found.sentence) == (needed > FEW_SEEDS)
+
+
+def test_runs_that_differ_by_their_seed_are_to_be_calmed_first() -> None:
+    factors = (0.5, 1.5, 0.6, 1.2, 0.7)  # better in three of five
+    wild = tuple(a * b for a, b in zip(AS_IT_WAS, factors, strict=True))
+    found = verification(arm("dropout", wild))
+    assert found.undecided is not None and found.undecided.seeds > FEW_SEEDS
+    assert "again so that they differ less, then verify: schedule=cosine" in found.sentence
 
 
 def test_arms_that_do_not_help_leave_nothing_undecided() -> None:

@@ -11,6 +11,8 @@ from pipeline.diagnosis.record import HEALTHY, UNDETERMINED
 from pipeline.reporting.sentences import plain_percent, words
 from pipeline.verification.plan import num_runs
 
+FEW_SEEDS = 20  # more are needed where runs differ by their seed more than by the remedy
+
 
 def best_confirmed(judged: Sequence[Judged]) -> Judged | None:
     """Return the confirmed arm to make a claim about; None where no arm is confirmed.
@@ -59,7 +61,7 @@ def _nothing_confirmed(found: Verification, open_arm: Undecided | None) -> str:
         return f"{found.name}: no remedy is confirmed over {found.seeds} paired seeds."
     return (
         f"{found.name}: cannot be decided with this budget, {found.seeds} paired seeds. "
-        f"{_needs(open_arm)}"
+        f"{_needs(found.name, open_arm)}"
     )
 
 
@@ -72,7 +74,7 @@ def _not_proved(found: Verification, open_arm: Undecided | None) -> str:
     )
     if open_arm is None:
         return text
-    return f"{text} It cannot be decided with this budget. {_needs(open_arm)}"
+    return f"{text} It cannot be decided with this budget. {_needs(found.name, open_arm)}"
 
 
 def _proved(found: Verification) -> str:
@@ -93,8 +95,14 @@ def _proved(found: Verification) -> str:
     )
 
 
-def _needs(open_arm: Undecided) -> str:
-    return (
+def _needs(name: str, open_arm: Undecided) -> str:
+    text = (
         f"{words(open_arm.arm).capitalize()} needs about {open_arm.seeds} seeds: "
         f"seeds={open_arm.seeds}, {open_arm.runs} runs with this remedy alone."
+    )
+    if open_arm.seeds <= FEW_SEEDS:
+        return text
+    return (
+        f"{text} Runs differ much by their seed alone. Train {name} again so that they differ "
+        "less, then verify: schedule=cosine, a lower rate, or trainer.keep=best."
     )
