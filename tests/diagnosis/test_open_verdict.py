@@ -74,6 +74,8 @@ def test_probes_that_leave_a_verdict_open_leave_its_offer() -> None:
     ("losses", "falls"),
     [
         pytest.param((1.9, 1.5, 1.3), True, id="three_epochs"),
+        pytest.param((1.3929, 1.3893, 1.3793, 1.3767), True, id="slowly_in_every_epoch"),
+        pytest.param((1.3929, 1.3793, 1.3893, 1.3767), False, id="slowly_with_a_rise"),
         pytest.param((0.5, 0.5, 0.5), False, id="flat_after_the_first_epoch"),
         pytest.param((1.5, 1.3, 1.31), False, id="a_last_step_upwards"),
         pytest.param((1.9,), True, id="one_epoch_below_the_start"),

@@ -14,6 +14,7 @@ from pipeline.diagnosis.record import Remedy
 from pipeline.diagnosis.remedies import more_epochs
 
 LEAST_FALL = 0.03  # of the validation loss over the last quarter of the run
+LEAST_EPOCHS = 3  # of a loss that falls by less, but in each of them
 
 
 def worth_trying(run: MeasuredRun) -> tuple[Remedy, ...]:
@@ -35,8 +36,9 @@ def worth_trying(run: MeasuredRun) -> tuple[Remedy, ...]:
 def still_falling(run: MeasuredRun) -> bool:
     """Whether the validation loss fell by `LEAST_FALL` over the last quarter, to its lowest value.
 
-    A quarter is one epoch at least. The loss before the first step counts as epoch 0, where it was
-    measured. False where a loss is missing or not finite.
+    It is also falling where each of three epochs or more was lower than the one before. A quarter
+    is one epoch at least. The loss before the first step counts as epoch 0, where it was measured.
+    False where a loss is missing or not finite.
     """
     try:
         losses = run.val_loss
@@ -47,5 +49,7 @@ def still_falling(run: MeasuredRun) -> bool:
     back = max(1, math.ceil(run.num_epochs / 4))
     if len(losses) <= back or not np.all(np.isfinite(losses)):
         return False
+    if len(losses) > LEAST_EPOCHS and np.all(np.diff(losses) < 0):
+        return True
     lowest_is_late = int(np.argmin(losses)) >= len(losses) - back
     return lowest_is_late and bool(losses[-1] <= (1 - LEAST_FALL) * losses[-1 - back])
