@@ -96,7 +96,8 @@ MISTAKES: dict[str, tuple[str, int, str, str, str]] = {
         "diagnose probe=yes", 2, "probe=yes", "true or false", "Leave it out for false",
     ),
     "setting_where_none_is_taken": (
-        "verify model=cnn", 2, "model=cnn", "unknown option of verify", "Known: budget=",
+        "verify model=cnn", 2, "model=cnn", "so that only the remedy differs",
+        "pipeline train name=<name> … model=cnn",
     ),
     "two_sources": ("reproduce name=a run=1", 2, "run=1", "only one of name=", "Leave the others"),
     "home_of_nobody": (
