@@ -42,6 +42,15 @@ def test_an_open_verdict_on_a_loss_that_has_risen_offers_nothing() -> None:
     assert (found.verdict, found.offered) == ("undetermined", ())
 
 
+@pytest.mark.parametrize(("num_epochs", "offered"), [(5, ["more_epochs"]), (8, [])])
+def test_fewer_than_eight_epochs_are_short(num_epochs: int, offered: list[str]) -> None:
+    val = 0.25 * np.append(np.ones(num_epochs - 1), 1.05)
+    values = settings(f"trainer.max_epochs={num_epochs}")
+    found = diagnosed(val, values, train=np.full(num_epochs, 0.08))
+    assert found.verdict == "undetermined"
+    assert [remedy.name for remedy in found.offered] == offered
+
+
 def test_an_open_verdict_on_a_run_that_is_too_short_offers_more_epochs() -> None:
     flat = np.array([2.3, 2.31, 2.29])
     found = diagnosed(flat, settings("trainer.max_epochs=3"))

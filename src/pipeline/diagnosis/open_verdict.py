@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.diagnosis.faults import FAULTS
 from pipeline.diagnosis.measured_run import MeasuredRun, Missing
 from pipeline.diagnosis.record import Remedy
 from pipeline.diagnosis.remedies import more_epochs
 
 LEAST_FALL = 0.03  # of the validation loss over the last quarter of the run
+SHORT_EPOCHS = 8  # some networks stand still for so long before they learn
 LEAST_EPOCHS = 3  # of a loss that falls by less, but in each of them
 
 
@@ -29,8 +29,9 @@ def worth_trying(run: MeasuredRun) -> tuple[Remedy, ...]:
     longer = more_epochs(settings, times=4)
     if still_falling(run):
         return (longer,)
-    too_short = run.num_epochs < max(fault.least_epochs for fault in FAULTS)
-    return (replace(longer, why="a run this short cannot be judged"),) if too_short else ()
+    if run.num_epochs >= SHORT_EPOCHS:
+        return ()
+    return (replace(longer, why="a run this short cannot be judged"),)
 
 
 def still_falling(run: MeasuredRun) -> bool:
