@@ -133,8 +133,6 @@ def test_a_network_whose_bits_depend_on_the_number_keeps_it(project: Path) -> No
 
 
 OWN = """
-import random
-import numpy as np
 import torch
 from torch import nn
 
@@ -155,7 +153,7 @@ class Random(Block):
     def forward(self, images):
         logits = super().forward(images)
         if self.training:
-            logits = logits * (0.5 + random.random()) + np.random.random() + torch.rand(())
+            logits = logits * (0.5 + torch.rand(())) + torch.rand(())
         return logits
 
 class Dependent(Block):
@@ -170,7 +168,7 @@ class Slow(Block):
     def forward(self, images):
         if self.training:
             import time
-            time.sleep(0.6 if torch.get_num_threads() == 1 and Slow.quick == 0 else 0)
+            time.sleep(0.6 if torch.get_num_threads() == 1 and Slow.quick < 4 else 0)
             Slow.quick += 1
         return super().forward(images)
     quick = 0

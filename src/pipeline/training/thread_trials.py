@@ -113,8 +113,8 @@ def compare(most: int, trainer: lightning.Trainer, module: Any) -> Comparison | 
     """
     outcomes, step_s = [], {}
     try:
-        with _as_before(module):
-            for number in (1, most):
+        for number in (1, most):
+            with _as_before(module):  # both begin with the same random states
                 torch.set_num_threads(number)
                 steps = _Steps(trainer, module)
                 outcomes.append(steps.computed())
