@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from pipeline import interruption
+from pipeline.training import thread_trials
 from pipeline.training.thread_choice import AGAIN_AFTER_S, ThreadChoice
 
 QUIET: Callable[[int], float] = {1: 0.003, 2: 0.002}.__getitem__
@@ -126,6 +131,20 @@ def test_changes_between_steps_leave_every_bit_as_it_is(
     if changed == "False":
         pytest.skip("on this processor the bits depend on the number of threads")
     assert same == ["True"] * 3
+
+
+def test_a_signal_in_a_trial_is_no_fault_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            raise ValueError("cut in the middle") from None
+
+    monkeypatch.setattr(thread_trials, "_Steps", cut)
+    monkeypatch.setattr(thread_trials, "_as_before", lambda module: nullcontext())
+    with interruption.handled(), pytest.raises(ValueError, match="cut in the middle"):
+        thread_trials.compare(2, None, None)  # type: ignore[arg-type]
 
 
 def test_a_network_whose_bits_depend_on_the_number_keeps_it(project: Path) -> None:

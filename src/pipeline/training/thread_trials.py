@@ -18,6 +18,7 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor
 
+from pipeline import interruption
 from pipeline.penalties import penalty, weight_matrices
 from pipeline.training.measurement import undisturbed
 from pipeline.training.steady import one_thread
@@ -120,6 +121,8 @@ def compare(most: int, trainer: lightning.Trainer, module: Any) -> Comparison | 
                 outcomes.append(steps.computed())
                 step_s[number] = typical(steps.seconds[1:])
     except Exception:  # a long step, or a person's own class, which fails in the training too
+        if interruption.received() is not None:  # the class has made an error of a signal
+            raise
         return None
     one, other = outcomes
     same = len(one) == len(other) and all(map(_same_bits, one, other))
