@@ -5,7 +5,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ACTIVATED := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
 
-.PHONY: repro test lint docs store ui bench picture lock clean
+.PHONY: help install repro test lint docs store ui bench picture lock clean
+
+help:  ## these lines
+	@sed -n 's/^\([a-z]*\):[^#]*##  *\(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+install: $(INSTALLED)  ## .venv with everything
 
 repro: $(INSTALLED)  ## download, prepare, train, evaluate, report: what is stale
 	$(ACTIVATED) dvc repro

@@ -51,7 +51,7 @@ def verification(*arms: Arm, claimed: Claim | None = None, **changed: Any) -> Ve
         "sentence": "",
         "seeds": 5,
         "undecided": None,
-        "arms": tuple(judge(BASE, arms, symptom="overfitting")),
+        "arms": tuple(judge(BASE, arms, symptom=changed.get("symptom", "overfitting"))),
         "reseed": NOTHING,
         "random": NOTHING,
         "claim": claimed,

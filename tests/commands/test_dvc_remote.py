@@ -57,7 +57,7 @@ def test_a_second_clone_predicts_from_pulled_models_without_training(
     share, pull = blocks_of("Share models")
     share = share.replace("/mnt/shared/mnist", str(folder / "remote"))
     sh(share.replace("dvc push", f"dvc push -q {STAGE}"), first)
-    pull = pull.replace("<address>", str(first)).replace("make .venv/.installed", "true")
+    pull = pull.replace("<address>", str(first)).replace("make install", "true")
     pull = pull.replace("source .venv/bin/activate", "true").replace("name=cnn", "name=mlp")
     told = sh(pull.replace("dvc pull", f"dvc pull -q {STAGE}"), folder)
 

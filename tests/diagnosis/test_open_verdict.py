@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.config import compose
 from pipeline.diagnosis import Diagnosis, diagnose
+from pipeline.diagnosis.faults import fault_of
 from pipeline.diagnosis.measured_run import MeasuredRun
 from pipeline.diagnosis.open_verdict import still_falling
 from pipeline.diagnosis.probes import settle
@@ -37,12 +38,21 @@ def test_an_open_verdict_on_a_falling_loss_offers_more_epochs() -> None:
     assert (remedy.name, remedy.overrides) == ("more_epochs", ("trainer.max_epochs=48",))
 
 
-def test_an_open_verdict_on_a_loss_that_has_risen_offers_nothing() -> None:
+def test_an_open_verdict_offers_the_first_remedy_of_each_undecided_fault() -> None:
     found = diagnosed(NEARLY_RISEN, settings(), train=np.full(EPOCHS, 0.08))
-    assert (found.verdict, found.offered) == ("undetermined", ())
+    assert found.verdict == "undetermined"
+    assert [f.verdict for f in found.undecided] == ["overfitting"]
+    (remedy,) = found.offered
+    first = next(fault_of("overfitting").remedies(settings(), found.undecided[0]))
+    assert (remedy.name, remedy.overrides) == (first.name, first.overrides)
+    assert "if it is overfitting" in remedy.why
+    without = diagnosed(NEARLY_RISEN, {}, train=np.full(EPOCHS, 0.08))
+    assert (without.verdict, without.offered) == ("undetermined", ())
 
 
-@pytest.mark.parametrize(("num_epochs", "offered"), [(5, ["more_epochs"]), (8, [])])
+@pytest.mark.parametrize(
+    ("num_epochs", "offered"), [(5, ["more_epochs", "dropout"]), (8, ["dropout"])]
+)
 def test_fewer_than_eight_epochs_are_short(num_epochs: int, offered: list[str]) -> None:
     val = 0.25 * np.append(np.ones(num_epochs - 1), 1.05)
     values = settings(f"trainer.max_epochs={num_epochs}")

@@ -127,10 +127,26 @@ def test_scores_that_are_no_numbers_are_unlike() -> None:
         assert one.num_unfamiliar([broken], PIXELS) == expected
 
 
-def test_with_few_validation_images_none_is_unlike() -> None:
-    few = fit([TRAIN], [VAL[:50]])
-    assert (p_values(few, [FAR]) < UNFAMILIAR).sum() == 0
-    assert few.num_unfamiliar([FAR], PIXELS[:200]) == 0
+@pytest.mark.parametrize(("num_val", "told"), [(49, False), (50, True), (99, True), (100, True)])
+def test_few_validation_images_tell_what_is_farther_than_all_of_them(
+    num_val: int, told: bool
+) -> None:
+    few = fit([TRAIN], [VAL[:num_val]])
+    farther = few.scores([FAR], PIXELS[: len(FAR)]) > few.reference[-1]
+    assert farther.mean() > 0.95
+    warned = p_values(few, [FAR]) < few.limit
+    np.testing.assert_array_equal(warned, farther & told)
+    assert few.num_unfamiliar([FAR], PIXELS[: len(FAR)]) == warned.sum()
+
+
+def test_few_validation_images_give_few_false_warnings() -> None:
+    """With 60 images, 1 of 61 new ones is farther than all of them, over many draws of the 60."""
+    shares = []
+    for draw in range(40):
+        chosen = np.random.default_rng(draw).permutation(len(VAL))[:60]
+        few = fit([TRAIN], [VAL[chosen]])
+        shares.append(few.num_unfamiliar([NEW], PIXELS[: len(NEW)]) / len(NEW))
+    assert np.mean(shares) == pytest.approx(1 / 61, abs=0.008)
 
 
 def test_its_written_form_gives_the_same_scores() -> None:

@@ -119,7 +119,7 @@ def test_numbers_without_weights_are_left_out(
     (only_numbers / "metrics.json").write_text("{}")
     report([], root=evaluated)
     printed = capsys.readouterr().out
-    assert "left out, since models/<name>/ is missing: only_numbers" in printed
+    assert "left out, since they were not trained here: only_numbers" in printed
 
 
 def test_the_command_on_the_page_composes_the_settings_of_the_model(trained: Path) -> None:

@@ -60,14 +60,14 @@ def test_the_first_line_says_runs_known_and_time(
 
 
 def test_stop_early_says_its_way_its_least_and_its_most() -> None:
-    said = early_lines("wide", remedies=["dropout", "l2"], least=13, most=59, least_s=150)
+    said = early_lines("wide", remedies=["dropout", "l2"], least=13, most=59, times_s=(150, 700))
     way, count = said.splitlines()
     assert way.startswith("wide: tries dropout, l2, one after the other until one is enough. ")
     assert count == (
         "wide: a clear first remedy takes 13 runs with its controls, about 2 min; "
-        "59 runs are the most"
+        "59 runs are the most, about 12 min"
     )
-    alone = early_lines("wide", remedies=["l2"], least=13, most=39, least_s=None)
+    alone = early_lines("wide", remedies=["l2"], least=13, most=39, times_s=None)
     assert "one after the other" not in alone and "controls; 39 runs" in alone
 
 

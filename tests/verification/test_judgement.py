@@ -40,8 +40,9 @@ def test_a_proof_names_the_gain_the_controls_and_the_symptom() -> None:
     found = verification(arm("more_data", MUCH_LOWER), claimed=claim(SURE, "more_data"))
     assert found.proved and found.undecided is None
     assert found.sentence == (
-        "mlp: more data lowers test loss by 20 % [10, 30] over 5 paired seeds; a reseed changes it "
-        "by 0 % [0, 0], random search of equal cost gains 0 % [0, 0]. Overfitting is gone."
+        "mlp: proved: more data lowers test loss by 20 % [10, 30] over 5 paired seeds; a reseed "
+        "changes it by 0 % [0, 0], random search of equal cost lowers it by 0 % [0, 0]. "
+        "Overfitting is gone."
     )
 
 
@@ -51,9 +52,15 @@ def test_a_proof_names_the_gain_the_controls_and_the_symptom() -> None:
         (
             "overfitting",
             "overfitting",
-            "100 % of the runs with it still have that verdict, so more may be gained.",
+            "5 of 5 runs with it are still overfitting, so more may be gained.",
         ),
-        ("healthy", "healthy", "The symptom is gone."),
+        ("healthy", "healthy", "lowers it by 0 % [0, 0]."),
+        (
+            "undetermined",
+            "undetermined",
+            "5 of 5 runs with it are still undetermined, so more may be gained.",
+        ),
+        ("undetermined", "healthy", "The verdict is no longer undetermined."),
     ],
 )
 def test_the_sentence_says_whether_the_symptom_is_gone(

@@ -116,7 +116,8 @@ def test_a_remedy_that_is_in_force_is_refused() -> None:
 def test_a_remedy_of_the_diagnosis_is_taken_by_the_name_that_it_has_there() -> None:
     """Its strength comes from the evidence, which settings alone do not hold."""
     slow = patient("learning_rate_too_low", "optimizer.learning_rate=1e-5")
-    offered = slow.diagnosis.findings[0].remedies[0]
+    remedies = slow.diagnosis.findings[0].remedies
+    (offered,) = (remedy for remedy in remedies if remedy.name == "learning_rate*300")
     assert offered.name not in remedies_by_name(slow.settings)
     plan = plan_of(slow, options(remedies=(offered.name,)))
     assert plan is not None and plan.remedies == (offered,)

@@ -102,7 +102,7 @@ def _print_text(predicted: PredictedPictures, picture: Path | None) -> None:
         print(f"how they looked to the network: {picture}")
     if not predicted.compared:
         print(
-            "not compared with the training data: the model had fewer than 100 validation "
+            "not compared with the training data: the model had fewer than 50 validation "
             "examples, or is of an earlier version."
         )
 

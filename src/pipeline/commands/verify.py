@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from pipeline.commands.command import Call, Command
-from pipeline.commands.verify_command import CommandOptions, check, verify_any
+from pipeline.commands.verify_command import EXIT_CODES, CommandOptions, check, verify_any
 from pipeline.commands.verify_trials import patient_of, trial_options
 
 
@@ -34,8 +34,9 @@ def run(call: Call[VerifyOptions]) -> int:
         root=call.root,
         run_sweep=lambda overrides: multirun(overrides, root=call.root),
     )
-    if found:
-        show_verification(found)
+    if found is None:
+        return EXIT_CODES["undecided"]  # a script that goes on with the proof has none
+    show_verification(found)
     return 0
 
 

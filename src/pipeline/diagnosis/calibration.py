@@ -32,7 +32,7 @@ def widened(confidence: float, history: History) -> tuple[float, tuple[str, ...]
     if distance < NEAR:
         return confidence, ()
     words = ", ".join(text for text, _ in beyond)
-    note = f"The confidence is lower since it was measured on other runs than one with {words}."
+    note = f"Confidence is lowered: it was measured on other runs, and this one has {words}."
     return 0.5 + (confidence - 0.5) * math.exp(-0.7 * distance), (note,)
 
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
+from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.measured_run import MeasuredRun, Missing
-from pipeline.diagnosis.record import Remedy
-from pipeline.diagnosis.remedies import more_epochs
+from pipeline.diagnosis.record import Finding, Remedy
+from pipeline.diagnosis.remedies import (
+    CHECKS,
+    MORE_EPOCHS,
+    SHORT_EPOCHS,
+    Settings,
+    more_epochs,
+    works_on_own_module,
+)
 
 LEAST_FALL = 0.03  # of the validation loss over the last quarter of the run
-SHORT_EPOCHS = 8  # some networks stand still for so long before they learn
+MOST_OPEN = 2  # faults that give a remedy each
 LEAST_EPOCHS = 3  # of a loss that falls by less, but in each of them
 
 
 def worth_trying(run: MeasuredRun) -> tuple[Remedy, ...]:
-    """Return the remedies that need no verdict: more epochs.
+    """Return the remedy that needs no verdict: more epochs.
 
     They are offered where the loss was still falling, or where the run is too short for a fault.
     Empty where the settings are not known, or where something else than their epochs ended the run.
@@ -32,6 +41,33 @@ def worth_trying(run: MeasuredRun) -> tuple[Remedy, ...]:
     if run.num_epochs >= SHORT_EPOCHS:
         return ()
     return (replace(longer, why="a run this short cannot be judged"),)
+
+
+def of_open_faults(
+    undecided: Sequence[Fault],
+    judged: Mapping[str, Finding],
+    settings: Settings,
+    *,
+    trains_itself: bool,
+) -> tuple[Remedy, ...]:
+    """Return the first remedy of each of the likeliest undecided faults, `MOST_OPEN` at most.
+
+    A remedy that helps over paired seeds tells which fault it was.
+    """
+    found = []
+    for fault in undecided[:MOST_OPEN] if settings else ():
+        offered = fault.remedies(settings, judged[fault.verdict])
+        kept = (r for r in offered if not trains_itself or works_on_own_module(r))
+        remedy = next((r for r in kept if r.name not in CHECKS), None)
+        if remedy and remedy.name != MORE_EPOCHS:  # those are the business of `worth_trying`
+            why = f"{remedy.why} (if it is {fault.verdict.replace('_', ' ')})"
+            found.append(replace(remedy, why=why))
+    return tuple(found)
+
+
+def without_repetition(remedies: Sequence[Remedy]) -> tuple[Remedy, ...]:
+    """Return remedies, of each name the first."""
+    return tuple({remedy.name: remedy for remedy in reversed(remedies)}.values())[::-1]
 
 
 def still_falling(run: MeasuredRun) -> bool:

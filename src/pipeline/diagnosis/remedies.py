@@ -22,6 +22,8 @@ USUAL_RATE = {
     **{"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05},
 }
 FAR_ABOVE_USUAL = 100
+MORE_EPOCHS = "more_epochs"
+SHORT_EPOCHS = 8  # some networks stand still for so long before they learn
 # Sections that have no effect on a LightningModule of a person's own.
 OF_OUR_TRAINING = ("activation", "init", "loss", "penalty", "optimizer", "schedule")
 
@@ -134,7 +136,7 @@ def more_epochs(s: Settings, *, times: int) -> Remedy:
     """Train ``times`` as long, ten epochs at least."""
     epochs = max(times * s["trainer"]["max_epochs"], 10)
     why, cost = "the loss was still falling", epochs / s["trainer"]["max_epochs"]
-    return Remedy("more_epochs", (f"trainer.max_epochs={epochs}",), why, cost=cost)
+    return Remedy(MORE_EPOCHS, (f"trainer.max_epochs={epochs}",), why, cost=cost)
 
 
 def wider(s: Settings) -> Iterator[Remedy]:

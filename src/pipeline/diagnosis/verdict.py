@@ -12,7 +12,7 @@ from pipeline.diagnosis.history import History
 from pipeline.diagnosis.learned.verdict import by_shape
 from pipeline.diagnosis.measured import Unmeasured
 from pipeline.diagnosis.measured_run import MeasuredRun
-from pipeline.diagnosis.open_verdict import worth_trying
+from pipeline.diagnosis.open_verdict import of_open_faults, without_repetition, worth_trying
 from pipeline.diagnosis.record import (
     FALLS,
     FAMILIES,
@@ -60,7 +60,8 @@ def by_rules(history: History) -> Diagnosis:
     )
     found = beside_baselines(found, run)
     if found.verdict == UNDETERMINED:
-        found = replace(found, remedies=worth_trying(run))
+        offered = without_repetition([*worth_trying(run), *found.remedies])
+        found = replace(found, remedies=offered)
     return told(found, history)
 
 
@@ -140,6 +141,9 @@ def conclude(
         undecided=tuple(judged[f.verdict] for f in undecided),
         ruled_out=tuple(judged[f.verdict] for f in ruled_out),
         not_run=tuple(not_run),
+        remedies=of_open_faults(undecided, judged, settings, trains_itself=trains_itself)
+        if verdict == UNDETERMINED
+        else (),
         family=FAMILIES.get(verdict, ""),
         family_confidence=confidence if verdict in FAMILIES else 0.0,
     )

@@ -22,6 +22,7 @@ NUM_COMPONENTS = 50
 MOST_NUMBERS = 1024  # of an image; larger ones are reduced to at most 16 pixels a side
 _SIDE = 16
 UNFAMILIAR = 0.01  # the share of false warnings among images like the training ones
+LEAST_REFERENCE = 50  # validation images; below 100 the share is 1 / (1 + their number)
 _CHUNK = 1000
 _FIRST = (250, 1000)  # training images that are compared with first
 
@@ -128,12 +129,20 @@ class Familiarity:
         farther = len(self.reference) - nearer
         return np.asarray((1 + farther) / (1 + len(self.reference)))
 
+    @property
+    def limit(self) -> float:
+        """The p-value below which an image is unlike: `UNFAMILIAR`, or what few images allow."""
+        num = len(self.reference)
+        if LEAST_REFERENCE <= num < 1 / UNFAMILIAR:
+            return 1.5 / (1 + num)  # only an image farther than all of them is below
+        return UNFAMILIAR
+
     def num_unfamiliar(self, features: Sequence[np.ndarray], images: np.ndarray) -> int:
-        """Return how many images have a p-value below `UNFAMILIAR`, without their p-values."""
+        """Return how many images have a p-value below `limit`, without their p-values."""
         num = len(self.reference)
         shares = (1 + num - np.arange(num + 1)) / (1 + num)
-        nearer = int(np.argmax(shares < UNFAMILIAR))  # as many familiar ones lie nearer, or more
-        if not shares[nearer] < UNFAMILIAR:
+        nearer = int(np.argmax(shares < self.limit))  # as many familiar ones lie nearer, or more
+        if not shares[nearer] < self.limit:
             return 0
         limit = float(self.reference[nearer - 1])
         found = ~(self.pixels.scores(images) <= limit)

@@ -90,7 +90,8 @@ def check_logits(network: nn.Module, a: Architecture) -> None:
     if shape != wanted or not found.is_floating_point():
         raise ConfigError(
             f"model._target_={name}: gives {shape} for images {list(images.shape)}, and must give "
-            f"logits {wanted}: one number for each class. Change the return value of its forward()."
+            f"logits {wanted}: one number for each class. Set its number of classes in its file of "
+            "conf/model/, beside _target_, or change what its forward() returns."
         )
 
 

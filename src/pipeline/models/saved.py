@@ -103,7 +103,7 @@ def load_model(folder: Path) -> SavedModel:
         _check_tensors(tensors, network.state_dict(), folder)
         network.load_state_dict(tensors)
     except ConfigError as error:
-        raise ModelError(f"{folder / DESCRIPTION}: {error} {_way_out(folder)}") from error
+        raise ModelError(f"{folder / DESCRIPTION}: {error} Or: {_way_out(folder)}") from error
     except (
         AttributeError,
         KeyError,
@@ -188,7 +188,8 @@ def _read(folder: Path) -> tuple[ModelDescription, bytes]:
 
 
 def _way_out(folder: Path) -> str:
-    return f"Train it again: pipeline train name={folder.name}"
+    settings = f"results/{folder.name}/config.yaml"
+    return f"Train it again, with its settings ({settings}): pipeline train name={folder.name} …"
 
 
 def _rebuild(description: ModelDescription) -> tuple[nn.Module, Settings]:

@@ -19,6 +19,7 @@ from pipeline.diagnosis.record import (
     NotRun,
     Remedy,
 )
+from pipeline.reporting.console import console as default_console
 from pipeline.terminal import visible
 
 _COLORS = {HEALTHY: "green", UNDETERMINED: "yellow"}
@@ -41,7 +42,7 @@ def show(
 
     proof: the line that proves the first remedies.
     """
-    console = console or Console(highlight=False, soft_wrap=False)
+    console = console or default_console()
     console.print(_headline(diagnosis))
     for line in _of_shape(diagnosis):
         console.print(_indented(line))
@@ -65,19 +66,26 @@ def words(verdict: str) -> str:
 def sentence(c: Condition) -> str:
     """Return one condition with its number, its interval and its limit."""
     sign = ">" if c.wanted == "above" else "<"
+    digits = _digits(c)
     limit = f"limit {sign} {number(c.limit)}{c.unit}{_epochs(c)}"
-    return f"{c.what}: {number(c.value)}{c.unit}{_interval(c)} ({limit})"
+    return f"{c.what}: {number(c.value, digits)}{c.unit}{_interval(c, digits)} ({limit})"
 
 
-def number(value: float) -> str:
-    """Return three digits."""
-    return f"{value:.3g}" if math.isfinite(value) else "not finite"
+def number(value: float, digits: int = 3) -> str:
+    """Return a number with so many digits."""
+    return f"{value:.{digits}g}" if math.isfinite(value) else "not finite"
 
 
-def _interval(c: Condition) -> str:
+def _digits(c: Condition) -> int:
+    """As many digits as tell the value from its limit: three, and six at most."""
+    same = (d for d in range(3, 6) if c.value == c.limit or number(c.value, d) != number(c.limit))
+    return next(same, 6 if c.value != c.limit else 3)
+
+
+def _interval(c: Condition, digits: int) -> str:
     if c.low == c.high or not math.isfinite(c.value):
         return ""
-    return f" [{number(c.low)}, {number(c.high)}]"
+    return f" [{number(c.low, digits)}, {number(c.high, digits)}]"
 
 
 def _epochs(c: Condition) -> str:

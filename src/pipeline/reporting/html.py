@@ -33,6 +33,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "three_digits": sentences.three_digits,
     "interval": sentences.interval,
     "limit": sentences.limit,
+    "p_heading": sentences.p_heading,
     "lead": sentences.lead,
     "numbers": sentences.numbers,
     "of_model": sentences.of_model,

@@ -7,12 +7,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.diagnosis.record import STANDS, Change, ProbedVerdict, ProbeEvidence
+from pipeline.reporting.console import console as default_console
 from pipeline.reporting.diagnosis_text import sentence, words
 
 
 def show(probed: ProbedVerdict, *, console: Console | None = None) -> None:
     """Print each evidence with the change of its verdict's probability, then the summary."""
-    console = console or Console(highlight=False, soft_wrap=False)
+    console = console or default_console()
     console.print(Text("Probes", style="bold"))
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
     table.add_column(no_wrap=True)

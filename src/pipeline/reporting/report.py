@@ -119,7 +119,7 @@ def _evaluated_names(root: Path, groups: Sequence[GroupReport]) -> list[str]:
         )
     left_out = [name for name in evaluated if name not in complete]
     if left_out:
-        print(f"left out, since models/<name>/ is missing: {', '.join(left_out)}")
+        print(f"left out, since they were not trained here: {', '.join(left_out)} (in results/)")
     return complete
 
 

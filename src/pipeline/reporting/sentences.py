@@ -43,6 +43,19 @@ def plain_percent(share: Estimate) -> str:
     return whole_percent(share).replace(_SPACE, " ")
 
 
+def lowers(by: Estimate) -> str:
+    """Return what a change did to a loss: ``lowers it by 18 % [13, 22]``, or the times it rises."""
+    if by.value >= -1:
+        return f"lowers it by {plain_percent(by)}"
+    times, low, high = (1 - share for share in (by.value, by.high, by.low))
+    return f"raises it to {times:.1f} times [{low:.1f}, {high:.1f}]"
+
+
+def p_heading(verification: Verification) -> str:
+    """Return the heading of the p-values: how they allow for several remedies, or several looks."""
+    return "p (Holm)" if verification.stop == "fixed" else "p (at any time)"
+
+
 def change(by: Estimate, scale: str) -> str:
     """Return an improvement: ``21 % [15, 26]``, ``0.4 % [0.2, 0.6]`` or ``0.012 [0.01, 0.014]``.
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from pipeline.reporting.console import console
 from pipeline.reporting.html import template
 from pipeline.reporting.pictures import picture
 
@@ -74,17 +72,16 @@ def render_sweep_report(
 
 def print_sections(sections: Sequence[ReportSection], *, lead: str) -> None:
     """Print sentences and tables; in a file or pipe 160 columns wide unless ``COLUMNS`` is set."""
-    known_width = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console(file=sys.stdout, width=None if known_width else PIPE_WIDTH, highlight=False)
-    console.print(lead, markup=False)
+    shown = console(in_pipe=PIPE_WIDTH)
+    shown.print(lead)
     for section in sections:
-        console.print(f"\n{section.heading}", style="bold", markup=False)
+        shown.print(f"\n{section.heading}", style="bold")
         for sentence in section.sentences:
-            console.print(sentence, markup=False)
+            shown.print(sentence)
         if section.table:
-            console.print(_rich(section.table))
+            shown.print(_rich(section.table))
         if section.command:
-            console.print(section.command, markup=False, soft_wrap=True)
+            shown.print(section.command, soft_wrap=True)
 
 
 def _rich(table: Table) -> RichTable:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from pipeline.diagnosis.foreign_proof import ForeignArm, ForeignProof
 from pipeline.diagnosis.paired_trials import MOST_SEEDS, NOT_CONFIRMED, Judged
 from pipeline.diagnosis.proof import Healing, Round, Verification
-from pipeline.reporting.sentences import change, plain_percent, words
+from pipeline.reporting.console import console
+from pipeline.reporting.sentences import change, p_heading, plain_percent, words
 
 
 def plan_line(
@@ -32,20 +32,25 @@ def plan_line(
 
 
 def early_lines(
-    name: str, *, remedies: Sequence[str], least: int, most: int, least_s: float | None
+    name: str,
+    *,
+    remedies: Sequence[str],
+    least: int,
+    most: int,
+    times_s: Sequence[float] | None,
 ) -> str:
     """Return how ``stop=early`` works, as it begins, in two lines.
 
     least, most: runs in all, where the first remedy is clear and where nothing decides.
-    least_s: seconds of the least; None where they are not known.
+    times_s: seconds of the least and the most; None where they are not known.
     """
-    time = "" if least_s is None else f", {about(least_s)}"
+    time, longest = ("", "") if times_s is None else (f", {about(s)}" for s in times_s)
     order = "" if len(remedies) == 1 else ", one after the other until one is enough"
     return (
         f"{name}: tries {', '.join(remedies)}{order}. A pair is two runs with the same seed: as it "
         "was, and with the remedy. Pairs are added until they decide.\n"
         f"{name}: a clear first remedy takes {least} runs with its controls{time}; {most} runs are "
-        "the most"
+        f"the most{longest}"
     )
 
 
@@ -73,11 +78,11 @@ def about(seconds: float) -> str:
 
 def show_verification(verification: Verification) -> None:
     """Print the arms, the sentence, and the command that trains the proved configuration."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    console.print(_table(verification))
+    shown = console()
+    shown.print(_table(verification))
     for note in _notes(verification):
-        console.print(note)
-    console.print(verification.sentence)
+        shown.print(note)
+    shown.print(verification.sentence)
     _print_command(verification.experiment)
 
 
@@ -94,10 +99,10 @@ def show_command(proof: ForeignProof) -> None:
     for name, control in (("reseeded", proof.reseed), ("random search", proof.random)):
         if control is not None:
             table.add_row(f"control: {name}", change(control, proof.scale), "", str(control.n), "")
-    console = Console(highlight=False, markup=False, emoji=False)
-    console.print(table)
+    shown = console()
+    shown.print(table)
     for line in (*proof.notes, proof.sentence):
-        console.print(line, soft_wrap=True)
+        shown.print(line, soft_wrap=True)
 
 
 def _more_seeds(arm: Judged | ForeignArm) -> str:
@@ -113,11 +118,11 @@ def _more_seeds(arm: Judged | ForeignArm) -> str:
 
 def show_healing(healing: Healing) -> None:
     """Print the end of a healing, its rounds, and the command that trains the result."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    shown = console()
     confidence = "" if healing.confidence is None else f" ({healing.confidence:.2f})"
-    console.print(f"{healing.name}: {words(healing.verdict)} now{confidence}; ended: {healing.end}")
+    shown.print(f"{healing.name}: {words(healing.verdict)} now{confidence}; ended: {healing.end}")
     for number, step in enumerate(healing.steps, start=1):
-        console.print(f"  {round_line(number, step)}")
+        shown.print(f"  {round_line(number, step)}")
     _print_command(healing.experiment)
 
 
@@ -135,12 +140,13 @@ def round_line(number: int, step: Round) -> str:
 def _print_command(experiment: str | None) -> None:
     """Print a command without wrapping it, so that it can be pasted."""
     if experiment:
+        print("Train it, under a name of your choice:")
         print(f"pipeline train experiment={experiment}")
 
 
 def _table(verification: Verification) -> Table:
     table = Table(box=None, pad_edge=False)
-    p = "p (Holm)" if verification.stop == "fixed" else "p (at any time)"
+    p = p_heading(verification)
     table.add_column("arm", no_wrap=True)  # a person copies it into remedies=
     for heading in ("fall of validation loss", p, "verdict", "symptom still there"):
         table.add_column(heading)

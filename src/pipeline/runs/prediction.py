@@ -14,11 +14,10 @@ from pipeline.data.digit_view import DIGIT_SETS, as_mnist
 from pipeline.data.file_names import SUFFIXES
 from pipeline.data.table import encoded, read_cells, unknown_values
 from pipeline.errors import DataError
-from pipeline.evaluation.familiarity import UNFAMILIAR
 from pipeline.evaluation.scores import log_softmax
 from pipeline.models.inference import network_inputs, predict_logits
 from pipeline.models.saved import SavedModel, load_model
-from pipeline.runs.familiarity import p_values_of
+from pipeline.runs.familiarity import Compared, compared_with_training
 
 NUM_TOP_CLASSES = 3
 MAX_SHOWN = 10  # lines about pictures that cannot be used
@@ -31,7 +30,7 @@ class Prediction:
     top: the three likeliest classes with their probabilities, the likeliest first.
     entropy: of all probabilities, as a share of the entropy of guessing, 0 … 1.
     familiarity: p-value of the hypothesis that the picture is like the training images; None
-    where the model has no measure of it.
+    where the model has no measure of it.  limit: below it, the picture is unlike them.
     row: counted from 1; None for a picture.  unknown: values of the row that the training data does
     not have, as ``column=value``.
     """
@@ -40,13 +39,14 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
     entropy: float
     familiarity: float | None
+    limit: float = 0.0
     row: int | None = None
     unknown: tuple[str, ...] = ()
 
     @property
     def unfamiliar(self) -> bool:
         """Whether the picture looks unlike the training images."""
-        return self.familiarity is not None and self.familiarity < UNFAMILIAR
+        return self.familiarity is not None and self.familiarity < self.limit
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,11 @@ def predict(
         return predict_rows(paths, model, root / "models" / name)
     files, views, left_out = _seen(paths, model, raw=raw)
     logits = predict_logits(model.network, views, mean=model.mean, std=model.std)
-    p_values = p_values_of(views, model, root / "models" / name)
+    compared = compared_with_training(views, model, root / "models" / name)
     return PredictedPictures(
-        predictions=_predictions(
-            files,
-            logits,
-            [None] * len(files) if p_values is None else p_values.tolist(),
-            class_names=model.class_names,
-        ),
+        predictions=_predictions(files, logits, compared, class_names=model.class_names),
         views=views,
-        compared=p_values is not None,
+        compared=compared is not None,
         left_out=left_out,
     )
 
@@ -123,18 +118,13 @@ def predict_rows(paths: Sequence[Path], model: SavedModel, folder: Path) -> Pred
         files += [path] * len(views[-1])
     numbers = np.concatenate(views)
     logits = predict_logits(model.network, numbers, mean=model.mean, std=model.std)
-    p_values = p_values_of(numbers, model, folder)
-    found = _predictions(
-        files,
-        logits,
-        [None] * len(files) if p_values is None else p_values.tolist(),
-        class_names=model.class_names,
-    )
+    compared = compared_with_training(numbers, model, folder)
+    found = _predictions(files, logits, compared, class_names=model.class_names)
     of_rows = zip(found, rows, unknown, strict=True)
     return PredictedPictures(
         predictions=tuple(replace(p, row=row, unknown=tuple(u)) for p, row, u in of_rows),
         views=numbers,
-        compared=p_values is not None,
+        compared=compared is not None,
     )
 
 
@@ -208,12 +198,13 @@ def network_views(files: Sequence[Path], model: SavedModel, *, raw: bool = False
 def _predictions(
     files: Sequence[Path],
     logits: np.ndarray,
-    p_values: Sequence[float | None],
+    compared: Compared | None,
     *,
     class_names: Sequence[str],
 ) -> tuple[Prediction, ...]:
     log_probabilities = log_softmax(logits.astype(np.float64))
     probabilities = np.exp(log_probabilities)
+    p_values = compared.p_values if compared else [None] * len(files)
     entropies = -(probabilities * log_probabilities).sum(1) / np.log(logits.shape[1])
     return tuple(
         Prediction(
@@ -221,6 +212,7 @@ def _predictions(
             top=_top(shares, class_names),
             entropy=float(entropy),
             familiarity=p_value,
+            limit=compared.limit if compared else 0.0,
         )
         for file, shares, entropy, p_value in zip(
             files, probabilities, entropies, p_values, strict=True

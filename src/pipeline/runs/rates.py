@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from pipeline.optim.rate_range import RateRange, find_rates
 from pipeline.runs.network import untrained_network
 from pipeline.training.hardware import check_device
 from pipeline.training.short_runs import NO_STEP, short_runs
+
+USUAL_RUNS = "10 to 25"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ def tune_rate(
 ) -> TunedRate:
     """Try learning rates for an untrained network; nothing is written.
 
-    steps: of the optimizer, in each short run.  report: called with one line for each run.
+    steps: of the optimizer, in each short run.  report: called with the
+    time of a run, then with one line for each run.
     Raises `DataError` for missing data, `ConfigError` for a network that chooses its rate itself,
     and `TrainingError` where no rate lowers the loss.
     """
@@ -54,7 +58,10 @@ def tune_rate(
         report(f"learning rate {rate:.2e}: training loss {before:.4f} -> {ending}")
         return loss
 
+    began = time.monotonic()
     before = run(NO_STEP)
+    took_s = time.monotonic() - began
+    report(f"{USUAL_RUNS} runs of {steps} steps, about {max(1, round(took_s))} s each")
     found = find_rates(told, start=settings.optimizer.learning_rate, before=before)
     if found.suggested is None:
         raise TrainingError(

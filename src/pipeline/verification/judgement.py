@@ -8,7 +8,7 @@ from dataclasses import replace
 from pipeline.diagnosis.paired_trials import CONFIRMED, Judged, nearest_to_decision, seeds_needed
 from pipeline.diagnosis.proof import Undecided, Verification
 from pipeline.diagnosis.record import HEALTHY, UNDETERMINED
-from pipeline.reporting.sentences import plain_percent, words
+from pipeline.reporting.sentences import lowers, plain_percent, words
 from pipeline.verification.plan import num_runs
 
 FEW_SEEDS = 20  # more are needed where runs differ by their seed more than by the remedy
@@ -80,19 +80,30 @@ def _not_proved(found: Verification, open_arm: Undecided | None) -> str:
 def _proved(found: Verification) -> str:
     assert found.claim is not None and found.chosen is not None
     claim = found.claim
-    gone = found.chosen.symptom_share <= 0.5
-    symptom = "The symptom" if found.symptom == HEALTHY else words(found.symptom).capitalize()
-    share = f"{100 * found.chosen.symptom_share:.0f} %"
-    still = f"{share} of the runs with it still have that verdict, so more may be gained."
-    end = f"{symptom} is gone." if gone else still
-    if found.symptom == UNDETERMINED:
-        end = f"The verdict is {'no longer' if gone else 'still'} undetermined."
     return (
-        f"{found.name}: {words(claim.arm)} lowers test loss by {plain_percent(claim.remedy)} "
-        f"over {claim.remedy.n} paired seeds; "
+        f"{found.name}: proved: {words(claim.arm)} lowers test loss by "
+        f"{plain_percent(claim.remedy)} over {claim.remedy.n} paired seeds; "
         f"a reseed changes it by {plain_percent(claim.reseed)}, "
-        f"random search of equal cost gains {plain_percent(claim.random)}. {end}"
-    )
+        f"random search of equal cost {lowers(claim.random)}. {_symptom_now(found, found.chosen)}"
+    ).rstrip()
+
+
+def _symptom_now(found: Verification, chosen: Judged) -> str:
+    """Return how many runs with the remedy still have the verdict of the run as it was."""
+    if found.symptom == HEALTHY:
+        return ""
+    num = chosen.improvement.n
+    still = round(chosen.symptom_share * num)
+    if not still:
+        gone = "The verdict is no longer undetermined."
+        return (
+            gone
+            if found.symptom == UNDETERMINED
+            else f"{words(found.symptom).capitalize()} is gone."
+        )
+    more = ", so more may be gained" if chosen.symptom_share > 0.5 else ""
+    verb = "is" if still == 1 else "are"
+    return f"{still} of {num} runs with it {verb} still {words(found.symptom)}{more}."
 
 
 def _needs(name: str, open_arm: Undecided) -> str:

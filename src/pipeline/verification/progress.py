@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from pipeline.reporting.console import console
 from pipeline.reporting.verification_text import step_line
 from pipeline.sweep.analysis import FinishedTrial
 from pipeline.sweep.progress import duration, has_terminal, progress_line
@@ -169,7 +170,7 @@ class RunProgress:
             left_s = self._left_s()
             left = "" if left_s is None else f"; {duration(left_s)} {self.ahead}"
             line = f"[{self.work.done_runs}/{self.work.total_runs}] {event}{left}"
-            Console(highlight=False, markup=False, emoji=False).print(line)
+            console().print(line)
             sys.stdout.flush()
 
     def line(self, *, width: int, ascii_only: bool = False) -> str:

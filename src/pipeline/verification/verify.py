@@ -32,6 +32,7 @@ from pipeline.verification.patient import Patient
 from pipeline.verification.plan import (
     VerificationOptions,
     VerificationPlan,
+    known_remedies,
     least_runs,
     plan_of,
 )
@@ -67,7 +68,8 @@ def verify_with(
     if plan is None:
         print(
             f"{patient.name}: {words(patient.diagnosis.verdict)}; there is nothing to verify. "
-            "A remedy can be tried all the same, for example with remedies=[more_epochs]"
+            "A remedy can be tried all the same: remedies=[more_epochs], or one or two of "
+            f"{', '.join(known_remedies(patient))}"
         )
         return None
     # A refusal after all the training would come too late.
@@ -109,15 +111,17 @@ def _say_fixed(trials: Trials, plan: VerificationPlan) -> None:
 
 def _say_early(trials: Trials, plan: VerificationPlan) -> None:
     """Print how the remedies are tried, and how many runs that may take."""
-    most, budget, least = plan.num_runs, trials.options.budget, least_runs(trials.options)
-    work, longer = trials.progress.work, (plan.remedies[0].cost - 1) * LEAST_SEEDS
-    least_s = work.typical_s and work.typical_s * (least + longer) / work.parallel
+    budget, least = trials.options.budget, least_runs(trials.options)
+    most = plan.num_runs if budget is None else min(plan.num_runs, budget)
+    work, longer = trials.progress.work, [remedy.cost - 1 for remedy in plan.remedies]
+    runs = (least + longer[0] * LEAST_SEEDS, most + sum(longer) * len(plan.seeds))
+    run_s = work.typical_s
     line = early_lines(
         trials.patient.name,
         remedies=[remedy.name for remedy in plan.remedies],
         least=least,
-        most=most if budget is None else min(most, budget),
-        least_s=least_s,
+        most=most,
+        times_s=None if run_s is None else tuple(run_s * n / work.parallel for n in runs),
     )
     print(line, flush=True)
 

@@ -51,11 +51,13 @@ def remedies(s: Settings, finding: Finding) -> Iterator[Remedy]:
     if update is None:
         update = ASSUMED_UPDATE_RATIO
     lacking = min(max(GOOD_UPDATE_RATIO / max(update, 1e-9), 3.0), 1000.0)
-    factor = 10 ** (round(2 * math.log10(lacking)) / 2)  # in steps of half a power of ten
+    place = round(2 * math.log10(lacking))  # on the ladder 1, 3, 10, 30 …
     rate = s["optimizer"]["learning_rate"]
-    for times in (factor, factor / 3, factor * 3):
-        overrides = (f"optimizer.learning_rate={rate * times:.3g}",)
-        yield Remedy(f"learning_rate*{times:.3g}", overrides, "larger steps")
+    for step in (place, place - 1, place + 1):
+        times = (1, 3)[step % 2] * 10 ** (step // 2)
+        if times > 1:
+            overrides = (f"optimizer.learning_rate={rate * times:.3g}",)
+            yield Remedy(f"learning_rate*{times}", overrides, "larger steps")
     yield more_epochs(s, times=10)
 
 

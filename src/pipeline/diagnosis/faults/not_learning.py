@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pipeline.diagnosis.curve_measures import (
     best_loss_to_guessing_ratio,
@@ -14,7 +15,14 @@ from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.measured import Claim, all_of, any_of, if_measured
 from pipeline.diagnosis.measured_run import MeasuredRun
 from pipeline.diagnosis.record import Finding, Remedy
-from pipeline.diagnosis.remedies import Settings, lower_rates, random_init, true_labels
+from pipeline.diagnosis.remedies import (
+    SHORT_EPOCHS,
+    Settings,
+    lower_rates,
+    more_epochs,
+    random_init,
+    true_labels,
+)
 
 
 def judge(run: MeasuredRun) -> Claim:
@@ -37,6 +45,9 @@ def remedies(s: Settings, finding: Finding) -> Iterator[Remedy]:
     if s["data"]["fraction"] == 1:
         why = "a check: a sound set-up learns one batch by heart"
         yield Remedy("overfit_batch", ("debug=overfit_batch",), why)
+    if s["trainer"]["max_epochs"] < SHORT_EPOCHS:
+        why = "some networks stand still for a few epochs before they learn"
+        yield replace(more_epochs(s, times=4), why=why)
     yield from lower_rates(s, (10,))
 
 
@@ -51,7 +62,7 @@ FAULT = Fault(
     "guessing. A cause that shows in the network (dead units, vanishing gradients, learning rate) "
     "is named instead.",
     fails="A very slow start (a plateau before the first progress) looks the same in its first "
-    "epochs.",
+    "epochs. So more epochs are among the remedies of a run of fewer than eight.",
     source="Zhang et al., Understanding deep learning requires rethinking generalization, 2017, "
     "https://arxiv.org/abs/1611.03530.",
     explains=frozenset({"label_noise", "overfitting", "underfitting", "undertrained"}),

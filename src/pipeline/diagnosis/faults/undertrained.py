@@ -32,7 +32,7 @@ def remedies(s: Settings, finding: Finding) -> Iterator[Remedy]:
 FAULT = Fault(
     verdict="undertrained",
     rank=100,
-    what="Training stopped although every epoch still made the model better.",
+    what="Training stopped although the last epochs still made the model better.",
     harm="The model is worse than these settings allow, so a comparison with others says little.",
     decides="Over the last quarter (four points at least), validation loss falls by more than 8 % "
     "per epoch, beyond noise. In a run of fewer than four epochs, 3 % are enough. And training "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.diagnosis.faults import fault_of
+from pipeline.diagnosis.open_verdict import without_repetition
 from pipeline.diagnosis.probes import capacity, longer, one_batch, rate
 from pipeline.diagnosis.probes.outcome import Outcome
 from pipeline.diagnosis.record import (
@@ -68,8 +69,10 @@ def settle(
         evidence=tuple(evidence),
         changes=tuple(changes),
     )
-    left_open = settled.verdict == UNDETERMINED
-    return replace(settled, probes=probes, remedies=by_curves.remedies if left_open else ())
+    if settled.verdict != UNDETERMINED:
+        return replace(settled, probes=probes)
+    offered = without_repetition([*by_curves.remedies, *settled.remedies])
+    return replace(settled, probes=probes, remedies=offered)
 
 
 def _multiplied(probability: float, odds: float) -> float:
