@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_the_largest_stable_rate_of_a_linear_network_is_two_over_its_curvature(
     project: Path,
 ) -> None:
     config = compose(LINEAR, root=project)
-    found = tune_rate(config, steps=60, root=project, report=lambda _: None).found
+    found = tune_rate(config, steps=60, root=project, report=print, announce=print).found
     edge, resolution = 2 / largest_curvature(project), RATIO ** (1 / 2**HALVINGS)
     assert found.largest_stable is not None and found.lowest_unstable is not None
     assert found.largest_stable <= edge * 1.03
@@ -68,7 +69,9 @@ def test_a_seed_gives_one_answer_which_changes_nothing_but_the_picture(
     answers = []
     for _ in range(2):
         assert cli.call("tune-rate", words) == 0
-        answers.append(capsys.readouterr().out.splitlines())
+        printed = capsys.readouterr()
+        assert re.search(r"10 to 25 runs of 10 steps, about \d+ s each", printed.err)
+        answers.append(printed.out.splitlines())
     assert answers[0] == answers[1]
     *tries, told, command, picture = answers[0]
     assert all(line.startswith(("learning rate ", "stable up to ")) for line in tries)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +41,8 @@ def run(call: Call[TuneRateOptions]) -> None:
         config,
         steps=call.options.steps,
         root=call.root,
-        report=lambda line: print(line, flush=True),
+        report=partial(print, flush=True),
+        announce=partial(print, flush=True, file=sys.stderr),
     )
     picture = Path("results") / config.settings.name / PICTURE
     with noted_if_read_only("the picture"):

@@ -31,12 +31,17 @@ class TunedRate:
 
 
 def tune_rate(
-    config: RunConfig, *, steps: int, root: Path, report: Callable[[str], None]
+    config: RunConfig,
+    *,
+    steps: int,
+    root: Path,
+    report: Callable[[str], None],
+    announce: Callable[[str], None],
 ) -> TunedRate:
     """Try learning rates for an untrained network; nothing is written.
 
-    steps: of the optimizer, in each short run.  report: called with the
-    time of a run, then with one line for each run.
+    steps: of the optimizer, in each short run.  report: called with one line for each run.
+    announce: called once, with the time of a run.
     Raises `DataError` for missing data, `ConfigError` for a network that chooses its rate itself,
     and `TrainingError` where no rate lowers the loss.
     """
@@ -61,7 +66,7 @@ def tune_rate(
     began = time.monotonic()
     before = run(NO_STEP)
     took_s = time.monotonic() - began
-    report(f"{USUAL_RUNS} runs of {steps} steps, about {max(1, round(took_s))} s each")
+    announce(f"{USUAL_RUNS} runs of {steps} steps, about {max(1, round(took_s))} s each")
     found = find_rates(told, start=settings.optimizer.learning_rate, before=before)
     if found.suggested is None:
         raise TrainingError(
