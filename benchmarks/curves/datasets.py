@@ -4,76 +4,32 @@ Most come with the project, with scikit-learn or with Python itself, or are draw
 The others are read where these are installed: Debian's packages ``dataset-fashion-mnist`` and
 ``wamerican wngerman wfrench witalian wspanish wdutch`` (lists of words), and the packages
 ``statsmodels`` and ``pydataset`` of the index (tables). MNIST comes by `pipeline download`.
+`sealed_data` has those of the part `sealed`.
 
-    python benchmarks/curves/datasets.py  # keep all of them in benchmarks/runs/curves/data
+    python benchmarks/curves/datasets.py  # keep all, or those named, in benchmarks/runs/curves/data
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
 import importlib
-import importlib.util
 import inspect
-import tarfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from parts import SIZES, Data, split, table_rows
+from sealed_data import SEALED
 
 ROOT = Path(__file__).parents[2]
 MNIST = ROOT / "data" / "raw" / "mnist"
 KEPT = ROOT / "benchmarks" / "runs" / "curves" / "data"
 FASHION = Path("/usr/share/datasets/fashion-mnist")
-SIZES = {"train": 3000, "val": 300, "test": 400}
 ALPHABET = " etaoinshrdlucmfwypvbgk" + "jqxz.,()'`\"_-:=\n0"
 CONTEXT = 16  # characters that a character model sees
-
-
-@dataclass(frozen=True)
-class Data:
-    """One data set.
-
-    x: pictures ``[N, C, H, W]`` or tables ``[N, F]`` float32, text ``[N, T]`` int64.
-    y: classes ``[N]`` int64, or targets ``[N]`` float32 where num_classes is 0.
-    """
-
-    x: dict[str, Tensor]
-    y: dict[str, Tensor]
-    num_classes: int
-
-    @property
-    def kind(self) -> str:
-        """Picture, table or text."""
-        x = self.x["train"]
-        return "text" if not x.is_floating_point() else "table" if x.ndim == 2 else "picture"
-
-
-def _split(x: np.ndarray, y: np.ndarray, num_classes: int, *, seed: int = 0) -> Data:
-    """Shuffle, cut into the three parts (in the sizes' shares where there are too few), scale."""
-    order = np.random.default_rng(seed).permutation(len(x))
-    total, wanted = len(x), sum(SIZES.values())
-    scale = min(1.0, total / wanted)
-    cuts = np.cumsum([int(SIZES[p] * scale) for p in SIZES])
-    parts = dict(zip(SIZES, np.split(order, cuts)[:3], strict=True))
-    if x.dtype.kind == "f":
-        mean, std = x[parts["train"]].mean(0), x[parts["train"]].std(0) + 1e-3
-        if x.ndim == 4:
-            mean, std = x[parts["train"]].mean(), x[parts["train"]].std()
-        x = ((x - mean) / std).astype(np.float32)
-    labels = torch.float32 if num_classes == 0 else torch.int64
-    return Data(
-        {part: torch.from_numpy(np.ascontiguousarray(x[i])) for part, i in parts.items()},
-        {
-            part: torch.from_numpy(np.ascontiguousarray(y[i])).to(labels)
-            for part, i in parts.items()
-        },
-        num_classes,
-    )
 
 
 # --- pictures -------------------------------------------------------------------------------------
@@ -95,12 +51,12 @@ def _halved(images: np.ndarray) -> np.ndarray:
 
 def mnist() -> Data:
     x, y = _idx(MNIST, "t10k-images", "t10k-labels")
-    return _split(_halved(x), y, 10)
+    return split(_halved(x), y, 10)
 
 
 def fashion() -> Data:
     x, y = _idx(FASHION, "t10k-images", "t10k-labels")
-    return _split(_halved(x), y, 10)
+    return split(_halved(x), y, 10)
 
 
 def _sk_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -111,13 +67,13 @@ def _sk_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def digits() -> Data:
-    return _split(*_sk_digits(), 10)
+    return split(*_sk_digits(), 10)
 
 
 def digits_rare() -> Data:
     """Is it an eight? Nine of ten are not."""
     x, y = _sk_digits()
-    return _split(x, (y == 8).astype(np.int64), 2)
+    return split(x, (y == 8).astype(np.int64), 2)
 
 
 def coloured_digits() -> Data:
@@ -127,7 +83,7 @@ def coloured_digits() -> Data:
     ink, paper = rng.uniform(0.5, 1, (len(x), 3, 1, 1)), rng.uniform(0, 0.4, (len(x), 3, 1, 1))
     shade = x / 16
     noise = rng.normal(0, 0.1, (len(x), 3, 8, 8))
-    return _split((ink * shade + paper * (1 - shade) + noise).astype(np.float32), y, 10)
+    return split((ink * shade + paper * (1 - shade) + noise).astype(np.float32), y, 10)
 
 
 def photographs() -> Data:
@@ -141,14 +97,14 @@ def photographs() -> Data:
             tops, lefts = rng.integers(0, 415, 550), rng.integers(0, 148, 550)
             patches += [column[t : t + 12, s : s + 12] for t, s in zip(tops, lefts, strict=True)]
             labels += [4 * number + region] * 550
-    return _split(np.stack(patches).transpose(0, 3, 1, 2).astype(np.float32), np.array(labels), 8)
+    return split(np.stack(patches).transpose(0, 3, 1, 2).astype(np.float32), np.array(labels), 8)
 
 
 def mnist_noisy() -> Data:
     """MNIST under so much noise that a good network errs on every sixth picture."""
     x, y = _idx(MNIST, "t10k-images", "t10k-labels")
     noise = np.random.default_rng(11).normal(0, 110, (len(x), 1, 14, 14))
-    return _split((_halved(x) + noise).astype(np.float32), y, 10)
+    return split((_halved(x) + noise).astype(np.float32), y, 10)
 
 
 def shapes() -> Data:
@@ -168,7 +124,7 @@ def shapes() -> Data:
             (far < r) & (far > 0.55 * r),
         )[label]
         images.append(drawn * rng.uniform(0.6, 1) + rng.normal(0, 0.35, drawn.shape))
-    return _split(np.stack(images)[:, None].astype(np.float32), labels, 5)
+    return split(np.stack(images)[:, None].astype(np.float32), labels, 5)
 
 
 def stripes() -> Data:
@@ -181,12 +137,12 @@ def stripes() -> Data:
     way = np.cos(angles)[:, None, None] * columns + np.sin(angles)[:, None, None] * rows
     waves = np.sin(2 * np.pi * way / lengths[:, None, None] + starts[:, None, None])
     noisy = waves + rng.normal(0, 0.8, waves.shape)
-    return _split(noisy[:, None].astype(np.float32), labels, 6)
+    return split(noisy[:, None].astype(np.float32), labels, 6)
 
 
 def letters() -> Data:
     """Capital letters in many typefaces, turned, shifted and under noise, 12x12 pixels."""
-    return _split(_letters(14).astype(np.float32)[:, None], _letter_labels(14), 26)
+    return split(_letters(14).astype(np.float32)[:, None], _letter_labels(14), 26)
 
 
 def colour_letters() -> Data:
@@ -200,7 +156,7 @@ def colour_letters() -> Data:
     paper = np.stack([image[t : t + 12, s : s + 12] for t, s in zip(tops, lefts, strict=True)])
     paper = paper.transpose(0, 3, 1, 2) / 255
     colour = rng.uniform(0, 1, (len(ink), 3, 1, 1))
-    return _split((ink * colour + (1 - ink) * paper).astype(np.float32), labels, 12)
+    return split((ink * colour + (1 - ink) * paper).astype(np.float32), labels, 12)
 
 
 def _letter_labels(seed: int) -> np.ndarray:
@@ -237,7 +193,7 @@ def cancer() -> Data:
     from sklearn.datasets import load_breast_cancer
 
     bunch = load_breast_cancer()
-    return _split(bunch.data, bunch.target, 2)
+    return split(bunch.data, bunch.target, 2)
 
 
 def wine() -> Data:
@@ -245,7 +201,7 @@ def wine() -> Data:
     from sklearn.datasets import load_wine
 
     bunch = load_wine()
-    return _split(bunch.data, bunch.target, 3)
+    return split(bunch.data, bunch.target, 3)
 
 
 def blobs() -> Data:
@@ -253,7 +209,7 @@ def blobs() -> Data:
     from sklearn.datasets import make_blobs
 
     x, y = make_blobs(4400, 12, centers=6, cluster_std=4.5, random_state=8)
-    return _split(x, y, 6)
+    return split(x, y, 6)
 
 
 def clusters() -> Data:
@@ -263,7 +219,7 @@ def clusters() -> Data:
     x, y = make_classification(
         4400, 20, n_informative=8, n_classes=5, n_clusters_per_class=2, flip_y=0.05, random_state=3
     )
-    return _split(x, y, 5)
+    return split(x, y, 5)
 
 
 def rings() -> Data:
@@ -271,7 +227,7 @@ def rings() -> Data:
     from sklearn.datasets import make_gaussian_quantiles
 
     x, y = make_gaussian_quantiles(n_samples=4400, n_features=5, n_classes=3, random_state=4)
-    return _split(x, y, 3)
+    return split(x, y, 3)
 
 
 def friedman() -> Data:
@@ -279,21 +235,21 @@ def friedman() -> Data:
     from sklearn.datasets import make_friedman1
 
     x, y = make_friedman1(4400, noise=1.0, random_state=5)
-    return _split(x, (y - y.mean()) / y.std(), 0)
+    return split(x, (y - y.mean()) / y.std(), 0)
 
 
 def diabetes() -> Data:
     from sklearn.datasets import load_diabetes
 
     bunch = load_diabetes()
-    return _split(bunch.data, (bunch.target - bunch.target.mean()) / bunch.target.std(), 0)
+    return split(bunch.data, (bunch.target - bunch.target.mean()) / bunch.target.std(), 0)
 
 
 def iris() -> Data:
     from sklearn.datasets import load_iris
 
     bunch = load_iris()
-    return _split(bunch.data, bunch.target, 3)
+    return split(bunch.data, bunch.target, 3)
 
 
 def hastie() -> Data:
@@ -301,14 +257,14 @@ def hastie() -> Data:
     from sklearn.datasets import make_hastie_10_2
 
     x, y = make_hastie_10_2(4400, random_state=16)
-    return _split(x, (y > 0).astype(np.int64), 2)
+    return split(x, (y > 0).astype(np.int64), 2)
 
 
 def board() -> Data:
     """The fields of a chess board with four colours, by place, among six useless numbers."""
     rng = np.random.default_rng(17)
     x = rng.uniform(0, 3, (4400, 8))
-    return _split(x, (np.floor(x[:, 0]) + 2 * np.floor(x[:, 1])).astype(np.int64) % 4, 4)
+    return split(x, (np.floor(x[:, 0]) + 2 * np.floor(x[:, 1])).astype(np.int64) % 4, 4)
 
 
 def teacher() -> Data:
@@ -317,7 +273,7 @@ def teacher() -> Data:
     x = rng.normal(0, 1, (9000, 16))
     scores = np.tanh(x @ rng.normal(0, 0.5, (16, 12))) @ rng.normal(0, 1, (12, 8))
     y = (scores - scores.mean(0) + rng.gumbel(0, 0.25, scores.shape)).argmax(1)
-    return _split(x[:4400], y[:4400], 8)
+    return split(x[:4400], y[:4400], 8)
 
 
 def plane() -> Data:
@@ -325,7 +281,7 @@ def plane() -> Data:
     rng = np.random.default_rng(19)
     x = rng.normal(0, 1, (4400, 20))
     y = x @ rng.normal(0, 1, 20) / np.sqrt(20) + rng.normal(0, 0.7, 4400)
-    return _split(x, (y - y.mean()) / y.std(), 0)
+    return split(x, (y - y.mean()) / y.std(), 0)
 
 
 def circuits() -> Data:
@@ -333,42 +289,27 @@ def circuits() -> Data:
     from sklearn.datasets import make_friedman2
 
     x, y = make_friedman2(4400, noise=20.0, random_state=20)
-    return _split(x, (y - y.mean()) / y.std(), 0)
-
-
-def _table(package: str, place: str, *, archive: str = "") -> list[dict[str, str]]:
-    """The rows of a CSV that lies in an installed package, there in an archive if one is named."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"{package} is not installed: pip install {package}")
-    root = Path(spec.origin).parent
-    if not archive:
-        lines = (root / place).read_text(encoding="utf-8").replace("\t", ",").splitlines()
-        return list(csv.DictReader(lines, quotechar="'" if "'" in lines[0] else '"'))
-    with tarfile.open(root / archive) as file:
-        member = file.extractfile(place)
-        assert member is not None
-        return list(csv.DictReader(member.read().decode().splitlines()))
+    return split(x, (y - y.mean()) / y.std(), 0)
 
 
 def affairs() -> Data:
     """A survey: 8 numbers of a marriage, and whether there was an affair."""
-    rows = _table("statsmodels", "datasets/fair/fair.csv")
+    rows = table_rows("statsmodels", "datasets/fair/fair.csv")
     table = np.array([[float(row[name]) for name in row] for row in rows])
-    return _split(table[:, :-1], (table[:, -1] > 0).astype(np.int64), 2)
+    return split(table[:, :-1], (table[:, -1] > 0).astype(np.int64), 2)
 
 
 def votes() -> Data:
     """A survey of 1996: the party a person leans to, seven steps, by 8 numbers."""
-    rows = _table("statsmodels", "datasets/anes96/anes96.csv")
+    rows = table_rows("statsmodels", "datasets/anes96/anes96.csv")
     names = [n for n in rows[0] if n not in ("PID", "vote", "logpopul")]
     x = np.array([[float(row[name]) for name in names] for row in rows])
-    return _split(x, np.array([int(float(row["PID"])) // 3 for row in rows]), 3)
+    return split(x, np.array([int(float(row["PID"])) // 3 for row in rows]), 3)
 
 
 def diamonds() -> Data:
     """The logarithm of a diamond's price by nine numbers."""
-    rows = _table(
+    rows = table_rows(
         "pydataset", "resources/rdata/csv/ggplot2/diamonds.csv", archive="resources.tar.gz"
     )
     names = ("carat", "depth", "table", "x", "y", "z", "cut", "color", "clarity")
@@ -379,7 +320,7 @@ def diamonds() -> Data:
         for i in pick
     ]
     y = np.log([float(rows[i]["price"]) for i in pick])
-    return _split(np.array(x, np.float64), (y - y.mean()) / y.std(), 0)
+    return split(np.array(x, np.float64), (y - y.mean()) / y.std(), 0)
 
 
 # --- text -----------------------------------------------------------------------------------------
@@ -390,7 +331,7 @@ def _next_character(text: str, *, seed: int) -> Data:
     codes = np.array([index.get(character, 0) for character in text.lower()])
     starts = np.random.default_rng(seed).choice(len(codes) - CONTEXT - 1, 4400, replace=False)
     x = np.stack([codes[start : start + CONTEXT] for start in starts])
-    return _split(x, codes[starts + CONTEXT], len(ALPHABET), seed=seed)
+    return split(x, codes[starts + CONTEXT], len(ALPHABET), seed=seed)
 
 
 def prose() -> Data:
@@ -426,7 +367,7 @@ def words() -> Data:
         for word in rng.choice(plain, 740, replace=False):
             x.append([index[c] for c in word[:CONTEXT].rjust(CONTEXT)])
             y.append(number)
-    return _split(np.array(x), np.array(y), len(LANGUAGES), seed=23)
+    return split(np.array(x), np.array(y), len(LANGUAGES), seed=23)
 
 
 MAKERS: dict[str, Callable[[], Data]] = {
@@ -462,6 +403,7 @@ def _unsure(name: str) -> Data:
 
 
 MAKERS |= {f"{name}_unsure": partial(_unsure, name) for name in UNSURE}
+MAKERS |= SEALED
 
 
 @cache
@@ -475,14 +417,14 @@ def load(name: str) -> Data:
         return Data(x, y, int(file["num_classes"]))
 
 
-def keep() -> None:
-    """Write every data set into one folder, from which a machine without the packages reads it."""
+def keep(names: Sequence[str]) -> None:
+    """Write data sets into one folder, from which a machine without the packages reads them."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    for name, maker in MAKERS.items():
-        data = maker()
+    for name in names:
+        data = MAKERS[name]()
         parts = {f"{a}_{p}": t.numpy() for a in "xy" for p, t in getattr(data, a).items()}
         np.savez_compressed(KEPT / f"{name}.npz", num_classes=data.num_classes, **parts)
 
 
 if __name__ == "__main__":
-    keep()
+    keep(sys.argv[1:] or list(MAKERS))

@@ -1,7 +1,7 @@
 """Train the corpus, ask the oracle, and write one compressed file.
 
     python benchmarks/curves/make.py tune unseen --jobs 2  # what is missing; goes on after a kill
-    python benchmarks/curves/make.py tune unseen --pack    # label, and write corpus.npz
+    python benchmarks/curves/make.py tune unseen --pack    # label, and put them into corpus.npz
 
 Trainings that agree in their shapes run as one stack (`stacked`), so a small network takes a tenth
 of a second. A stack leaves one file in `benchmarks/runs/curves/` and is never trained twice.

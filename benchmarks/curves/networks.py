@@ -8,7 +8,7 @@ leaves the others alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -205,7 +205,7 @@ def features_of(shape: Shape) -> int:
     return 8 if shape.vocabulary else shape.inputs[0] * shape.inputs[2]
 
 
-def _embedding(w: Weights, shape: Shape) -> None:
+def embedding_weights(w: Weights, shape: Shape) -> None:
     if shape.vocabulary:
         w.made["embed"] = torch.randn(shape.vocabulary, 8, generator=w.generator) * 0.5
 
@@ -215,7 +215,7 @@ GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 
 def recurrent_weights(w: Weights, shape: Shape) -> None:
     """One recurrent layer, orthogonal between time steps."""
-    _embedding(w, shape)
+    embedding_weights(w, shape)
     gates, width = GATES[shape.net], shape.width
     w.linear("in", features_of(shape), gates * width, gain=0.7 * w.gain)
     blocks = [
@@ -255,7 +255,7 @@ def _lstm_step(x: Tensor, hidden: Tensor, cell: Tensor, weight: Tensor) -> tuple
 
 def transformer_weights(w: Weights, shape: Shape) -> None:
     """``depth`` blocks of attention (two heads) and a dense layer, normalized before each."""
-    _embedding(w, shape)
+    embedding_weights(w, shape)
     width = shape.width
     steps = shape.inputs[0] if shape.vocabulary else shape.inputs[1]
     w.linear("embedding", features_of(shape), width, gain=0.7 * w.gain)
@@ -377,7 +377,7 @@ def temporal_weights(w: Weights, shape: Shape) -> None:
 
     Bai et al., An Empirical Evaluation of Generic Convolutional and Recurrent Networks, 2018.
     """
-    _embedding(w, shape)
+    embedding_weights(w, shape)
     inputs = features_of(shape)
     for layer in range(shape.depth):
         w.linear(f"time{layer}", 2 * (inputs if layer == 0 else shape.width), shape.width)
@@ -391,34 +391,3 @@ def temporal(copies: Copies, shape: Shape, x: Tensor) -> Tensor:
         x = linear(copies, f"time{layer}", torch.cat([before, x], -1))
         x = copies.drop(ACTIVATIONS[shape.activation](x))
     return linear(copies, "out", x.mean(2))
-
-
-NETWORKS: dict[str, tuple[Callable[[Weights, Shape], None], Callable[..., Tensor]]] = {
-    "mlp": (mlp_weights, mlp),
-    "cnn": (cnn_weights, cnn),
-    "residual": (residual_weights, residual),
-    "rnn": (recurrent_weights, recurrent),
-    "gru": (recurrent_weights, recurrent),
-    "lstm": (recurrent_weights, recurrent),
-    "transformer": (transformer_weights, transformer),
-    "gated": (gated_weights, gated),
-    "mixer": (mixer_weights, mixer),
-    "separable": (separable_weights, separable),
-    "temporal": (temporal_weights, temporal),
-}
-
-
-def initial(shape: Shape, *, seeds: Sequence[int], gains: Sequence[float],
-            biases: Sequence[float]) -> Parameters:  # fmt: skip
-    """Return the weights of one copy for each seed; equal seeds and gains give equal weights."""
-    copies = []
-    for seed, gain, bias in zip(seeds, gains, biases, strict=True):
-        weights = Weights(torch.Generator().manual_seed(seed), gain, bias)
-        NETWORKS[shape.net][0](weights, shape)
-        copies.append(weights.made)
-    return {name: torch.stack([copy[name] for copy in copies]) for name in copies[0]}
-
-
-def outputs(copies: Copies, shape: Shape, x: Tensor) -> Tensor:
-    """``[S, B, …] → [S, B, K]``."""
-    return NETWORKS[shape.net][1](copies, shape, x)

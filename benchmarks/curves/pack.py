@@ -48,19 +48,22 @@ class Run:
 
 
 def pack(parts: Sequence[str]) -> None:
-    """Label every case of which all trainings are there, and write the file."""
+    """Label every case of which all trainings are there; the other parts stay as they are."""
     from make import trained
 
     there, table, values = trained(), list[dict[str, Any]](), list[np.ndarray]()
+    for row, flat in _rows():
+        if row["part"] not in parts:
+            table.append(row)
+            values.append(flat)
     counts: Counter[tuple[str, ...]] = Counter()
     for part in parts:
         for case in cases(part):
             for row, pieces in _labelled(part, case, there, counts):
                 table.append(row)
                 values += pieces
-    flat = np.concatenate(values)
     with np.errstate(over="ignore"):
-        half = flat.astype(np.float16)
+        half = np.concatenate(values).astype(np.float16)
     text = np.frombuffer(json.dumps(table, separators=(",", ":")).encode(), np.uint8)
     np.savez_compressed(FILE, values=half, table=text)
     for key, number in sorted(counts.items()):
@@ -120,16 +123,22 @@ def _indices(data: str, num_train: int) -> range:
 
 def runs(*parts: str) -> Iterator[Run]:
     """Read the corpus."""
-    with np.load(FILE) as file:
-        values, table = file["values"].astype(np.float32), json.loads(file["table"].tobytes())
-    start = 0
-    for row in table:
-        lengths = [row["epochs"]] * len(KEPT) + [row["step_losses"]]
-        pieces = np.split(values[start : start + sum(lengths)], np.cumsum(lengths)[:-1])
-        start += sum(lengths)
+    for row, flat in _rows():
         if row["part"] in parts:
+            pieces = np.split(flat, np.cumsum([row["epochs"]] * len(KEPT)))
             yield Run(
                 **{name: row[name] for name in TABLE},
                 curves=dict(zip(KEPT, pieces[:-1], strict=True)),
                 step_losses=pieces[-1],
             )  # fmt: skip
+
+
+def _rows() -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """The rows of the file, each with its numbers: the curves of `KEPT` and the steps' losses."""
+    with np.load(FILE) as file:
+        values, table = file["values"].astype(np.float32), json.loads(file["table"].tobytes())
+    start = 0
+    for row in table:
+        length = row["epochs"] * len(KEPT) + row["step_losses"]
+        yield row, values[start : start + length]
+        start += length

@@ -9,8 +9,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from datasets import Data, load
-from networks import Copies, Parameters, Shape, initial, outputs
+from datasets import load
+from kinds import initial, outputs
+from networks import Copies, Parameters, Shape
+from parts import Data
 from torch import Tensor
 
 NUM_TRAIN_SEEN = 120  # training examples measured in evaluation mode after each epoch
