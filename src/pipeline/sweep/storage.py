@@ -29,10 +29,15 @@ ADVISORY_LOCK = 0x70697065  # "pipe": the same in every process that uses this p
 
 @dataclass(frozen=True)
 class Database:
-    """A study's database: Optuna's view of it, and the connection itself for the budget."""
+    """A study's database: Optuna's view of it, and the same without a cache."""
 
     storage: optuna.storages.BaseStorage
-    engine: sqlalchemy.Engine
+    backend: optuna.storages.RDBStorage
+
+    @property
+    def engine(self) -> sqlalchemy.Engine:
+        """The connection."""
+        return self.backend.engine
 
 
 def open_storage(url: str) -> Database:
@@ -51,9 +56,9 @@ def open_storage(url: str) -> Database:
     silence_optuna()
     url = with_driver(reveal(url))
     with readable_errors(url), exclusive(url):
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
-        Budget(storage.engine, "", lease=1.0).make_table()
-        return Database(optuna.storages.get_storage(storage), storage.engine)
+        backend = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+        Budget(backend.engine, "", lease=1.0).make_table()
+        return Database(optuna.storages.get_storage(backend), backend)
 
 
 def forgotten_storage(launcher: Any) -> str:

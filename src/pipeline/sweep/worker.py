@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from itertools import islice
@@ -35,12 +36,14 @@ from pipeline.sweep.study import load_study
 from pipeline.sweep.trial import FAILURE, SECONDS, SLOT, WORKER, RunningTrial, running
 from pipeline.sweep.trial_log import TrialLog
 from pipeline.sweep.trial_seeds import first_seed
+from pipeline.sweep.worker_storage import WorkerStorage
 
 
 class Worker:
     """Called by a launcher as if it were a job; returns how many trials it has finished."""
 
     _points: Iterator[dict[str, Any]]
+    _attributes: Mapping[str, Any]  # of the study: they stay as they are while workers run
 
     def __init__(
         self, plan: WorkerPlan, *, hydra_context: Any, config: Any, task_function: Any
@@ -63,7 +66,9 @@ class Worker:
         database = open_storage(plan.storage)
         budget = Budget(database.engine, plan.study_name, lease=plan.lease)
         trial_log = TrialLog(budget, directions=plan.directions, n_trials=plan.n_trials)
+        database = replace(database, storage=WorkerStorage(database.backend))
         study = load_study(database, plan.study_name, pruner=build_pruner(plan.pruner))
+        self._attributes = study.user_attrs
         finished = 0
         while budget.failed() <= plan.max_failures and (slot := budget.claim()):
             with Lease(budget, slot) as lease:
@@ -138,6 +143,7 @@ class Worker:
     def _trial(self, study: optuna.Study, budget: Budget, slot: Slot) -> tuple[int, FrozenTrial]:
         """Return (id, as found) of a slot's Optuna trial; make it if no earlier attempt did."""
         storage, study_id = study._storage, study._study_id
+        assert isinstance(storage, WorkerStorage)
         trial_id = _made_before(storage, study_id, slot)
         if trial_id is None:
             fixed = {"fixed_params": self._point(slot.number)} if self.plan.enumerate_all else {}
@@ -146,7 +152,7 @@ class Worker:
             )
             trial_id = storage.create_new_trial(study_id, template_trial=template)
 
-        frozen = storage.get_trial(trial_id)
+        frozen = storage.take(trial_id)
         budget.bind(slot, frozen.number)
         if frozen.state == TrialState.WAITING:
             storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
@@ -175,7 +181,7 @@ class Worker:
             trial,
             plan.study_name,
             params,
-            attributes=study.user_attrs,
+            attributes=self._attributes,
             prunes=len(plan.directions) == 1 and plan.pruner["name"] != "none",
         )
         overrides = plan.space.overrides(params)
@@ -224,11 +230,12 @@ class Worker:
         )
 
 
-def _made_before(storage: Any, study_id: int, slot: Slot) -> int | None:
+def _made_before(storage: WorkerStorage, study_id: int, slot: Slot) -> int | None:
     """Return the id of the Optuna trial that an earlier attempt made; None where there is none."""
     if slot.trial is None and slot.attempts <= 1:
         return None
     # Read all of them: Optuna's cache takes parameters only of a trial that it made or listed.
+    storage.refresh()
     trials = storage.get_all_trials(study_id, deepcopy=False)
     if slot.trial is not None:
         return next((t._trial_id for t in trials if t.number == slot.trial), None)
