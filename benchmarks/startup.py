@@ -63,6 +63,7 @@ def cases(num_images: int, *, whole: bool) -> list[Case]:
         Case("train, tracking=none", (*train, "tracking=none"), before=("models/timed",)),
         Case("train", train, lambda t, p: 1.25 * p + 1, "1.25 Lightning + 1 s", ("models/timed",)),
         Case("evaluate", ("evaluate", "name=mlp"), lambda t, p: 1.5 * t + 1, "1.5 torch + 1 s"),
+        Case("evaluate a CNN", ("evaluate", "name=cnn")),
         Case(
             "predict",
             ("predict", "digit.png", "name=mlp"),
@@ -118,8 +119,12 @@ def project(folder: Path) -> tuple[int, bool]:
     Image.fromarray(load_images("test").images[0, 0]).save(folder / "digit.png")
     num_images = ALL_IMAGES if whole else SMALL_IMAGES
     share = f"data.fraction={min(1.0, 2000 / num_images):.6g}"
-    run(pipeline("train", "name=mlp", share, "trainer.max_epochs=2"), folder)
-    for command in (("evaluate", "name=mlp"), ("diagnose", "name=mlp")):
+    for name in ("mlp", "cnn"):
+        run(
+            pipeline("train", f"name={name}", f"model={name}", share, "trainer.max_epochs=2"),
+            folder,
+        )
+    for command in (("evaluate", "name=mlp"), ("evaluate", "name=cnn"), ("diagnose", "name=mlp")):
         run(pipeline(*command), folder)
     shutil.copytree(folder / "results" / "mlp", folder / "results" / "again")
     return num_images, whole

@@ -48,4 +48,4 @@ def test_a_strided_convolution_of_single_pixels_keeps_torch_from_channels_last(
     """In that order and float32, torch 2.15 crashes in the gradients of such a convolution."""
     trainer = compose(["trainer.accelerator=cpu"], root=project).settings.trainer
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, kernel, stride=stride))
-    assert choose_hardware(network, trainer).channels_last is expected
+    assert choose_hardware(network, trainer, shape=(3, 8, 8)).channels_last is expected

@@ -100,7 +100,7 @@ def _prepared_job(
     card_of(config.settings.data, root=root)
     data = _prepared(prepared_folder(config.settings.data.name, root=root))
     network = untrained_network(config.settings, data.card, root=root)
-    check_attachments(config.settings, network, num_classes=data.card.num_classes)
+    check_attachments(config.settings, network, card=data.card)
     return partial(_train, network, data, config, root=root, role=role, first=first)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.inference import BATCH, network_inputs
+from pipeline.models.inference import logits_in_parts
 from pipeline.models.structure import LAYER_TYPES
 
 NUM_LAYERS = 2
@@ -44,12 +44,10 @@ def logits_and_features(
     parts: list[list[np.ndarray]] = []
     logits: list[np.ndarray] = []
     try:
-        with torch.inference_mode():
-            for start in range(0, len(images), BATCH):
-                called.clear()
-                batch = network_inputs(images[start : start + BATCH], mean=mean, std=std)
-                logits.append(network(torch.from_numpy(batch)).float().numpy())
-                parts.append([values.numpy() for _, values in called[: -NUM_LAYERS - 1 : -1]])
+        for part in logits_in_parts(network, images, mean=mean, std=std):
+            logits.append(part)
+            parts.append([values.numpy() for _, values in called[: -NUM_LAYERS - 1 : -1]])
+            called.clear()
     finally:
         for hook in hooks:
             hook.remove()

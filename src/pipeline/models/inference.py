@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,20 +11,30 @@ from torch import nn
 from pipeline.data.batches import standardisation
 from pipeline.data.views import num_views, views_of
 from pipeline.evaluation.scores import log_softmax
+from pipeline.models.layout import convolves, fastest_layout
 
-BATCH = 500
+BATCH, CONVOLVED = 500, 125  # images: the maps of more do not stay in the processor's cache
 
 
 def predict_logits(
     network: nn.Module, images: np.ndarray, *, mean: Sequence[float], std: Sequence[float]
 ) -> np.ndarray:
     """Return logits ``[N, K]`` float32 of images ``[N, C, H, W]`` uint8; N may be 0."""
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, max(len(images), 1), BATCH):
-            batch = network_inputs(images[start : start + BATCH], mean=mean, std=std)
-            parts.append(network(torch.from_numpy(batch)).float().numpy())
-    return np.concatenate(parts)
+    return np.concatenate(list(logits_in_parts(network, images, mean=mean, std=std)))
+
+
+def logits_in_parts(
+    network: nn.Module, images: np.ndarray, *, mean: Sequence[float], std: Sequence[float]
+) -> Iterator[np.ndarray]:
+    """Yield the logits of `predict_logits` by batches, one at least."""
+    size = CONVOLVED if convolves(network) else BATCH
+    with fastest_layout(network, images.shape[1:]) as layout:
+        for start in range(0, max(len(images), 1), size):
+            batch = network_inputs(images[start : start + size], mean=mean, std=std)
+            with torch.inference_mode():
+                inputs = torch.from_numpy(batch).contiguous(memory_format=layout)
+                logits = network(inputs).float().numpy()
+            yield logits
 
 
 def averaged_logits(

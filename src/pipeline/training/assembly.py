@@ -24,7 +24,7 @@ from pipeline.data.augment import Identity, with_generator
 from pipeline.errors import ConfigError
 from pipeline.optim import build_optimizer, build_schedule
 from pipeline.optim.schedules import Schedule
-from pipeline.records import Prepared
+from pipeline.records import DataCard, Prepared
 from pipeline.training import progress
 from pipeline.training.attachments import ValidationMetrics, attachments_of
 from pipeline.training.checkpoints import EpochCheckpoint, ResumeFolder, SharedFolder, WholeFileIO
@@ -185,15 +185,17 @@ def _own_schedule(
     return Schedule(scheduler=scheduler, interval=schedule.interval, monitor=None)
 
 
-def check_attachments(settings: Settings, network: nn.Module, *, num_classes: int) -> None:
+def check_attachments(settings: Settings, network: nn.Module, *, card: DataCard) -> None:
     """Build what a person attaches once, so that a mistake is found before anything is written.
 
     Raises `ConfigError` for it, and for an argument that Lightning refuses.
     """
-    attached = attachments_of(settings, num_classes=num_classes, folder=Path("outputs") / "none")
+    attached = attachments_of(
+        settings, num_classes=card.num_classes, folder=Path("outputs") / "none"
+    )
     own_measures(network, settings, ValidationMetrics({}))
     if settings.trainer.extra:
-        hardware = choose_hardware(network, settings.trainer)
+        hardware = choose_hardware(network, settings.trainer, shape=card.image_shape)
         trainer_of(settings.trainer, hardware, callbacks=[], resume=None, show=False)
     if not attached.loggers and any(
         isinstance(callback, LearningRateMonitor) for callback in attached.callbacks

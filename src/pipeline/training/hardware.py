@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import nn
 
 from pipeline.config.schema import Trainer
 from pipeline.errors import ConfigError
+from pipeline.models.layout import bears_channels_last, convolves
 
 LIGHTNING_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -68,21 +69,20 @@ class Hardware:
     channels_last: bool
 
 
-def choose_hardware(network: nn.Module, trainer: Trainer) -> Hardware:
-    """Return the hardware of a training, with every "auto" decided.
+def choose_hardware(network: nn.Module, trainer: Trainer, *, shape: Sequence[int]) -> Hardware:
+    """Return the hardware of a training, with every "auto" decided. shape: of an image.
 
     bfloat16 saves time on graphics cards that support it, and for convolutions on processors with
     AMX or AVX-512 BF16. In small dense and recurrent layers its conversions cost more time.
     """
     accelerator = resolve_accelerator(trainer.accelerator)
-    convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    convolutional = convolves(network)
     precision, last = trainer.precision, trainer.channels_last
     if precision == "auto":
         precision = "bf16" if convolutional and _fast_bfloat16(accelerator) else "32"
     if last == "auto":
-        last = convolutional and (
-            accelerator == "cuda" or _sound_channels_last(network, accelerator)
-        )
+        sound = accelerator == "cuda" or _sound_channels_last(network, accelerator)
+        last = convolutional and sound and bears_channels_last(network, shape)
     return Hardware(accelerator, precision, bool(last))
 
 
