@@ -158,6 +158,42 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "Epoch 1: 100%|██████████| 10/10 [00:02<00:00, 4.9it/s, train_loss=0.6, val_loss=0.8]\n",
         TWO,
     ),
+    "one bar of Lightning for all epochs": (
+        "Training: |          | 0/? [00:00<?, ?it/s]\r"
+        "Epoch 0:  50%|█████     | 8/16 [00:00<00:00, 86.7it/s]\r"
+        "Epoch 0: 100%|██████████| 16/16 [00:00<00:00, 126.5it/s, train_loss=1.0]\r"
+        "Epoch 0:   0%|          | 0/16 [00:00<?, ?it/s, train_loss=1.0]          \r"
+        "Epoch 1:   0%|          | 0/16 [00:00<?, ?it/s, train_loss=1.0]\r"
+        "Epoch 1: 100%|██████████| 16/16 [00:00<00:00, 184.9it/s, train_loss=1.0]\r"
+        "Epoch 1: 100%|██████████| 16/16 [00:00<00:00, 184.4it/s, train_loss=0.6]"
+        "`Trainer.fit` stopped: `max_epochs=2` reached.\n\r"
+        "Epoch 1: 100%|██████████| 16/16 [00:00<00:00, 183.2it/s, train_loss=0.6]\n",
+        {"train/loss": [1.0, 0.6]},
+    ),
+    "one bar of Lightning, with bars of validation between": (
+        "Epoch 0: 100%|██████████| 16/16 [00:00<00:00, 36.7it/s]\n\r"
+        "Validation DataLoader 0: 100%|██████████| 4/4 [00:00<00:00, 245.8it/s]\x1b[A\n\r"
+        "                                                  \x1b[A\r"
+        "Epoch 0: 100%|██████████| 16/16 [00:00<00:00, 35.3it/s, val_loss=0.9]\r"
+        "Epoch 0: 100%|██████████| 16/16 [00:00<00:00, 35.2it/s, val_loss=0.9, train_loss=1.0]\r"
+        "Epoch 1:   0%|          | 0/16 [00:00<?, ?it/s, val_loss=0.9, train_loss=1.0]\r"
+        "Epoch 1: 100%|██████████| 16/16 [00:00<00:00, 75.0it/s, val_loss=0.9, train_loss=1.0]\n\r"
+        "Validation DataLoader 0: 100%|██████████| 4/4 [00:00<00:00, 245.8it/s]\x1b[A\n\r"
+        "                                                  \x1b[A\r"
+        "Epoch 1: 100%|██████████| 16/16 [00:00<00:00, 75.0it/s, val_loss=0.8, train_loss=1.0]\r"
+        "Epoch 1: 100%|██████████| 16/16 [00:00<00:00, 75.0it/s, val_loss=0.8, train_loss=0.6]"
+        "`Trainer.fit` stopped: `max_epochs=2` reached.\n\r"
+        "Epoch 1: 100%|██████████| 16/16 [00:00<00:00, 74.0it/s, val_loss=0.8, train_loss=0.6]\n",
+        TWO,
+    ),
+    "steps in thousands": (
+        "step 500: train_loss 1.0 val_loss 0.9\nstep 1,000: train_loss 0.6 val_loss 0.8\n",
+        TWO,
+    ),
+    "epochs in thousands": (
+        "Epoch 900: train_loss 1.0 val_loss 0.9\nEpoch 1,000/1,000: train_loss 0.6 val_loss 0.8\n",
+        TWO,
+    ),
     "a language model": (
         "| epoch   1 |   200/ 2983 batches | lr 20.00 | ms/batch  5.21 | loss  1.5 | ppl  4.48\n"
         "| epoch   1 |   400/ 2983 batches | lr 20.00 | ms/batch  5.21 | loss  0.5 | ppl  1.65\n"

@@ -22,6 +22,7 @@ LONGEST_LINE = 5_000
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]{0,40}[A-Za-z]|\x1b\][^\x07\x1b\n]{0,200}\x07|\x08")
 _NUMBER = r"[-+]?(?:\d++(?:[.,]\d*+)?|\.\d++)(?:[eE][-+]?\d++)?|[-+]?(?:nan|inf(?:inity)?)\b"
+_THOUSANDS = r"\d{1,3}(?:,\d{3}){1,4}(?![\d,])"
 _WORD = r"[A-Za-z_][A-Za-z_0-9/@.]*+"
 _PAIR = re.compile(
     rf"(?<![A-Za-z_0-9/@.])(?P<name>{_WORD}(?:(?:[ -]|'s )(?!-){_WORD}){{0,3}}+)['\"]?"
@@ -32,12 +33,13 @@ _PAIR = re.compile(
 )
 _EPOCH = re.compile(
     r"(?<!best )(?<!best_)\b(?:epoch|ep)\b['\"]?\s{0,8}[:=#]?\s{0,8}['\"]?[\[(]?\s{0,8}"
-    r"(\d{1,15}(?:\.\d{1,15})?)(?:\s{0,8}(?:/|of)\s{0,8}\d{1,15})?",
+    rf"({_THOUSANDS}|"
+    r"\d{1,15}(?:\.\d{1,15})?)(?:\s{0,8}(?:/|of)\s{0,8}\d{1,15})?",
     re.IGNORECASE,
 )
 _STEP = re.compile(
     r"\b(?:global_step|step|iter|iteration|batch|round)\b"
-    r"['\"]?\s{0,8}[:=#]?\s{0,8}[\[(]?\s{0,8}(\d{1,15})"
+    rf"['\"]?\s{{0,8}}[:=#]?\s{{0,8}}[\[(]?\s{{0,8}}({_THOUSANDS}|\d{{1,15}})"
     r"|\[\s{0,8}(\d{1,15})\s{0,8}/\s{0,8}\d|^\[(\d{1,15})\]|^(\d{1,15}):\s",
     re.IGNORECASE,
 )
@@ -51,12 +53,16 @@ _PART = re.compile(r"[A-Za-z]+")
 
 @dataclass
 class _Reader:
-    """The state between lines: epoch, the part that a headline names, and the rows so far."""
+    """The state between lines: epoch, the part that a headline names, and the rows so far.
+
+    bar: the row of Keras' bar.  shown: those of the finished bars of this epoch.
+    """
 
     rows: list[dict[str, Cell]] = field(default_factory=list)
     epoch: float | None = None
     part: str | None = None
     bar: dict[str, Cell] | None = None
+    shown: dict[tuple[str, str] | None, dict[str, Cell]] = field(default_factory=dict)
     validation: dict[str, Cell] | None = None
 
     def take(self, line: str) -> None:
@@ -66,7 +72,7 @@ class _Reader:
             return
         found = _EPOCH.search(line)
         if found:
-            self._begin_epoch(float(found[1]))
+            self._begin_epoch(_count(found[1]))
             line = f"{line[: found.start()]} {line[found.end() :]}"
         bar = _KERAS_BAR.search(line) if "/" in line else None
         progress = _TQDM_BAR.search(line) if "%|" in line else bar
@@ -80,16 +86,18 @@ class _Reader:
         if bar:
             self._add_to_bar(pairs)
             return
-        if validates and self.validation is not None:
-            self.validation.update(pairs)
+        bar_of = (line[: progress.start()], progress[2]) if progress and found else None
+        again = self.validation if validates else self.shown.get(bar_of) if bar_of else None
+        if again is not None:  # the same measurement again, some of its numbers later
+            again.update(pairs)
             return
         row: dict[str, Cell] = dict(pairs)
-        self.validation = row if validates else None
+        self.validation, self.shown[bar_of] = row if validates else None, row
         if self.epoch is not None:
             row["epoch"] = self.epoch
         step = _STEP.search(line)
         if step:
-            row["step"] = float(next(group for group in step.groups() if group))
+            row["step"] = _count(next(group for group in step.groups() if group))
         self.rows.append(row)
 
     def _validates(self, line: str) -> bool:
@@ -107,7 +115,7 @@ class _Reader:
 
     def _begin_epoch(self, epoch: float) -> None:
         if epoch != self.epoch:
-            self.bar = None
+            self.bar, self.shown = None, {}
         self.epoch, self.part, self.validation = epoch, None, None
 
     def _headline(self, line: str, *, is_epoch: bool) -> None:
@@ -155,19 +163,34 @@ def _lines(text: str) -> Iterator[str]:
     if "\r" in clean and "\n" not in clean.replace("\r\n", ""):
         clean = clean.replace("\r", "\n")
     for line in clean.split("\n"):
-        shown = line if "\r" not in line else _shown(line)
-        if not shown.strip():
-            yield ""
-        elif (
-            any(sign in shown for sign in "0123456789") or "nan" in shown.lower() or len(shown) < 60
-        ):
-            yield shown[:LONGEST_LINE]
+        for shown in _shown(line) if "\r" in line else [line]:
+            has_number = any(sign in shown for sign in "0123456789") or "nan" in shown.lower()
+            if not shown.strip():
+                yield ""
+            elif has_number or len(shown) < 60:
+                yield shown[:LONGEST_LINE]
 
 
-def _shown(line: str) -> str:
-    parts = [part for part in line.split("\r") if part.strip()]
-    numbers = [part for part in parts if re.search(r"[:=]\s*[-\d.]|nan", part)]
-    return (numbers or parts or [""])[-1]
+def _shown(line: str) -> Iterator[str]:
+    """The last part of each epoch: a bar that stands for all epochs has them in one line."""
+    of_epoch: list[list[str]] = [[]]
+    epoch = None
+    for part in filter(str.strip, line.split("\r")):
+        found = _EPOCH.search(part[:LONGEST_LINE])
+        if found and found[1] != epoch:
+            epoch = found[1]
+            of_epoch.append([])
+        of_epoch[-1].append(part)
+    parts = [parts for parts in of_epoch if parts]
+    for listed in parts or [[""]]:
+        numbers = [part for part in listed if re.search(r"[:=]\s*[-\d.]|nan", part)]
+        whole = [part for part in numbers if not _is_unfinished(part)]
+        yield (whole or numbers or listed)[-1]
+
+
+def _is_unfinished(part: str) -> bool:
+    bar = _TQDM_BAR.search(part[:LONGEST_LINE])
+    return bar is not None and _unfinished(bar)
 
 
 def _dictionary(line: str) -> dict[str, Cell] | None:
@@ -178,6 +201,10 @@ def _dictionary(line: str) -> dict[str, Cell] | None:
     except (ValueError, RecursionError):
         return None
     return {name: value for name, value in content.items() if number(value) is not None}
+
+
+def _count(text: str) -> float:
+    return float(text.replace(",", ""))
 
 
 def _unfinished(bar: re.Match[str]) -> bool:
