@@ -19,15 +19,6 @@ from pipeline.tracking.journal import all_journals
 EPOCHS = 8
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"))
-    shutil.copyfile(empty_store, server.folder / "server.db")
-    server.start()
-    yield server
-    server.kill()
-
-
 @pytest.fixture
 def proxy(server: Server) -> Iterator[Proxy]:
     proxy = Proxy(server.port)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -34,15 +32,6 @@ NETWORK = (
 )
 # The graph that MLflow keeps may add float32 numbers in another order than the network.
 TOLERANCE = 1e-4
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"))
-    shutil.copyfile(empty_store, server.folder / "server.db")
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture(scope="module")
