@@ -359,6 +359,30 @@ def test_the_prepared_set_holds_the_pixels_of_the_data_module(
     assert "across" in json.dumps(card)
 
 
+def test_a_data_module_is_read_again_since_its_files_may_have_changed(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = own / "outside" / "mystuff" / "data.py"
+    drawn, read = "torch.arange(self.num) % 3", "torch.from_numpy(numpy.load('labels.npy'))"
+    code.write_text(code.read_text().replace("import torch\n", "import numpy, torch\n"))
+    code.write_text(code.read_text().replace(drawn, read))
+    for offset in (0, 1):
+        labels = (np.arange(300) + offset) % 3
+        np.save(own / "labels.npy", labels)
+        assert run(["preprocess", "data=stripes", ALLOW], monkeypatch) == 0
+        found = load_prepared(own / "data" / "processed" / "stripes")
+        np.testing.assert_array_equal(found.val.labels, labels)
+
+
+@pytest.mark.parametrize("missing", ["absent.data", "absent.inner.data", "mystuff.absent.data"])
+def test_a_data_module_of_a_package_that_is_missing_is_told_in_one_line(
+    missing: str, own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"data._target_={missing}.Stripes", f"allow_targets=[{missing.split('.')[0]}]"]
+    assert run(["preprocess", "data=stripes", *words], monkeypatch) == 2
+    assert "there is no module" in capsys.readouterr().err
+
+
 def test_a_csv_logger_gets_the_numbers_of_the_history(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

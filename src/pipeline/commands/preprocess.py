@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +37,7 @@ class _Raw:
 def run(call: Call[NoOptions]) -> None:
     """Split, measure, fit the cheap baselines, write; all or nothing. Unchanged data is left alone.
 
+    A person's own data module is always read: nobody else knows which files it reads.
     Raises `DataError` for raw files that are missing or malformed, and for an impossible split.
     """
     from pipeline.config import compose
@@ -56,7 +56,8 @@ def run(call: Call[NoOptions]) -> None:
     preparation = Preparation(directory, settings=deciding, sources=_sources(data, call.root))
     shown = directory.relative_to(call.root)
     nothing_to_do = f"nothing to do: {shown}/ is of these files and settings"
-    if preparation.is_done():
+    is_known = not isinstance(data, OwnData)
+    if is_known and preparation.is_done():
         lines = _card_lines(load_card(directory))
         print("\n".join([nothing_to_do, *lines]))
     else:
@@ -65,8 +66,9 @@ def run(call: Call[NoOptions]) -> None:
         raw = _raw(data, allow=settings.allow_targets, root=call.root)
         lines = _card_lines(_prepare(raw, data, directory))
         print("\n".join(lines))
-        preparation.note()
-    if _words_decide(data) and not read:
+        if is_known:
+            preparation.note()
+    if is_known and _words_decide(data) and not read:
         facts = {
             "directory": str(shown),
             "settings": deciding,
@@ -77,18 +79,17 @@ def run(call: Call[NoOptions]) -> None:
 
 
 def _words_decide(data: DataSection) -> bool:
-    """Whether a folder or file of the project holds the sources, not code or a person's home."""
-    return not isinstance(data, OwnData) and not str(getattr(data, "path", "")).startswith("~")
+    """Whether the path of the sources is the same for everyone: not in a person's home."""
+    return not str(getattr(data, "path", "")).startswith("~")
 
 
 def _sources(data: DataSection, root: Path) -> list[Path]:
-    """Return the files or the folder that a preparation reads; those that exist."""
+    """Return the files or the folder that a preparation reads; those that exist and are known."""
     from pipeline.data.manifest import find_dataset
     from pipeline.data.raw import SUMS_NAME
 
     if isinstance(data, OwnData):
-        found = find_spec(data.target.rpartition(".")[0])
-        return [Path(found.origin)] if found and found.origin else []
+        return []
     if isinstance(data, ImageFolder):
         folder = root / expanded(data.path)
         return [folder] if folder.is_dir() else []
