@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -51,6 +52,19 @@ def test_a_growing_log_gets_one_line_and_a_verdict_at_the_end(
     assert len(overfitting) == 1
     assert re.match(r"training\.csv: epoch \d+: .* since epoch 11 \(0\.\d\d\)", overfitting[0])
     assert re.match(r"training\.csv: .* after 60 epochs; why: pipeline diagnose history=", last)
+
+
+def test_the_command_at_the_end_reads_the_log_as_it_was_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "my log.csv"
+    path.write_text("epoch,my train,other\n" + "".join(f"{e},{1 / (1 + e)},2\n" for e in range(9)))
+    words = (f"history={path}", "train_loss=my train", "num_classes=3")
+    assert watch(*words, "idle=0.01", monkeypatch=monkeypatch) == 0
+    told = capsys.readouterr().out.splitlines()[-1].rpartition("why: ")[2]
+    assert shlex.split(told) == ["pipeline", "diagnose", *words]
+    monkeypatch.setattr(sys, "argv", shlex.split(told))
+    assert cli.main() == 0
 
 
 def test_with_fail_on_it_ends_at_the_alarm_with_exit_code_three(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, model_validator
 
 from pipeline.commands import fail_on as failing
-from pipeline.commands.columns import Column, column, named
+from pipeline.commands.columns import COLUMNS, Column, column, named
 from pipeline.commands.command import Call, Command, Options
 from pipeline.errors import ConfigError
 
@@ -111,9 +112,15 @@ def _end(log: GrowingLog, asked: WatchOptions) -> int:
     diagnosis = diagnose(history)
     epochs = len(history.epochs)
     told = f"{diagnosis.name}: {diagnosis.in_words} after {epochs} {_noun(epochs)}"
-    print(f"{told}; why: pipeline diagnose history={asked.history}", flush=True)
+    print(f"{told}; why: {_diagnose_command(asked)}", flush=True)
     sure = failing.certain(diagnosis)
     return failing.exit_code(sure, asked.fail_on, asked.fail_from, what=diagnosis.name)
+
+
+def _diagnose_command(asked: WatchOptions) -> str:
+    """Return the line that reads the log as it was read here."""
+    given = {key: getattr(asked, key) for key in ("history", *COLUMNS, "num_classes")}
+    return shlex.join(["pipeline", "diagnose", *(f"{k}={v}" for k, v in given.items() if v)])
 
 
 def _noun(number: int) -> str:
