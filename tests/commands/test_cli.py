@@ -179,7 +179,12 @@ BAD: dict[str, tuple[str, int, list[str]]] = {
     "download_a_folder": (
         "download data=image_folder data.path=x",
         2,
-        ["nothing to download", "pipeline preprocess data=image_folder"],
+        ["nothing to download", "pipeline preprocess data=image_folder data.path=x"],
+    ),
+    "download_a_table": (
+        "download data=table data.path=x.csv data.target=kind",
+        2,
+        ["nothing to download", "pipeline preprocess data=table data.path=x.csv data.target=kind"],
     ),
     "preprocess_without_raw": ("preprocess data=kmnist", 1, ["kmnist", "pipeline download"]),
     "preprocess_no_folder": ("preprocess data=image_folder data.path=absent", 1, ["absent"]),

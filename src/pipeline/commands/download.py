@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 from pipeline.commands.command import Call, Command, NoOptions
@@ -14,7 +15,7 @@ TIMEOUT_S = 15.0
 def run(call: Call[NoOptions]) -> None:
     """Fetch the four raw files of a published set, each checked against its official checksum.
 
-    Raises `SourceError` with the answer of every source; `ConfigError` for a person's own images.
+    Raises `SourceError` with the answer of every source; `ConfigError` for a person's own data.
     """
     from pipeline.config import compose
     from pipeline.config.schema import Idx
@@ -24,9 +25,10 @@ def run(call: Call[NoOptions]) -> None:
     with surroundings_read() as read:
         data = compose(call.settings, root=call.root).settings.data
     if not isinstance(data, Idx):
+        command = shlex.join(["pipeline", "preprocess", *call.settings])
         raise ConfigError(
-            "data=image_folder: a folder of images has nothing to download. Go on with: "
-            "pipeline preprocess data=image_folder data.path=<folder>"
+            f"data.name={data.name}: data of your own has nothing to download. Go on with: "
+            f"{command}"
         )
     directory = call.root / "data" / "raw" / data.name
     paths = fetch_dataset(
