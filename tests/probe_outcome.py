@@ -21,6 +21,11 @@ def fork(val: float, train: float | None = None, *, jitter: float = 0.002) -> Fo
     return Fork(val * repeats * HARDNESS, (val if train is None else train) * repeats * HARDNESS)
 
 
+def lost() -> Fork:
+    """Two repeats that diverged."""
+    return fork(np.inf)
+
+
 def batch(own: float = 0.01, adam: float | None = None) -> Batch:
     entropy = np.array([2.2, 2.2, 2.2])
     wobble = np.array([0.98, 1.0, 1.02])

@@ -13,7 +13,7 @@ from pipeline.diagnosis.probes.evidence import MOST_ODDS, evidence, weighed
 from pipeline.diagnosis.probes.outcome import FACTORS
 from pipeline.diagnosis.probes.settle import evidence_of
 from pipeline.diagnosis.record import Condition
-from probe_outcome import batch, fork, outcome, sides
+from probe_outcome import batch, fork, lost, outcome, sides
 
 # id: (what differs from the run at rest, verdict, the side wanted; None: the probes say nothing)
 TABLE: dict[str, tuple[dict[str, Any], str, str | None]] = {
@@ -70,6 +70,12 @@ TABLE: dict[str, tuple[dict[str, Any], str, str | None]] = {
         {"rates": {1.0: 0.15}, "wider": fork(0.1, 0.08)},
         "underfitting",
         None,
+    ),
+    "width_has_nothing_to_be_compared_with": ({"rates": {1.0: lost()}}, "underfitting", None),
+    "its_own_steps_diverge_and_smaller_ones_help": (
+        {"rates": {0.1: 0.1, 1.0: lost()}},
+        "learning_rate_too_high",
+        "for",
     ),
     "width_was_not_tried": ({"wider": None}, "underfitting", None),
     "stuck": ({"batch": batch(2.3, 2.25)}, "not_learning", "for"),

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.diagnosis.probes import Fork
 from pipeline.diagnosis.probes.outcome import FACTORS
-from probe_outcome import N, fork, outcome, sides
+from probe_outcome import N, fork, lost, outcome, sides
 
 
 def test_a_fall_is_the_share_of_the_mean_loss_and_its_noise_that_of_paired_examples() -> None:
@@ -45,7 +45,18 @@ def test_the_noise_of_the_order_is_in_the_error_also_where_two_repeats_agree_by_
 
 
 def test_a_fork_that_diverged_is_worse_than_anything() -> None:
-    lost = Fork(np.full((2, N), np.inf), np.full((2, N), np.inf))
-    o = outcome(rates={10.0: lost, 3.0: lost})
-    assert o.fall(o.before, lost).value == -math.inf and math.isfinite(o.run_noise)
+    o = outcome(rates={10.0: lost(), 3.0: lost()})
+    assert o.fall(o.before, lost()).value == -math.inf and math.isfinite(o.run_noise)
     assert sides(o)["learning_rate_too_low"] == "against"
+
+
+def test_beside_a_fork_that_diverged_any_loss_is_all_lower() -> None:
+    o = outcome()
+    found = o.fall(lost(), o.before)
+    assert (found.value, found.error) == (1.0, 0.0)
+    assert o.fall(lost(), lost()).value == -math.inf
+
+
+def test_nothing_lies_below_a_loss_of_zero() -> None:
+    o = outcome()
+    assert o.fall(fork(0.0), o.before).value == -math.inf

@@ -89,15 +89,18 @@ class Outcome:
     ) -> Measured:
         """Share by which the mean loss of ``after`` lies below that of ``reference``.
 
-        Negative where it lies above; -inf for a fork that diverged. The standard error has two
-        parts. One is over examples, paired. The other is over repeats, paired where both forks have
-        them, and at least `run_noise`.
+        Negative where it lies above; -inf where ``after`` diverged, 1 where only ``reference`` did,
+        both without an error. The standard error has two parts. One is over examples, paired. The
+        other is over repeats, paired where both forks have them, and at least `run_noise`.
         key, words: names of the number, see `Measured`.
         """
         a, b = getattr(after, part), getattr(reference, part)
-        level, ratio = float(b.mean()), float(a.mean() / b.mean())
-        if not math.isfinite(ratio):
+        level, mean = float(b.mean()), float(a.mean())
+        if not math.isfinite(mean) or level == 0:
             return Measured(-math.inf, key=key, words=words)
+        if not math.isfinite(level):
+            return Measured(1.0, key=key, words=words)
+        ratio = mean / level
         mean_a, mean_b = a.mean(0), b.mean(0)
         influence = mean_a / level - ratio * mean_b / level
         examples = float(influence.std()) / math.sqrt(len(influence))
