@@ -102,6 +102,7 @@ def test_a_run_that_diverged_is_described_by_its_own_settings_not_by_an_earlier_
         (["name=a", "run=b"], "run=b: give only one of name=, run=, history="),
         (["output=xml"], "output=xml: unknown. Known: json, text"),
         (["num_classes=1"], "num_classes=1: .*2"),
+        (["name=a", "num_classes=5"], "num_classes=5: has no effect without run= or history="),
         (["history=none.csv"], "cannot be read"),
         (["run=abc"], "no such store"),
         (["name=nothing"], "To train it: pipeline train name=nothing"),

@@ -90,6 +90,15 @@ class DiagnoseOptions(Options):
         return self
 
     @model_validator(mode="after")
+    def _classes_are_of_other_data(self) -> DiagnoseOptions:
+        if self.num_classes is not None and self.run is None and self.history is None:
+            raise ConfigError(
+                f"num_classes={self.num_classes}: has no effect without run= or history=: the rest "
+                "knows its classes. Leave it out."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_failure_is_a_fault(self) -> DiagnoseOptions:
         failing.check(self.fail_on, self)
         return self
