@@ -27,6 +27,7 @@ DISCRETE = {
     "range_with_a_step": ["a=range(1,10,3)"],
     "range_of_fractions": ["a=range(0,1,0.25)"],
     "range_of_tenths": ["a=range(0.1,0.8,0.1)"],
+    "range_of_tenths_downwards": ["a=range(1,0,-0.1)"],
     "descending_range": ["a=range(5,1,-2)"],
     "one_number": ["a=range(1,2)"],
     "sorted": ["a=sort(3,1,2)"],
@@ -80,7 +81,17 @@ def test_each_sweep_has_its_distribution(text: str, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["a=range(0.1,0.8,0.1)", "a=range(1,10,3)", "a=1,x,null,true", "a=[1,2],[3]"]
+    "line",
+    [
+        "a=range(0.1,0.8,0.1)",
+        # Their sums of steps end at 0.8999999999999999, 1.9000000000000008, 0.09999999999999995.
+        "a=range(0,1,0.3)",
+        "a=range(1,2,0.1)",
+        "a=range(1,0,-0.1)",
+        "a=range(1,10,3)",
+        "a=1,x,null,true",
+        "a=[1,2],[3]",
+    ],
 )
 def test_what_a_sampler_draws_is_written_as_hydra_lists_it(line: str) -> None:
     space = parse_space([line])
@@ -102,6 +113,8 @@ BAD = {
     "unknown_tag": (["a=tag(lgo,interval(1,2))"], "unknown tag lgo"),
     "twice": (["a=1,2,1"], "names 1 twice"),
     "endless": (["a=range(0,1,1e-9)"], "more than 100,000"),
+    "no_step": (["a=range(1,5,0)"], "step of 0"),
+    "no_whole_number": (["a=tag(int,interval(0.2,0.8))"], "no whole number lies between"),
     "not_finite": (["a=interval(0,inf)"], "finite"),
     "not_the_grammar": (["a=choice(1,"], "a=choice(1,"),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -118,9 +119,10 @@ def _parameter(override: Override, condition: Condition) -> Parameter:
     texts = tuple(Override._get_value_element_as_str(value) for value in listed)
     values = tuple(map(_plain, listed, texts))
     if isinstance(sweep, RangeSweep):
-        numeric = _evenly_spaced(override, values, log="log" in tags)
+        typed = _as_typed(values, step=sweep.step)
+        numeric = _evenly_spaced(override, typed, step=abs(sweep.step), log="log" in tags)
         if numeric:
-            return Parameter(key, numeric, values, texts, condition)
+            return Parameter(key, numeric, typed, texts, condition)
     if _equal_in_python(values):
         values = texts
     return Parameter(key, CategoricalDistribution(values), values, texts, condition)
@@ -128,6 +130,8 @@ def _parameter(override: Override, condition: Condition) -> Parameter:
 
 def _listed_values(override: Override) -> list[Any]:
     """Return the values of a discrete sweep; raise `SpaceError` for none, too many, or a repeat."""
+    if isinstance(override._value, RangeSweep) and override._value.step == 0:
+        raise SpaceError(f"{override.input_line}: has a step of 0. Give it another one.")
     values: list[Any] = []
     for value in override.sweep_iterator():
         if isinstance(value, QuotedString) and value.text.isidentifier():
@@ -171,21 +175,38 @@ def _interval(override: Override, sweep: IntervalSweep, tags: set[str]) -> BaseD
             "Raise its lower end, for example to 1e-6, or leave the tag log out."
         )
     if "int" in tags or (isinstance(low, int) and isinstance(high, int)):
+        if math.ceil(low) > math.floor(high):
+            raise SpaceError(
+                f"{override.input_line}: no whole number lies between {low:g} and {high:g}. Move "
+                "an end, or leave the tag int out."
+            )
         return IntDistribution(math.ceil(low), math.floor(high), log=log)
     return FloatDistribution(float(low), float(high), log=log)
 
 
+def _as_typed(values: Sequence[Any], *, step: float) -> tuple[Any, ...]:
+    """Return the values of a range as its decimals give them: 0.9 for 3 * 0.3.
+
+    Hydra adds up the steps in floating point. Of a last value that the sum misses by its rounding,
+    Optuna would say that it is no step, and never try it.
+    """
+    if all(isinstance(value, int) for value in values):
+        return tuple(values)
+    first = Decimal(str(values[0]))
+    return tuple(float(first + place * Decimal(str(step))) for place in range(len(values)))
+
+
 def _evenly_spaced(
-    override: Override, values: Sequence[Any], *, log: bool
+    override: Override, values: Sequence[Any], *, step: float, log: bool
 ) -> BaseDistribution | None:
     """Return the numeric distribution of a range; None where Optuna has none for it."""
     if log and min(values) <= 0:
         raise SpaceError(f"{override.input_line}: a logarithmic range must stay above 0.")
     ordered = sorted(values)
     integer = all(isinstance(value, int) for value in ordered)
-    step = ordered[1] - ordered[0] if len(ordered) > 1 else 1
-    if log and not (integer and step == 1):
+    gap = ordered[1] - ordered[0] if len(ordered) > 1 else 1
+    if log and not (integer and gap == 1):
         return None
     if integer:
-        return IntDistribution(ordered[0], ordered[-1], step=step, log=log)
+        return IntDistribution(ordered[0], ordered[-1], step=gap, log=log)
     return FloatDistribution(ordered[0], ordered[-1], step=step)
