@@ -12,8 +12,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline import interruption
+from pipeline.data.batches import EpochOrder
 from pipeline.training import thread_trials
 from pipeline.training.thread_choice import AGAIN_AFTER_S, ThreadChoice
 
@@ -133,6 +135,14 @@ def test_changes_between_steps_leave_every_bit_as_it_is(
     assert same == ["True"] * 3
 
 
+@pytest.mark.parametrize(
+    ("images", "sizes"), [(96, [32]), (97, [33, 32]), (98, [32, 2]), (20, [20])]
+)
+def test_all_sizes_of_batches_are_compared(images: int, sizes: list[int]) -> None:
+    order = EpochOrder(torch.arange(images), batch_size=32, seed=0, shuffle=True)
+    assert thread_trials.sizes_of(order) == sizes
+
+
 def test_a_signal_in_a_trial_is_no_fault_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def cut(*_: object) -> None:
         try:
@@ -179,6 +189,14 @@ class Dependent(Block):
     def forward(self, images):
         return super().forward(images) * (1 + 1e-6 * torch.get_num_threads())
 
+class DependentWithFew(nn.Sequential):
+    def __init__(self, input_shape, num_classes):
+        super().__init__(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, num_classes))
+
+    def forward(self, images):
+        few = len(images) < 10 and not self.training
+        return super().forward(images) * (1 + 1e-6 * few * torch.get_num_threads())
+
 class Uncopied(Block):
     def __deepcopy__(self, memo):
         raise RuntimeError("holds a connection")
@@ -196,7 +214,14 @@ class Slow(Block):
 
 @pytest.mark.parametrize(
     ("own", "chooses"),
-    [("Block", True), ("Random", True), ("Dependent", False), ("Uncopied", False), ("Slow", False)],
+    [
+        ("Block", True),
+        ("Random", True),
+        ("Dependent", False),
+        ("DependentWithFew", False),
+        ("Uncopied", False),
+        ("Slow", False),
+    ],
 )
 def test_own_networks_have_a_choice_where_it_changes_no_bit(
     own: str, chooses: bool, project: Path, monkeypatch: pytest.MonkeyPatch
@@ -204,7 +229,8 @@ def test_own_networks_have_a_choice_where_it_changes_no_bit(
     (project / "mine.py").write_text(OWN)
     (project / "conf" / "model" / "own.yaml").write_text(f"name: own\n_target_: mine.{own}\n")
     monkeypatch.setenv("PYTHONPATH", str(project))
-    changed, *same = compared(project, "model=own", "allow_targets=[mine]").split()
+    own_model = ("model=own", "allow_targets=[mine]", "trainer.sample_size=130")  # 125 and 5
+    changed, *same = compared(project, *own_model).split()
     if chooses and changed == "False":
         pytest.skip("on this processor the bits depend on the number of threads")
     assert changed == str(chooses)

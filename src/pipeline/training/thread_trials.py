@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from pipeline import interruption
+from pipeline.data.batches import EpochOrder
 from pipeline.penalties import penalty, weight_matrices
 from pipeline.training.measurement import undisturbed
 from pipeline.training.steady import one_thread
@@ -59,7 +60,11 @@ class _Steps:
         self.network.train()
         self.optimizer = self.module.make_optimizer(self.network)
         loader: Any = self.trainer.train_dataloader
-        self.images, self.labels = next(iter(loader))
+        self.sizes = sizes_of(loader.sampler)
+        (self.images, self.labels), *more = itertools.islice(loader, 2)
+        if more and len(self.labels) < max(self.sizes):
+            self.images = torch.cat([self.images, more[0][0]])
+            self.labels = torch.cat([self.labels, more[0][1]])
 
     def step(self, size: int) -> Tensor:
         """Take a step with the first ``size`` images; return the objective."""
@@ -86,10 +91,11 @@ class _Steps:
     def computed(self) -> list[Tensor]:
         """Return everything that some steps and an evaluation compute.
 
-        The last batch of an epoch may be smaller, and has steps of its own.
+        The last batch may have another size. Bits that agree for many images may differ for few,
+        so each size is computed.
         """
         found: list[Any] = [self.images]
-        for size in _sizes(self.trainer, len(self.labels)):
+        for size in self.sizes:
             for step in range(CHECKED_STEPS):
                 torch.manual_seed(step)
                 found += [self.step(size), *(p.grad for p in self.network.parameters())]
@@ -101,8 +107,9 @@ class _Steps:
             self.network.eval()
             for loader in self.trainer.val_dataloaders:  # type: ignore[union-attr]
                 for pixels, names in itertools.islice(loader, 1):
-                    logits = self.network(pixels).float()
-                    found += [logits, self.loss(logits, names)]
+                    for size in sizes_of(loader.sampler):
+                        logits = self.network(pixels[:size]).float()
+                        found += [logits, self.loss(logits, names[:size])]
         return [tensor for tensor in found if tensor is not None]
 
 
@@ -145,7 +152,7 @@ def seconds_of_steps(
             torch.set_num_threads(number)
             steps.seconds.clear()
             while len(steps.seconds) < TRIED_STEPS or sum(steps.seconds) < block_s:
-                steps.step(len(steps.labels))
+                steps.step(steps.sizes[0])
             found[number] += steps.seconds[1:]  # the first one warms up
     return {number: typical(seconds) for number, seconds in found.items()}
 
@@ -174,8 +181,6 @@ def _same_bits(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a, b) or bool((torch.eq(a, b) | (a.isnan() & b.isnan())).all())
 
 
-def _sizes(trainer: lightning.Trainer, batch_size: int) -> list[int]:
-    loader: Any = trainer.train_dataloader
-    order = loader.sampler
-    last = len(order.indices) % batch_size
-    return [batch_size, last] if last > 1 else [batch_size]
+def sizes_of(order: EpochOrder) -> list[int]:
+    """Return the different sizes of the batches of an epoch, the largest first."""
+    return sorted({len(batch) for batch in order}, reverse=True)
