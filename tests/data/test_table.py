@@ -228,3 +228,33 @@ def test_many_whole_numbers_are_classes_with_a_note(tmp_path: Path) -> None:
     assert len(found.class_names) == 60
     (note,) = found.notes
     assert note.startswith("note: the 60 numbers of price are taken as classes without an order")
+
+
+def test_a_number_that_is_the_same_or_missing_has_no_spread_of_rounding(tmp_path: Path) -> None:
+    rows = [f"{'' if i % 5 == 0 else '0.1'},{i},{'ab'[i % 2]}" for i in range(40)]
+    found = parts(write(tmp_path / "a.csv", *rows, head="price,other,kind"))
+    values = encoded({"price": ["0.2"], "other": ["1"]}, found.columns)[0, 0, 0]
+    np.testing.assert_allclose(values[0], 0.1, atol=1e-6)
+
+
+def test_codes_with_an_underscore_are_no_numbers(tmp_path: Path) -> None:
+    rows = [f"{i % 3}_{i % 2},{i},{'ab'[i % 2]}" for i in range(40)]
+    found = parts(write(tmp_path / "a.csv", *rows, head="code,other,kind"))
+    assert [column.kind for column in found.columns] == ["category", "number"]
+
+
+def test_a_row_whose_values_are_all_missing_is_a_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "1,x", ",", "", "3,y", head="age,town")
+    assert read_cells(path) == {"age": ["1", None, "3"], "town": ["x", None, "y"]}
+
+
+def test_a_quote_without_an_end_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", '1,"x', *["2,y"] * 40_000, head="age,town")
+    with pytest.raises(DataError, match=r"field larger than field limit .* not closed"):
+        read_cells(path)
+
+
+def test_a_line_is_counted_as_an_editor_counts(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", '1,"x\ny"', "3", head="age,town")
+    with pytest.raises(DataError, match="line 4 has 1 values"):
+        read_cells(path)

@@ -73,8 +73,18 @@ def _csv(path: Path) -> Cells:
         raise DataError(f"{path}: is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
     head = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=head.count)
-    lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    rows = [(number, row) for number, row in enumerate(lines, start=1) if any(row)]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        lines = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: line {reader.line_num} cannot be read ({error}). A quote that is opened and "
+            "not closed does this: close it."
+        ) from error
+    # A row of delimiters alone is a row: all of its values are missing.
+    rows = [(number, row) for number, row in lines if row]
+    while rows and not any(rows[0][1]):
+        del rows[0]
     if not rows:
         return {}
     names = [name.strip() for name in rows[0][1]]
@@ -127,6 +137,8 @@ def _cell(value: Any) -> Cell:
 
 
 def _number(text: str) -> float | None:
+    if "_" in text:  # a code: Python alone reads 1_2 as 12
+        return None
     try:
         value = float(text)
     except ValueError:
@@ -247,11 +259,12 @@ def _described(
             value is None or _number(value) is not None for value in values
         ):
             numbers = np.array([float(value) for value in present])
+            alike = numbers.min() == numbers.max()  # the sum rounds, so std may be 1e-17
             yield Column(
                 name=name,
                 kind="number",
                 mean=float(numbers.mean()),
-                std=float(numbers.std()) or 1.0,
+                std=1.0 if alike else float(numbers.std()),
                 has_missing=len(present) < len(given),
             )
         else:
