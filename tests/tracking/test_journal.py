@@ -79,11 +79,14 @@ def test_a_last_line_that_a_kill_has_cut_off_is_left_out_and_written_over(
     assert ops(journal.folder) == ["head", "tags", "begin", "tags"]
 
 
-def test_a_damaged_line_takes_no_other_along(journal: Journal) -> None:
+@pytest.mark.parametrize(
+    ("whole", "damage"), [(b'{"a"', b'{"a\x00'), (b'"op":"tags"', b'"0p":"tags"')]
+)
+def test_a_damaged_line_takes_no_other_along(whole: bytes, damage: bytes, journal: Journal) -> None:
     journal.write("tags", values={"a": "1"})
     journal.write("tags", values={"b": "2"})
     text = journal.path.read_bytes()
-    journal.path.write_bytes(text.replace(b'{"a"', b'{"a\x00'))
+    journal.path.write_bytes(text.replace(whole, damage, 1))
     assert ops(journal.folder) == ["head", "damaged", "tags"]
 
 

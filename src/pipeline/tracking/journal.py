@@ -285,4 +285,5 @@ def _parsed(text: bytes) -> Line:
         line = json.loads(text)
     except ValueError:
         return {"op": "damaged"}
-    return line if isinstance(line, dict) else {"op": "damaged"}
+    known = isinstance(line, dict) and isinstance(line.get("op"), str)
+    return line if known else {"op": "damaged"}
