@@ -101,6 +101,18 @@ def test_hidden_files_and_the_content_of_others_do_not_count(root: Path) -> None
     assert preparation(root).is_done()
 
 
+def test_images_behind_a_link_to_a_hidden_folder_count(root: Path) -> None:
+    hidden = root / "photos" / ".store" / "bird"
+    hidden.mkdir(parents=True)
+    (hidden / "1.png").write_bytes(b"bird")
+    (hidden / "circle").symlink_to(root / "photos")
+    (root / "photos" / "bird").symlink_to(".store/bird")
+    preparation(root).note()
+    assert preparation(root).is_done()
+    (hidden / "1.png").write_bytes(b"fish")
+    assert not preparation(root).is_done()
+
+
 def test_a_changed_setting_is_seen(root: Path) -> None:
     assert not preparation(root, split_seed=1).is_done()
     assert preparation(root).is_done()

@@ -106,13 +106,25 @@ def _listed(sources: Sequence[Path]) -> Iterator[tuple[str, tuple[Path, Stamp]]]
         if not source.is_dir():
             yield f"{number}", (source, _stamp(source))
             continue
-        for place, folders, files in os.walk(source):
+        inside, followed = source.resolve(), {source.resolve()}
+        for place, folders, files in os.walk(source, followlinks=True):
             folders[:] = [name for name in folders if is_visible(Path(name))]
+            followed |= {Path(place, n).resolve() for n in folders if not _is_link(place, n)}
             for path in (Path(place, name) for name in (*folders, *files)):
                 if is_visible(path):
                     counts = path.is_dir() or path.suffix.lower() in SUFFIXES
                     stamp = _stamp(path) if counts else [_NO_IMAGE]
                     yield f"{number}/{path.relative_to(source)}", (path, stamp)
+            # A link to a hidden folder may be a class. Each folder is entered by one link at most.
+            for name in [name for name in folders if _is_link(place, name)]:
+                target = Path(place, name).resolve()
+                if target in followed or not target.is_relative_to(inside):
+                    folders.remove(name)
+                followed.add(target)
+
+
+def _is_link(place: str, name: str) -> bool:
+    return Path(place, name).is_symlink()
 
 
 def _stamp(path: Path) -> Stamp:
