@@ -12,10 +12,10 @@ from pipeline.data.table import (
     MOST_CATEGORIES,
     TableParts,
     encoded,
-    read_cells,
     read_table_parts,
     unknown_values,
 )
+from pipeline.data.table_file import read_cells
 from pipeline.errors import DataError
 
 HEAD = "age,town,paid,kind"

@@ -9,30 +9,22 @@ does not have gives 0 everywhere.
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.data.prepare import take
 from pipeline.data.split import stratified_split
+from pipeline.data.table_file import Cell, Cells, number_of, read_cells
 from pipeline.errors import DataError
 from pipeline.records import Column, ImageSet
 
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # in any case of letters
 MOST_CATEGORIES = 50  # of one column; rarer values count as unknown ones
 MOST_CLASSES = 100
 FEW_NUMBERS = 20  # different ones in a column of classes; more may be measurements
-_DELIMITERS = ",;\t|"
-
-Cell = str | None
-Cells = Mapping[str, Sequence[Cell]]  # column → its values, None where one is missing
 
 
 @dataclass(frozen=True)
@@ -48,105 +40,6 @@ class TableParts:
     class_names: tuple[str, ...]
     columns: tuple[Column, ...]
     notes: tuple[str, ...]
-
-
-# --- reading --------------------------------------------------------------------------------------
-
-
-def read_cells(path: Path) -> Cells:
-    """Read a CSV (comma, semicolon, tab or bar) or a Parquet file; the first line has the names.
-
-    Raises `DataError` for a file that is missing, empty, or no table.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file. Give a .csv or .parquet file.")
-    cells = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _csv(path)
-    if not cells or not len(next(iter(cells.values()))):
-        raise DataError(f"{path}: has no rows. Give a table with names in its first line.")
-    return cells
-
-
-def _csv(path: Path) -> Cells:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
-    head = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        lines = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise DataError(
-            f"{path}: line {reader.line_num} cannot be read ({error}). A quote that is opened and "
-            "not closed does this: close it."
-        ) from error
-    # A row of delimiters alone is a row: all of its values are missing.
-    rows = [(number, row) for number, row in lines if row]
-    while rows and not any(rows[0][1]):
-        del rows[0]
-    if not rows:
-        return {}
-    names = [name.strip() for name in rows[0][1]]
-    _check_names(names, path)
-    for number, row in rows[1:]:
-        if len(row) != len(names):
-            raise DataError(
-                f"{path}: line {number} has {len(row)} values and the first line {len(names)} "
-                "names. Quote values that hold the delimiter."
-            )
-    return {name: [_cell(row[index]) for _, row in rows[1:]] for index, name in enumerate(names)}
-
-
-def _check_names(names: Sequence[str], path: Path) -> None:
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
-        raise DataError(f"{path}: two columns are called {twice!r}. Rename one of them.")
-    if all(_number(name) is not None for name in names):
-        raise DataError(
-            f"{path}: its first line has numbers only, and must have the names of the columns. "
-            "Add such a line."
-        )
-
-
-def _parquet(path: Path) -> Cells:
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import read_table
-    except ImportError as error:
-        raise DataError(
-            f"{path}: reading Parquet needs the package pyarrow. Install it, or save the table as "
-            "CSV."
-        ) from error
-    try:
-        table = read_table(path)
-    except (ArrowException, OSError) as error:
-        raise DataError(f"{path}: is no Parquet file that can be read ({error})") from error
-    _check_names(table.column_names, path)
-    return {
-        name: [_cell(value) for value in table.column(name).to_pylist()]
-        for name in table.column_names
-    }
-
-
-def _cell(value: Any) -> Cell:
-    if value is None:
-        return None
-    text = repr(value) if isinstance(value, float) else str(value).strip()
-    return None if text.lower() in MISSING else text
-
-
-def _number(text: str) -> float | None:
-    if "_" in text:  # a code: Python alone reads 1_2 as 12
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-# --- from cells to numbers ------------------------------------------------------------------------
 
 
 def read_table_parts(
@@ -234,7 +127,7 @@ def _parts(column: Column, values: Sequence[Cell]) -> Iterator[np.ndarray]:
     numbers = np.full(len(values), column.mean)
     for row, value in enumerate(values):
         if value is not None:
-            number = _number(value)
+            number = number_of(value)
             if number is None:
                 raise DataError(
                     f"The column {column.name} has {value!r} in row {row + 1}, and the training "
@@ -256,7 +149,7 @@ def _described(
         if len(set(given)) < 2:
             notes.append(f"note: the column {name} has one value only and was left out")
         elif name not in categorical and all(
-            value is None or _number(value) is not None for value in values
+            value is None or number_of(value) is not None for value in values
         ):
             numbers = np.array([float(value) for value in present])
             alike = numbers.min() == numbers.max()  # the sum rounds, so std may be 1e-17
@@ -332,11 +225,11 @@ def _are_measurements(names: Sequence[str], *, num_rows: int) -> bool:
 
 
 def _are_numbers(names: Sequence[str]) -> bool:
-    return all(_number(name) is not None for name in names)
+    return all(number_of(name) is not None for name in names)
 
 
 def _order(name: str) -> tuple[bool, float, str]:
-    number = _number(name)
+    number = number_of(name)
     return number is None, number or 0.0, name
 
 

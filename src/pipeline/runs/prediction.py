@@ -12,7 +12,8 @@ import numpy as np
 from pipeline.data.decode import decode_grey, decode_image
 from pipeline.data.digit_view import DIGIT_SETS, as_mnist
 from pipeline.data.file_names import SUFFIXES
-from pipeline.data.table import encoded, read_cells, unknown_values
+from pipeline.data.table import encoded, unknown_values
+from pipeline.data.table_file import read_cells
 from pipeline.errors import DataError
 from pipeline.evaluation.scores import log_softmax
 from pipeline.models.inference import network_inputs, predict_logits
