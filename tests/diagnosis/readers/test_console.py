@@ -186,6 +186,25 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "Epoch 1: 100%|██████████| 16/16 [00:00<00:00, 74.0it/s, val_loss=0.8, train_loss=0.6]\n",
         TWO,
     ),
+    "a loss with its parts": (
+        "epoch 1 loss=train:1.0 val:0.9\nepoch 2 loss=train:0.6 val:0.8\n",
+        TWO,
+    ),
+    "quantities with their parts": (
+        "Epoch 1 | Loss: train 1.0, val 0.9 | Acc: train 50%, val 40%\n"
+        "Epoch 2 | Loss: train 0.6, val 0.8 | Acc: train 70%, val 60%\n",
+        ACCURATE,
+    ),
+    "parts in brackets": (
+        "Epoch 1: loss (train: 1.0, val: 0.9), train: 8 s, val: 2 s\n"
+        "Epoch 2: loss (train: 0.6, val: 0.8), train: 8 s, val: 2 s\n",
+        TWO,
+    ),
+    "a title of numbers before the bar": (
+        "Epoch 1 loss 1.0 val_loss 0.9: 100%|###| 9/9 [00:01<00:00, 9.0it/s]\n"
+        "Epoch 2 loss 0.6 val_loss 0.8: 100%|###| 9/9 [00:01<00:00, 9.0it/s]\n",
+        TWO,
+    ),
     "steps in thousands": (
         "step 500: train_loss 1.0 val_loss 0.9\nstep 1,000: train_loss 0.6 val_loss 0.8\n",
         TWO,

@@ -377,3 +377,21 @@ def test_the_epochs_are_those_of_the_log() -> None:
     found = read_log(FILES / "missing_epochs.csv").history
     assert found.epochs.tolist() == [0, 1, 2, 5, 6, 8, 9, 10, 11]
     np.testing.assert_allclose(found.curves["val/loss"], VAL[found.epochs])
+
+
+@pytest.mark.parametrize(
+    ("cells", "note"),
+    [
+        (("1,234", "1,111"), "1,234 in loss is read as 1234: write 1.234 if"),
+        (("1,234", "0,911"), ""),
+        (("1,234.5", "1,111.0"), ""),
+        (("1,234", "911"), ""),
+    ],
+)
+def test_a_comma_that_may_be_of_thousands_is_told(
+    cells: tuple[str, str], note: str, tmp_path: Path
+) -> None:
+    (tmp_path / "log.tsv").write_text(f"epoch\tloss\n1\t{cells[0]}\n2\t{cells[1]}\n")
+    line = read_log(tmp_path / "log.tsv").line
+    assert note in line
+    assert ("is read as" in line) == bool(note)

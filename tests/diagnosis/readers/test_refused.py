@@ -12,6 +12,15 @@ from pipeline.diagnosis.readers import read_log
 from pipeline.diagnosis.readers.source import MAX_BYTES
 from pipeline.errors import DataError
 
+SPACY = (
+    "ℹ Using CPU\n\n=========== Training pipeline ===========\nℹ Initial learn rate: 0.001\n"
+    "E    #       LOSS TOK2VEC  LOSS NER  ENTS_F  SCORE \n"
+    "---  ------  ------------  --------  ------  ------\n"
+    "  0       0          0.00     39.33    0.00    0.00\n"
+    "  0     200         33.10   1526.52   60.63    0.61\n"
+    "  1     400         65.70    855.01   70.43    0.70\n"
+    "✔ Saved pipeline to output directory\nout/model-last\n"
+)
 TEXTS = {
     "": "is empty. Give a file with the curves",
     "\n\n": "is empty",
@@ -29,6 +38,7 @@ TEXTS = {
     "Dear colleague,\nthe training went well.\n": "holds no curves",
     "Step,a - loss,b - loss\n0,1,2\n1,1,2\n": "it holds several runs (a - loss, b - loss)",
     "run_id,metric,step,value\nx1,loss,0,1\ny2,loss,0,1\n": "it holds 2 runs (x1, y2)",
+    SPACY: "Name the columns: train_loss=<column>",
     "0 0.5 0.6\n1 0.4 0.5\n": "Name the columns: train_loss=<column>",
 }
 
@@ -93,3 +103,11 @@ def test_a_named_column_that_is_not_there_names_the_nearest(tmp_path: Path) -> N
     found = read_log(tmp_path / "log.csv", named={"train/loss": "los", "val/loss": "VAL"}).history
     assert found.curves["train/loss"].tolist() == [1, 2]
     assert found.curves["val/loss"].tolist() == [1, 2]
+
+
+def test_spacys_table_is_read_by_named_columns(tmp_path: Path) -> None:
+    (tmp_path / "out.txt").write_text(SPACY)
+    named = {"train/loss": "LOSS NER", "val/accuracy": "SCORE"}
+    curves = read_log(tmp_path / "out.txt", named=named).history.curves
+    assert curves["train/loss"].tolist() == [39.33, 1526.52, 855.01]
+    assert curves["val/accuracy"].tolist() == [0.0, 0.61, 0.70]

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.diagnosis.readers.cells import Cell, number
 from pipeline.diagnosis.readers.columns import MAX_ROWS, Table, table_of_rows, too_many
+from pipeline.diagnosis.readers.epoch_bars import unrolled
 from pipeline.diagnosis.readers.names import has_part, is_axis, is_known, part_of, role_of
 from pipeline.errors import DataError
 
@@ -34,7 +35,7 @@ _PAIR = re.compile(
 _EPOCH = re.compile(
     r"(?<!best )(?<!best_)\b(?:epoch|ep)\b['\"]?\s{0,8}[:=#]?\s{0,8}['\"]?[\[(]?\s{0,8}"
     rf"({_THOUSANDS}|"
-    r"\d{1,15}(?:\.\d{1,15})?)(?:\s{0,8}(?:/|of)\s{0,8}\d{1,15})?",
+    r"\d{1,15}+(?:\.\d{1,15}+)?)(?!%)(?:\s{0,8}(?:/|of)\s{0,8}\d{1,15})?",
     re.IGNORECASE,
 )
 _STEP = re.compile(
@@ -45,7 +46,7 @@ _STEP = re.compile(
 )
 # Keras' bar and tqdm's: done / all, then the bar.
 _KERAS_BAR = re.compile(r"(?<![\d/])(\d{1,12})/(\d{1,12})\s{0,4}(?:\[[=>. ]{3}|\u2501|\s-\s)")
-_TQDM_BAR = re.compile(r"%\|.{0,200}?\|\s{0,4}(\d{1,12})/(\d{1,12})\s{0,4}\[")
+_TQDM_BAR = re.compile(r"(?::?\s{0,8}\d{1,3})?%\|.{0,200}?\|\s{0,4}(\d{1,12})/(\d{1,12})\s{0,4}\[")
 # The example for ImageNet: ``Test: [ 10/196]  Loss 1.2 (1.3)``.
 _VALIDATION = re.compile(r"\s{0,8}([A-Za-z]{1,12}):?\s{0,8}\[\s{0,8}\d{1,15}\s{0,8}/")
 _PART = re.compile(r"[A-Za-z]+")
@@ -75,18 +76,26 @@ class _Reader:
             self._begin_epoch(_count(found[1]))
             line = f"{line[: found.start()]} {line[found.end() :]}"
         bar = _KERAS_BAR.search(line) if "/" in line else None
-        progress = _TQDM_BAR.search(line) if "%|" in line else bar
-        if progress and _unfinished(progress):
+        line, bar_of = _without_bar(line)
+        if not line or (bar and _unfinished(bar)):
             return
         validates = self._validates(line)
         pairs = dict(_pairs(line, self.part, means=validates))
         if not pairs:
             self._headline(line, is_epoch=bool(found))
-            return
-        if bar:
+        elif bar:
             self._add_to_bar(pairs)
-            return
-        bar_of = (line[: progress.start()], progress[2]) if progress and found else None
+        else:
+            self._add(pairs, line, bar_of=bar_of if found else None, validates=validates)
+
+    def _add(
+        self,
+        pairs: Mapping[str, Cell],
+        line: str,
+        *,
+        bar_of: tuple[str, str] | None,
+        validates: bool,
+    ) -> None:
         again = self.validation if validates else self.shown.get(bar_of) if bar_of else None
         if again is not None:  # the same measurement again, some of its numbers later
             again.update(pairs)
@@ -159,7 +168,7 @@ def _without_words(rows: Iterable[dict[str, Cell]]) -> list[dict[str, Cell]]:
 
 def _lines(text: str) -> Iterator[str]:
     """The lines as a terminal shows them: of parts that overwrite each other, the last one."""
-    clean = _ANSI.sub("", text) if "\x1b" in text or "\x08" in text else text
+    clean = unrolled(_ANSI.sub("", text) if "\x1b" in text or "\x08" in text else text)
     if "\r" in clean and "\n" not in clean.replace("\r\n", ""):
         clean = clean.replace("\r", "\n")
     for line in clean.split("\n"):
@@ -193,6 +202,20 @@ def _is_unfinished(part: str) -> bool:
     return bar is not None and _unfinished(bar)
 
 
+def _without_bar(line: str) -> tuple[str, tuple[str, str] | None]:
+    """Return a line without tqdm's bar, and the title and length of the bar; None without one.
+
+    Of a bar that has not ended only the text that was printed behind it counts.
+    """
+    bar = _TQDM_BAR.search(line) if "%|" in line else None
+    if bar is None:
+        return line or " ", None
+    title, rest = line[: bar.start()], line[bar.end() :]
+    if _unfinished(bar):
+        return rest.partition("]")[2], None
+    return f"{title} {rest}", (title, bar[2])
+
+
 def _dictionary(line: str) -> dict[str, Cell] | None:
     """The numbers of a printed dictionary, as the Hugging Face trainer writes it after its bar."""
     begin, end = line.find("{"), line.rfind("}") + 1
@@ -216,12 +239,19 @@ def _pairs(line: str, part: str | None, *, means: bool) -> Iterator[tuple[str, f
 
     means: take the mean so far, in brackets after a number.
     """
-    end = 0
+    end, quantity, parts = 0, "", set[str]()
     for found in _PAIR.finditer(line):
         name = found["name"].strip(" .-'")
+        before = _PART.findall(line[end : found.start()])
         if found.start() - end > 3:
-            for word in _PART.findall(line[end : found.start()]):
+            for word in before:
                 part = part_of(word) or part
+        quantity = _quantity(before, name, quantity)
+        if f"{name}/{quantity}" in parts:  # `loss: train 0.9, val 0.8, train 5 s`
+            quantity = ""
+        if quantity and part_of(name):
+            name = f"{name}/{quantity}"
+            parts.add(name)
         end = found.end()
         if is_axis(name):
             continue
@@ -233,6 +263,17 @@ def _pairs(line: str, part: str | None, *, means: bool) -> Iterator[tuple[str, f
         if part and not own and (role := role_of(name)) and role.curve != "learning_rate":
             name = f"{part}/{name}"
         yield name, value
+
+
+def _quantity(before: Sequence[str], name: str, last: str) -> str:
+    """The loss or the accuracy that a bare part belongs to; empty where none is named.
+
+    before: the words in front of a name.  last: the quantity of the name before it.
+    """
+    if part_of(name):
+        return before[-1] if before and is_known(before[-1]) else "" if before else last
+    words = name.split()
+    return " ".join(words[:-1]) if part_of(words[-1]) and is_known(" ".join(words[:-1])) else ""
 
 
 def _value(found: re.Match[str]) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.diagnosis.readers.cells import has_decimal_comma, number
@@ -15,6 +15,7 @@ from pipeline.errors import DataError
 _RULE = re.compile(r"^[\s\-+=|:]+$")
 _COMMENT = re.compile(r"^(?:#|//|%)\s*")
 _SPACES = re.compile(r"\s{2,}")
+_ONE_COMMA = re.compile(r"^[+-]?[1-9]\d{0,2},\d{3}$")
 _LONGEST_CELL = 50  # lines in one cell in quotes
 SEARCHED = 400  # lines in which the header is looked for
 
@@ -41,6 +42,11 @@ def read_table(text: str) -> Table | None:
     if len(lines) > MAX_ROWS:
         raise DataError(too_many(len(lines)))
     header = _header(lines)
+    if header is None and (begin := _later_header(lines)) is not None:
+        try:
+            return read_table("\n".join(lines[begin:]))
+        except DataError:  # other lines stand below it: it is the output of a training
+            return None
     if header is None:
         if len(lines) == 1 and sum(is_known(name) for name in re.split(r"[,;\t|]", lines[0])):
             raise DataError("it has a header and no row. Give one line for each epoch.")
@@ -53,8 +59,25 @@ def read_table(text: str) -> Table | None:
         return None
     cells = {name: [row[i] for row in rows] for i, name in enumerate(fitted.names) if name}
     comma = fitted.separator != "," and any(has_decimal_comma(column) for column in cells.values())
+    if fitted.separator != "," and not comma and (found := _unclear(cells)):
+        notes = (*notes, found)
     table = table_of_cells(cells, num_rows=len(rows), kind="table", decimal_comma=comma)
     return replace(table, restarts=restarts, notes=notes)
+
+
+def _unclear(cells: Mapping[str, Sequence[str]]) -> str:
+    """Tell where every ``1,234`` may be a thousand or a decimal: nothing in the table decides."""
+    if any("." in cell and _is_number(cell) for column in cells.values() for cell in column):
+        return ""
+    for name, column in cells.items():
+        filled = [cell.strip() for cell in column if cell.strip()]
+        if filled and all(map(_ONE_COMMA.match, filled)):
+            first = filled[0]
+            return (
+                f"{first} in {name} is read as {first.replace(',', '')}: write "
+                f"{first.replace(',', '.')} if the comma stands before decimals"
+            )
+    return ""
 
 
 def _whole(lines: Iterable[str]) -> list[str]:
@@ -88,6 +111,25 @@ def _plain_header(lines: Sequence[str]) -> _Header | None:
     if not data:
         return None
     return _header_at(lines, data[0]) or _without_header(lines, data[0])
+
+
+def _later_header(lines: Sequence[str]) -> int | None:
+    """The first line of three or more words, none of a curve, with two rows of numbers below it.
+
+    So spaCy's table, ``E  #  LOSS NER  SCORE``, can be read by the names that a person gives.
+    """
+    for index in range(1, min(len(lines) - 2, SEARCHED)):
+        found = _header_at(lines, index)
+        if found is None or len(found.names) < 3:
+            continue
+        rows = [found.split(line) for line in lines[found.begin : found.begin + 2]]
+        if all(len(r) == len(found.names) and all(map(_is_number, r)) for r in rows):
+            return index
+    return None
+
+
+def _is_number(cell: str) -> bool:
+    return number(cell) is not None
 
 
 def _names_a_curve(header: _Header) -> bool:
