@@ -121,7 +121,7 @@ PARTS = {
     "tune": TUNE, "spent": SPENT, "more": MORE, "unsure": UNSURE, "unseen": UNSEEN,
     "sealed": SEALED,
 }  # fmt: skip
-FITTED = ("tune", "spent", "more", "unsure")
+FITTED = ("tune", "spent", "more", "unsure", "unseen")
 SEEDS = {
     "tune": range(5), "spent": range(500, 505), "more": range(5), "unsure": range(5),
     "unseen": range(900, 905), "sealed": range(1000, 1003),

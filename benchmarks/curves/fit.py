@@ -1,12 +1,12 @@
 """Fit the model of `pipeline diagnose` to the corpus, and say how good it is across families.
 
-    OMP_NUM_THREADS=1 python benchmarks/curves/fit.py  # some minutes; writes weights.json
+    OMP_NUM_THREADS=1 python benchmarks/curves/fit.py  # a few minutes; writes weights.json
     python benchmarks/curves/fit.py --check    # cross-validation only
 
 Only the parts `cases.FITTED` are read. Every choice (numbers, strength of the penalty, softened
 logs, temperature, limits of the verdict) is made by leaving out data set *and* kind of network: a
 log is judged by models that have seen neither. The softened logs (`soften.py`) are only learned
-from, never judged.
+from, never judged. The choices see one log of two seeds of each case, the weights see all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sklearn.tree import ExtraTreeRegressor
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cases import FITTED, SHOWN_AS
+from cases import FITTED, SEEDS, SHOWN_AS
 from dress import logged
 from pack import Run, runs
 from scores import Told, best_limits, by_group, decided, table
@@ -37,8 +37,9 @@ from pipeline.diagnosis.learned.numbers import NAMES, numbers
 WEIGHTS = Path(__file__).parents[2] / "src" / "pipeline" / "diagnosis" / "learned" / "weights.json"
 NUM_DRESSES = 2  # ways of logging in which each run is shown
 NUM_SOFT = 1  # and how often as on data with unsure answers
+CHOSEN_BY = 2  # seeds of each case that the choices see, each shown in one way
 QUANTILES = (0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99)
-LEAST_LOGS = 100  # of a class
+LEAST_SHARE = 0.005  # of the logs in a class
 CELLS = 2  # folds for each kind of network, each with every second data set
 VARIANTS = ("_unsure", "_noisy", "_rare", "coloured_")  # of one and the same data set
 RECURRENT = ("rnn", "gru", "lstm")  # one kind of network
@@ -84,13 +85,18 @@ class Sample:
         return weights / weights.mean()
 
 
-def sample(*parts: str, dresses: int, soft: int) -> Sample:
-    """Show every run of some parts in a few of the ways in which tools log, some softened."""
+def sample(*parts: str, dresses: int, soft: int, seeds: int = 5) -> Sample:
+    """Show the runs of some parts in a few of the ways in which tools log, some softened.
+
+    seeds: the first so many of each case.
+    """
     every = list(runs(*parts))
     reach = reached(every)
+    first = {part: SEEDS[part][0] for part in parts}
     rows = [
         (run, found, is_soft)
         for run in every
+        if run.settings["seed"] - first[run.part] < seeds
         for found, is_soft in _shown(run, dresses, soft, reach[run.pair])
     ]
     return Sample(
@@ -114,10 +120,14 @@ def _shown(
             yield numbers(noise.curves(logged(run, key=key))), True
 
 
-def usual(data: Sample) -> Sample:
-    """The logs of classes that are not rare: a few logs teach nothing of a class."""
+def usual(data: Sample, *, of: int = 0) -> Sample:
+    """The logs of classes that are not rare: a few logs teach nothing of a class.
+
+    of: the logs of which a class needs its share, where ``data`` is a part of them.
+    """
     names, counts = np.unique(data.classes, return_counts=True)
-    return data.at(np.isin(data.classes, names[counts >= LEAST_LOGS]))
+    enough = counts >= LEAST_SHARE * max(of, len(data.classes))
+    return data.at(np.isin(data.classes, names[enough]))
 
 
 class Additive:
@@ -260,7 +270,7 @@ def left_out(data: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     scores, distances = np.full((len(data.soft), len(classes)), NEVER), np.zeros(len(data.soft))
     for out, seen in folds(data.groups):
         out = out & ~data.soft
-        known_logs = usual(data.at(seen))
+        known_logs = usual(data.at(seen), of=len(data.soft))
         summed, grown = Additive(names).fit(known_logs), Grown(names).fit(known_logs)
         numbers, known = data.numbers[out], np.searchsorted(classes, summed.classes)
         scores[np.ix_(out, known)] = (summed.scores(numbers) + grown.scores(numbers)) / 2
@@ -362,7 +372,7 @@ def main() -> None:
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
-    data = sample(*FITTED, dresses=NUM_DRESSES, soft=NUM_SOFT)
+    data = sample(*FITTED, dresses=1, soft=NUM_SOFT, seeds=CHOSEN_BY)
     names = [name for name in NAMES if name not in LEFT_OUT]
     judged, real = left_out(data, names), ~data.soft
     logs, scores, distances = data.at(real), judged[0][real], judged[1][real]
@@ -377,7 +387,7 @@ def main() -> None:
     print(by_group(told, limits, logs.groups))
     print(f"temperature {temperature:.2f}, widening {widening}")
     if not options.check:
-        seen = usual(data)
+        seen = usual(sample(*FITTED, dresses=NUM_DRESSES, soft=NUM_SOFT))
         model, trees = Additive(names).fit(seen), Grown(names).fit(seen)
         write(model, trees, Calibration(temperature, widening, limits))
 

@@ -2,7 +2,7 @@
 
     python benchmarks/curves/live.py                 # a few minutes; writes limits.json
     python benchmarks/curves/live.py --check         # writes nothing
-    python benchmarks/curves/live.py --judge unseen  # judges another part by limits.json
+    python benchmarks/curves/live.py --judge sealed  # judges another part by limits.json
 
 Runs of the parts `cases.FITTED` are replayed epoch by epoch, each judged by the fitted model. The
 limits are the lowest ones at which a share of `TARGET` at most alarms at any time: of the healthy

@@ -112,15 +112,18 @@ def statespace(copies: Copies, shape: Shape, x: Tensor) -> Tensor:
     x = linear(copies, "embedding", sequence(copies, shape, x))
     for layer in range(shape.depth):
         inputs = linear(copies, f"in{layer}", normalized(copies, f"norm{layer}", x))
-        kept = torch.sigmoid(copies[f"keeps{layer}"]).unsqueeze(1)
-        hidden = torch.zeros_like(inputs[:, :, 0])
-        states = []
-        for step in inputs.unbind(2):
-            hidden = kept * hidden + (1 - kept.square()).sqrt() * step
-            states.append(hidden)
-        mixed = ACTIVATIONS[shape.activation](linear(copies, f"mix{layer}", torch.stack(states, 2)))
-        x = x + copies.drop(mixed)
+        states = torch.matmul(_memory(copies[f"keeps{layer}"], x.shape[2]), inputs.transpose(1, 3))
+        mixed = linear(copies, f"mix{layer}", states.transpose(1, 3))
+        x = x + copies.drop(ACTIVATIONS[shape.activation](mixed))
     return linear(copies, "out", normalized(copies, "last", x).mean(2))
+
+
+def _memory(keeps: Tensor, steps: int) -> Tensor:
+    """How much of each step ``[S, D, T, T]`` a unit that keeps so much ``[S, D]`` still holds."""
+    kept = torch.sigmoid(keeps)[..., None, None]
+    ago = torch.arange(steps).unsqueeze(1) - torch.arange(steps)
+    powers = torch.where(ago >= 0, kept ** ago.clamp(min=0), 0.0)
+    return (1 - kept.square()).sqrt() * powers
 
 
 SEALED: dict[str, tuple[Callable[[Weights, Shape], None], Callable[..., Tensor]]] = {
