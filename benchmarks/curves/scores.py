@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from cases import SHOWN_AS
@@ -103,9 +104,13 @@ def said(told: Told, limits: Mapping[str, float]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Decided:
-    """How good a rule is. alarmed, called_healthy: shares of the healthy runs."""
+    """How good a rule is. alarmed, called_healthy: shares of the healthy runs.
+
+    f1: of the family.  overfitting: macro-F1 of fits_and_fails or not.
+    """
 
     f1: float
+    overfitting: float
     alarmed: float
     called_healthy: float
     left_open: float
@@ -120,82 +125,61 @@ class Decided:
         )
 
     @property
+    def value(self) -> tuple[float, float]:
+        """By which rules are compared: the larger, the better."""
+        return -round(self.excess, 4), self.f1 + self.overfitting
+
+    @property
     def in_words(self) -> str:
         return (
-            f"family F1 {self.f1:.3f}, healthy runs alarmed {self.alarmed:.3f}, called healthy "
-            f"{self.called_healthy:.3f}, open {self.left_open:.3f}"
+            f"family F1 {self.f1:.3f}, overfitting or not {self.overfitting:.3f}, healthy runs "
+            f"alarmed {self.alarmed:.3f}, called healthy {self.called_healthy:.3f}, open "
+            f"{self.left_open:.3f}"
         )
 
 
 def decided(told: Told, limits: Mapping[str, float]) -> Decided:
     """Judge what is said with these limits; open counts as a miss."""
-    names, truth = np.unique([*told.by_family[0], ""]), told.true_family
-    place = len(names) * np.searchsorted(names, truth) + np.searchsorted(names, said(told, limits))
-    counts = np.bincount(place, minlength=len(names) ** 2).reshape(len(names), -1)
-    hits, total = np.diag(counts)[1:], counts.sum(1)[1:] + counts.sum(0)[1:]
-    sound = counts[list(names).index(HEALTHY)]
-    called = sound[list(names).index(HEALTHY)] / sound.sum()
+    families = told.by_family[0]
+    words = said(told, limits)
+    place = np.where(words == "", len(families), np.searchsorted(families, words))
+    return _decided(families, np.searchsorted(families, told.true_family), place)
+
+
+def _decided(families: np.ndarray, truth: np.ndarray, words: np.ndarray) -> Decided:
+    """truth, words: ``[N]``, places of families; a word that is open has the place after them."""
+    size, sound = len(families), int(np.searchsorted(families, HEALTHY))
+    counts = np.bincount((size + 1) * truth + words, minlength=size * (size + 1))
+    counts = counts.reshape(size, size + 1)
+    hits, total = np.diag(counts), counts.sum(1) + counts[:, :-1].sum(0)
+    each = 2 * hits / np.maximum(total, 1)
+    over, neither = int(np.searchsorted(families, OVER)), 2 * len(truth)
+    others = (neither - 2 * total[over] + 2 * hits[over]) / max(neither - total[over], 1)
+    row = counts[sound] / max(counts[sound].sum(), 1)
     return Decided(
-        f1=float(np.mean(2 * hits / np.maximum(total, 1))),
-        alarmed=float(1 - called - sound[0] / sound.sum()),
-        called_healthy=float(called),
-        left_open=float(counts[:, 0].sum() / counts.sum()),
+        f1=float(each.mean()),
+        overfitting=float(each[over] + others) / 2,
+        alarmed=float(1 - row[sound] - row[-1]),
+        called_healthy=float(row[sound]),
+        left_open=float(counts[:, -1].sum() / len(truth)),
     )
 
 
 def best_limits(told: Told) -> dict[str, float]:
-    """The least probabilities with the highest F1 of those without `Decided.excess`.
-
-    All of them are tried, which is quick: a log's likeliest fault depends on no limit, so the
-    counts of the families add up. Where none keeps all, those that miss by least.
-    """
+    """The least probabilities with the best `Decided.value`; all of them are tried."""
     families, q = told.by_family
-    sound = list(families).index(HEALTHY)
-    others = [k for k in range(len(families)) if k != sound]
+    truth, sound = np.searchsorted(families, told.true_family), list(families).index(HEALTHY)
     sick = np.where(families == HEALTHY, -1.0, q).argmax(1)
     likeliest = q[np.arange(len(q)), sick]
     against = likeliest / np.maximum(likeliest + q[:, sound], TINY)
-    named = against[:, None] >= np.array(TRIED_SICK)  # [N, T]
-    calm = q[:, sound, None] >= np.array(TRIED_HEALTHY)  # [N, H]
-    truly = told.true_family[:, None] == families  # [N, F]
 
-    def counts(of: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the logs of a group: named ``[T]``; called healthy and left open ``[H, T]``."""
-        at = of & (sick == k)
-        quiet = ~named[at]
-        return named[at].sum(0), calm[at].T.astype(int) @ quiet, (~calm[at]).T.astype(int) @ quiet
+    def value(least: tuple[float, ...]) -> tuple[float, float]:
+        calm = np.where(q[:, sound] >= least[sound], sound, len(families))
+        words = np.where(against >= np.array(least)[sick], sick, calm)
+        return _decided(families, truth, words).value
 
-    def over_all(parts: Sequence[np.ndarray]) -> np.ndarray:
-        """The sum for every choice of limits, ``[H, T, T, …]``; each part has an axis T."""
-        shaped = [
-            part.reshape(-1, *(len(TRIED_SICK) if i == j else 1 for j in range(len(parts))))
-            for i, part in enumerate(parts)
-        ]
-        return np.asarray(sum(shaped[1:], shaped[0]))
-
-    everyone, well = np.ones(len(q), bool), truly[:, sound]
-    of_all = [counts(everyone, k) for k in others]
-    of_well = [counts(well, k) for k in others]
-    called = over_all([c[1] for c in of_well])
-    f1 = 2 * called / np.maximum(over_all([c[1] for c in of_all]) + well.sum(), 1)
-    for k in others:
-        hits = over_all([counts(truly[:, k], j)[0] * (j == k) for j in others])
-        told_so = over_all([c[0] * (j == k) for c, j in zip(of_all, others, strict=True)])
-        either = told_so + truly[:, k].sum()
-        f1 = f1 + 2 * hits / np.maximum(either, 1)
-        if families[k] == OVER:
-            neither = len(q) + hits - either
-            over = hits / np.maximum(either, 1) + neither / np.maximum(2 * len(q) - either, 1)
-    value = f1 / len(families) + over
-    excess = (
-        np.maximum(over_all([c[0] for c in of_well]) / well.sum() - MOST_ALARMED, 0)
-        + np.maximum(LEAST_CALLED - called / well.sum(), 0)
-        + np.maximum(over_all([c[2] for c in of_all]) / len(q) - MOST_OPEN, 0)
-    ).round(4)
-    value = np.where(excess <= excess.min(), value, -1.0)
-    first, *places = np.unravel_index(int(value.argmax()), value.shape)
-    limits = {str(families[k]): TRIED_SICK[at] for k, at in zip(others, places, strict=True)}
-    return {**limits, HEALTHY: TRIED_HEALTHY[first]}
+    tried = product(*(TRIED_HEALTHY if name == HEALTHY else TRIED_SICK for name in families))
+    return dict(zip(map(str, families), max(tried, key=value), strict=True))
 
 
 def by_group(told: Told, limits: Mapping[str, float], groups: np.ndarray) -> str:

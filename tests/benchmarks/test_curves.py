@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "curves"))
 
+import scores
 from cases import FITTED, PARTS, SEALED, Case
 from fit import CELLS, folds
 from oracle import best, cut, end_of, family, gain, label
 from pack import Run, runs
-from scores import Told, best_limits, decided, said
+from scores import OVER, Told, best_limits, decided, said
 from soften import Noise, holds
 from stacked import CURVES, Settings, Trained, train, with_seed
 
@@ -146,7 +149,7 @@ def test_the_corpus_holds_labelled_logs_of_parts_that_share_nothing() -> None:
     assert len(kept) > 3000
     assert {run.family for run in kept} == set(FAMILIES.values())
     assert {run.fault for run in kept} <= set(FAMILIES)
-    for part in {run.part for run in kept}:
+    for part in PARTS:
         pairs = {run.pair for run in kept if run.part == part}
         assert pairs == {(p.data, p.net) for p in PARTS[part]}
     one = kept[0]
@@ -207,21 +210,50 @@ def test_a_fold_sees_neither_the_data_nor_the_network_that_it_judges() -> None:
     assert CELLS >= 2
 
 
-def told_of(count: int) -> Told:
+def told_of(count: int, *, clear: float = 4.0) -> Told:
     dice = np.random.default_rng(1)
-    families = np.array(["does_not_fit", "healthy", "unstable"])
-    true = families[dice.integers(0, 3, count)]
-    scores = dice.normal(size=(count, 3)) + 4 * (true[:, None] == families)
+    families = np.array(["does_not_fit", "fits_and_fails", "healthy", "unstable"])
+    true = families[dice.integers(0, 4, count)]
+    scores = dice.normal(size=(count, 4)) + clear * (true[:, None] == families)
     odds = np.exp(scores)
     return Told(odds / odds.sum(1, keepdims=True), families, families, true, true)
 
 
+@pytest.fixture
+def few_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "TRIED_SICK", (0.5, 0.8, 0.95))
+    monkeypatch.setattr(scores, "TRIED_HEALTHY", (0.1, 0.4))
+
+
+@pytest.mark.usefixtures("few_limits")
+def test_the_best_limits_are_those_of_trying_each() -> None:
+    told = told_of(400, clear=2.5)
+    families = list(told.families)
+
+    def value(least: tuple[float, ...]) -> tuple[float, float]:
+        words = said(told, dict(zip(families, least, strict=True)))
+        both = [
+            f1_score(told.true_family, words, labels=families, average="macro"),
+            f1_score(told.true_family == OVER, words == OVER, average="macro"),
+        ]
+        sound = words[told.true_family == "healthy"]
+        missed = np.mean((sound != "healthy") & (sound != "")) - scores.MOST_ALARMED
+        missed = max(missed, 0) + max(scores.LEAST_CALLED - np.mean(sound == "healthy"), 0)
+        missed += max(np.mean(words == "") - scores.MOST_OPEN, 0)
+        return -round(float(missed), 4), sum(both)
+
+    tried = product(*[scores.TRIED_SICK] * 2, scores.TRIED_HEALTHY, scores.TRIED_SICK)
+    found = best_limits(told)
+    assert value(tuple(found[name] for name in families)) == pytest.approx(max(map(value, tried)))
+
+
+@pytest.mark.usefixtures("few_limits")
 def test_limits_keep_the_rates_and_are_read_as_the_verdict_reads_them() -> None:
     told = told_of(900)
     limits = best_limits(told)
     found = decided(told, limits)
     assert found.excess == 0.0
-    careful = decided(told, {"healthy": 0.05, "does_not_fit": 0.95, "unstable": 0.95})
+    careful = decided(told, {**dict.fromkeys(told.families, 0.95), "healthy": 0.05})
     assert found.f1 > careful.f1
     words = [family_said(dict(zip(told.families, p, strict=True)), limits) for p in told.p]
     assert words == list(said(told, limits))
