@@ -193,3 +193,27 @@ def test_a_healthy_training_has_no_lost_number(project: Path) -> None:
         until_epoch=1,
     )
     assert found is None
+
+
+class Masked(nn.Module):
+    """One layer of two names, and an attention mask with infinities that are meant so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.first, self.out = nn.LazyLinear(8), nn.Linear(8, 8), nn.Linear(8, 10)
+        self.second = self.first
+        self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(8))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.second(torch.relu(self.first(self.enter(images.flatten(1)))))
+        mixed = (x[:, None, :] + self.mask).softmax(2) @ x[:, :, None]
+        return self.out(mixed[:, :, 0])
+
+
+def test_shared_layers_and_masks_are_no_lost_numbers(project: Path) -> None:
+    config = compose([*TINY, "trainer.max_epochs=1", "tracking=none"], root=project)
+    data = load_prepared(project / "data" / "processed" / "mnist")
+    network = Masked()
+    network(torch.zeros(2, *data.card.image_shape))
+    found = find_loss(network, data, settings=config.settings, checkpoint=None, until_epoch=0)
+    assert found is None

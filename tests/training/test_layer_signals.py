@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrizations
 
 from own_module import dense, examples, measured
+from pipeline.training.anatomy import discover
 from pipeline.training.signals import Signals
 
 
@@ -159,3 +162,21 @@ def test_frozen_layers_have_no_gradient_and_do_not_move(tmp_path: Path) -> None:
     arrays = measured(network, tmp_path).arrays
     assert np.isnan(arrays["layers/gradient_norm"][:, 0]).all()
     assert arrays["layers/update_ratio"][1, 0] == 0 < arrays["layers/update_ratio"][1, 1]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_parametrized_weights_belong_to_their_layers(reverse: bool, tmp_path: Path) -> None:
+    network = dense(16, 8, 3, activation=nn.Tanh)
+    parametrizations.weight_norm(network[1])
+    signals = Signals()
+    arrays = measured(network, tmp_path, signals=signals).arrays
+    assert json.loads(signals.record().metadata["layers"]) == ["network.1", "network.3"]
+    np.testing.assert_array_equal(arrays["layers/num_weights"], [8 + 16 * 8, 8 * 3])
+    assert np.isfinite(arrays["layers/gradient_norm"]).all()
+
+    lstm = nn.LSTM(4, 5, bidirectional=reverse)
+    parametrizations.orthogonal(lstm, "weight_hh_l0")
+    found = discover(lstm, lambda: lstm(torch.zeros(3, 2, 4)))
+    assert [(layer.name, len(layer.weights)) for layer in found.layers] == [
+        (".l0", 4 if reverse else 2)
+    ]

@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler, TensorDataset
 
 from pipeline.errors import DataError
 from pipeline.training import own_data
@@ -46,6 +46,23 @@ def test_a_stream_is_read_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(found.train.images, PICTURES)
     np.testing.assert_array_equal(found.test.labels, CLASSES)
     assert found.class_names == ("0", "1", "2")
+
+
+def test_a_part_holds_what_its_sampler_draws_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = TensorDataset(PICTURES, CLASSES)
+    loader = DataLoader(dataset, sampler=SubsetRandomSampler([5, 0, 3]), batch_size=2)
+    found = read(loader, monkeypatch)
+    np.testing.assert_array_equal(found.train.images, PICTURES[[0, 3, 5]])
+    np.testing.assert_array_equal(found.train.labels, CLASSES[[0, 3, 5]])
+
+
+def test_a_part_without_pictures_and_a_negative_label_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(DataError, match="has no pictures"):
+        read(DataLoader(TensorDataset(PICTURES[:0], CLASSES[:0])), monkeypatch)
+    with pytest.raises(DataError, match="is -1"):
+        read(DataLoader(TensorDataset(PICTURES, CLASSES - 1)), monkeypatch)
 
 
 def test_of_several_loaders_the_first_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    SubsetRandomSampler,
+    TensorDataset,
+)
 
 from own_module import OwnModule, dense, examples, measured, silent_trainer
 from pipeline.errors import TrainingError
@@ -43,6 +49,21 @@ def test_the_seed_alone_decides_a_sample() -> None:
 def test_a_sample_of_more_than_there_is_holds_every_image_once() -> None:
     images, _ = drawn(seed=0, size=1000)
     assert images.sort().values.tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_sample_is_of_the_part_that_the_sampler_draws_from(batched: bool) -> None:
+    """Two loaders may split one data set by their samplers, as tutorials do."""
+    sampler = SubsetRandomSampler(range(60, 90))
+    options: Any = {"sampler": sampler, "batch_size": 4}
+    if batched:
+        options = {"batch_sampler": BatchSampler(sampler, 4, drop_last=True)}
+    sample = draw_sample(DataLoader(Labelled(), **options), size=15, seed=0)
+    images = torch.cat([images for images, _ in sample])
+    assert set(images.tolist()) <= set(range(60, 90))
+    assert torch.bincount(sample.labels).tolist() == [5, 10]
+    unlabelled = DataLoader(TensorDataset(torch.arange(100.0), torch.arange(100)), **options)
+    assert set(draw_sample(unlabelled, size=99, seed=0).labels.tolist()) == set(range(60, 90))
 
 
 def test_drawing_does_not_advance_the_loader() -> None:

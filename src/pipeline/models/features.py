@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.inference import logits_in_parts
-from pipeline.models.structure import LAYER_TYPES
+from pipeline.models.structure import eager, layers
 
 NUM_LAYERS = 2
 MOST_FEATURES = 1024  # of one layer
@@ -31,32 +32,54 @@ def logits_and_features(
     Those of the output layer come first, each ``[N, D]`` float32.
 
     images: ``[N, C, H, W]`` uint8, N ≥ 1.  The layers are those with weights, in the order of the
-    forward pass.  Of the maps of a convolution the mean over pixels is taken; of more than
-    `MOST_FEATURES` numbers a fixed choice, evenly spread.  Empty for a network without such layers.
+    forward pass, whose input has one row an image.  Of the maps of a convolution the mean over
+    pixels is taken; of more than `MOST_FEATURES` numbers a fixed choice, evenly spread.  Empty for
+    a network without such layers.
     """
-    called: list[tuple[nn.Module, Tensor]] = []
-
-    def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if inputs and isinstance(inputs[0], Tensor):
-            called.append((module, _flat(inputs[0])))
-
-    hooks = [m.register_forward_pre_hook(keep) for m in network.modules() if _has_weights(m)]
+    by_image = _by_image(network, images.shape[1:])
     parts: list[list[np.ndarray]] = []
     logits: list[np.ndarray] = []
-    try:
+    with _inputs_of_layers(network) as called:
         for part in logits_in_parts(network, images, mean=mean, std=std):
             logits.append(part)
-            parts.append([values.numpy() for _, values in called[: -NUM_LAYERS - 1 : -1]])
+            # From the last call on: the trial of the layout has made calls before.
+            backwards = zip(reversed(called), reversed(by_image), strict=False)
+            own = [inputs for inputs, is_own in backwards if is_own]
+            parts.append([_flat(inputs).numpy() for inputs in own[:NUM_LAYERS]])
             called.clear()
-    finally:
-        for hook in hooks:
-            hook.remove()
     features = [np.concatenate(layer) for layer in zip(*parts, strict=True)]
     return np.concatenate(logits), features
 
 
-def _has_weights(module: nn.Module) -> bool:
-    return isinstance(module, LAYER_TYPES)
+@contextmanager
+def _inputs_of_layers(network: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect the input of each call of a layer, in the order of the forward pass."""
+    called: list[Tensor] = []
+
+    def keep(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if inputs and isinstance(inputs[0], Tensor):
+            called.append(inputs[0])
+
+    hooks = [m.register_forward_pre_hook(keep) for _, m in layers(network)]
+    try:
+        with eager(network):
+            yield called
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _by_image(network: nn.Module, shape: Sequence[int]) -> list[bool]:
+    """Return for each call of a layer whether its input has one row for each image.
+
+    A recurrent layer of a person's own may have the time steps first, as torch's do by default.
+    """
+    trials = []
+    for num_images in (2, 3):
+        with _inputs_of_layers(network) as called, torch.inference_mode():
+            network(torch.zeros(num_images, *shape))
+            trials.append([inputs.ndim > 1 and len(inputs) == num_images for inputs in called])
+    return [all(pair) for pair in zip(*trials, strict=True)]
 
 
 def _flat(values: Tensor) -> Tensor:

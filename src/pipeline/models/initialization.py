@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.weight_norm import WeightNorm
 
 from pipeline.errors import ConfigError
 from pipeline.models.recurrent import open_forget_gates
@@ -70,18 +70,46 @@ def initialize(
         )
     weighted = [layer for _, layer in layers(network)]
     for layer in weighted:
-        for matrix in _matrices(layer):
-            _fill(matrix, name=name, distribution=distribution, std=std, generator=generator)
-            matrix.mul_(gain)
+        for weight in _weights(layer):
+            values = torch.empty_like(getattr(layer, weight))
+            for matrix in values.chunk(_num_gates(layer)):
+                _fill(matrix, name=name, distribution=distribution, std=std, generator=generator)
+                matrix.mul_(gain)
+            _set(layer, weight, values)
         _fill_biases(layer, bias=0.0 if layer is weighted[-1] else bias)
 
 
-def _matrices(layer: nn.Module) -> Iterator[Tensor]:
-    """Yield views of a layer's weights, one matrix each; of a recurrent layer gate by gate."""
-    num_gates = 4 if isinstance(layer, nn.LSTM) else 3 if isinstance(layer, nn.GRU) else 1
-    for name, parameter in layer.named_parameters(recurse=False):
-        if name.startswith("weight"):
-            yield from parameter.chunk(num_gates)
+def _num_gates(layer: nn.Module) -> int:
+    return 4 if isinstance(layer, nn.LSTM) else 3 if isinstance(layer, nn.GRU) else 1
+
+
+def _weights(layer: nn.Module) -> list[str]:
+    """Return the names of a layer's weights, also of those that it computes of other ones."""
+    own = [name for name, _ in layer.named_parameters(recurse=False) if name.startswith("weight")]
+    computed = [hook.name for hook in _weight_norms(layer)]
+    parametrized = [*getattr(layer, "parametrizations", {})]
+    parts = {f"{name}_{part}" for name in computed for part in "gv"}
+    found = [*own, *computed, *parametrized]
+    return [name for name in found if name not in parts and name.startswith("weight")]
+
+
+def _weight_norms(layer: nn.Module) -> list[WeightNorm]:
+    hooks = layer._forward_pre_hooks.values()
+    return [hook for hook in hooks if isinstance(hook, WeightNorm)]
+
+
+def _set(layer: nn.Module, name: str, values: Tensor) -> None:
+    """Set a weight; one that is computed of other parameters is set through them."""
+    if name in getattr(layer, "parametrizations", {}):
+        setattr(layer, name, values)
+        return
+    hook = next((hook for hook in _weight_norms(layer) if hook.name == name), None)
+    if hook is None:
+        getattr(layer, name).copy_(values)
+        return
+    getattr(layer, f"{name}_v").copy_(values)
+    getattr(layer, f"{name}_g").copy_(torch.norm_except_dim(values, 2, hook.dim))
+    hook(layer, None)
 
 
 def _fill(

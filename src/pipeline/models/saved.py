@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
@@ -28,6 +29,7 @@ from pipeline.evaluation.familiarity import Familiarity, familiarity_of
 from pipeline.evaluation.model_description import DESCRIPTION, ModelDescription, read_description
 from pipeline.files import read_bytes, write_atomically, write_record
 from pipeline.models.build import Architecture, build_network
+from pipeline.models.initial_weights import sound
 from pipeline.records import Column
 
 WEIGHTS, FAMILIARITY = "model.safetensors", "familiarity.safetensors"
@@ -60,10 +62,7 @@ def save_model(
     familiarity: None where it cannot be measured.
     Returns the SHA-256 of the weights' file. Raises ``OSError`` where the disk refuses.
     """
-    weights = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
-    }
-    blob = save(weights)
+    blob = weights_as_bytes(network.state_dict())
     digest = hashlib.sha256(blob).hexdigest()
     measure = b"" if familiarity is None else _as_bytes(familiarity.arrays())
     hashed = hashlib.sha256(measure).hexdigest() if measure else ""
@@ -83,6 +82,19 @@ def save_model(
         for left in (partial, former):
             shutil.rmtree(left, ignore_errors=True)
     return digest
+
+
+def weights_as_bytes(weights: Mapping[str, Tensor]) -> bytes:
+    """Return tensors as a safetensors file; weights that layers share are written for each."""
+    # Copies: safetensors refuses tensors that share memory.
+    return bytes(
+        save(
+            {
+                name: t.detach().cpu().clone(memory_format=torch.contiguous_format)
+                for name, t in weights.items()
+            }
+        )
+    )
 
 
 def load_model(folder: Path) -> SavedModel:
@@ -169,7 +181,7 @@ def _check_tensors(
                 f"{folder / WEIGHTS}: {name} is {here}, but the description gives {wanted}. "
                 f"{_way_out(folder)}"
             )
-        if not bool(found[name].isfinite().all()):
+        if not sound(found[name], fresh=expected[name]):
             raise ModelError(
                 f"{folder / WEIGHTS}: {name} has values that are not finite. {_way_out(folder)}"
             )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
 from torch import nn
 
 LAYER_TYPES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.RNNBase)
@@ -19,3 +23,14 @@ def layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
         for name, module in network.named_modules()
         if isinstance(module, LAYER_TYPES)
     ]
+
+
+def eager(network: nn.Module) -> AbstractContextManager[Any]:
+    """Run modules of ``torch.compile`` uncompiled inside: compiled ones do not call new hooks."""
+    compiled = any(
+        type(module).__module__.startswith("torch._dynamo")
+        or module._compiled_call_impl is not None
+        for module in network.modules()
+    )
+    # Only where needed: it imports torch's compiler, which takes seconds.
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

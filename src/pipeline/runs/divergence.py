@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from safetensors.torch import save
 from torch import Tensor
 
 from pipeline.config import RunConfig
 from pipeline.config.lightning import attached
 from pipeline.diagnosis.history import TRAINS_ITSELF
 from pipeline.files import write_atomically
+from pipeline.models.saved import weights_as_bytes
 from pipeline.records import Prepared
 from pipeline.runs.network import untrained_network
 from pipeline.training.checkpoints import ResumeFolder, network_weights
@@ -89,7 +89,7 @@ def _kept(
     file = f"{name}-{resume.folder.name[:8]}{ending}.safetensors"
     path = root / "checkpoints" / "diverged" / file
     try:
-        write_atomically(path, save(weights))
+        write_atomically(path, weights_as_bytes(weights))
     except OSError as refused:
         sentences.append(f"Here {what} could not be written: {refused}.")
         return None

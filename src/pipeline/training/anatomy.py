@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.models.structure import LAYER_TYPES
+from pipeline.models.structure import LAYER_TYPES, eager
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # A subclass stands before its base.
@@ -81,7 +81,8 @@ def discover(network: nn.Module, forward: Callable[[], Any]) -> Anatomy:
         if isinstance(module, LAYER_TYPES) or _kind(module)
     ]
     try:
-        forward()
+        with eager(network):
+            forward()
     finally:
         for hook in hooks:
             hook.remove()
@@ -109,12 +110,17 @@ def _in_order(called: list[tuple[str, nn.Module]]) -> Anatomy:
 
 
 def _layers(name: str, module: nn.Module) -> list[Layer]:
-    weights = {key: p for key, p in module.named_parameters(recurse=False) if p.ndim >= 2}
+    own = dict(module.named_parameters(recurse=False))
+    computed = getattr(module, "parametrizations", None)  # of torch.nn.utils, as by weight_norm
+    if isinstance(computed, nn.ModuleDict):
+        own |= dict(computed.named_parameters())
+    weights = {key: p for key, p in own.items() if p.ndim >= 2}
     if not isinstance(module, nn.RNNBase):
         return [Layer(name, tuple(weights.values()))] if weights else []
     levels: dict[str, list[nn.Parameter]] = {f"l{i}": [] for i in range(module.num_layers)}
     for key, parameter in weights.items():  # such as weight_ih_l0, weight_hh_l1_reverse
-        levels[key.removesuffix("_reverse").rpartition("_")[2]].append(parameter)
+        level = key.partition(".")[0].removesuffix("_reverse").rpartition("_")[2]
+        levels[level].append(parameter)
     return [Layer(f"{name}.{level}", tuple(own)) for level, own in levels.items()]
 
 

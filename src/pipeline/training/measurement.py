@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.models.structure import eager
 from pipeline.training.anatomy import Anatomy, discover
 from pipeline.training.moments import Moment
 from pipeline.training.samples import Sample
@@ -63,7 +64,7 @@ class Instrument:
             self.num_classes = self._logits(images[:2]).shape[1]
 
     def _logits(self, images: Tensor) -> Tensor:
-        with self._precision():
+        with self._precision(), eager(self.root):
             logits = self._forward(images.to(self.device))
         return logits.float()
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from pipeline.config.guard import build
 from pipeline.errors import DataError
 from pipeline.records import ImageSet
 from pipeline.training.foreign_errors import told_in_one_line
+from pipeline.training.samples import positions
 
 BATCH = 256
 
@@ -90,14 +91,20 @@ def _read(loader: Any, target: str) -> ImageSet:
             )
         images.append(_pixels(torch.as_tensor(batch[0]), target))
         labels.append(_labels(torch.as_tensor(batch[1]), target))
+    if not images:
+        raise DataError(
+            f"data._target_={target}: one of its parts has no pictures. Give training, validation "
+            "and test part at least one each, or leave val_dataloader() out."
+        )
     return ImageSet(images=np.concatenate(images), labels=np.concatenate(labels))
 
 
 def _in_order(loader: Any) -> Iterator[Any]:
-    """Read each example once, in the order of the data set, whatever the loader's order is."""
+    """Read each example that a loader draws from once, in the order of the data set."""
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return iter(loader)
-    return iter(DataLoader(loader.dataset, batch_size=BATCH, collate_fn=loader.collate_fn))
+    dataset = Subset(loader.dataset, positions(loader))
+    return iter(DataLoader(dataset, batch_size=BATCH, collate_fn=loader.collate_fn))
 
 
 def _pixels(images: Tensor, target: str) -> np.ndarray:
@@ -124,6 +131,11 @@ def _labels(labels: Tensor, target: str) -> np.ndarray:
         raise DataError(
             f"data._target_={target}: its labels are {list(labels.shape)} of {kind}, and must be "
             "[batch] whole numbers, the index of each picture's class. Change its data set."
+        )
+    if len(labels) and int(labels.min()) < 0:
+        raise DataError(
+            f"data._target_={target}: one of its labels is {int(labels.min())}, and classes are "
+            "numbered from 0. Leave pictures without a class out."
         )
     return labels.numpy().astype(np.int64)
 

@@ -129,7 +129,7 @@ class _Watch(lightning.Callback):
         """Look at the gradients, from the last layer to the first as they come to be."""
         if self._scaled:
             return
-        modules = dict(pl_module.network.named_modules())
+        modules = _modules(pl_module.network)
         for name, parameter in reversed(list(pl_module.network.named_parameters())):
             holder, _, own = name.rpartition(".")
             if parameter.grad is not None:
@@ -138,10 +138,12 @@ class _Watch(lightning.Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
         """Look at weights and running statistics after the step."""
-        modules = dict(pl_module.network.named_modules())
+        modules = _modules(pl_module.network)
         for name, tensor in pl_module.network.state_dict().items():
             holder, _, own = name.rpartition(".")
-            self._check([tensor], f"the {own} of {_shown(holder, modules[holder])}")
+            # What was not finite before the step is meant so, such as an attention mask.
+            changed = tensor[tensor != self._before[name].to(tensor.device)]
+            self._check([changed], f"the {own} of {_shown(holder, modules[holder])}")
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Keep the weights behind the last step: only the evaluation can lose a number now."""
@@ -170,6 +172,11 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
             yield value
         elif isinstance(value, list | tuple):
             yield from _tensors(value)
+
+
+def _modules(network: nn.Module) -> dict[str, nn.Module]:
+    """Return all modules by name; one that has several names has each."""
+    return dict(network.named_modules(remove_duplicate=False))
 
 
 def _shown(name: str, module: nn.Module) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,19 @@ def draw_sample(loader: Any, *, size: int, seed: int) -> Sample:
     return _from_dataset(loader, size=size, seed=seed)
 
 
+def positions(loader: DataLoader[Any]) -> Sequence[int]:
+    """Return the positions that a loader draws from, ascending; its sampler stays where it is.
+
+    Two loaders may share a data set and split it by a ``SubsetRandomSampler`` each. Samplers
+    without ``indices`` draw from the whole data set.
+    """
+    sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)
+    indices = getattr(sampler, "indices", None)
+    if indices is None:
+        return range(len(loader.dataset))  # type: ignore[arg-type]
+    return sorted({int(index) for index in indices})
+
+
 def given_sample(images: Tensor, labels: Tensor) -> Sample:
     """Return a sample of given examples: images ``[N, …]``, labels ``[N]``."""
     batches = list(zip(images.split(CHUNK), labels.split(CHUNK), strict=True))
@@ -75,11 +88,14 @@ def given_sample(images: Tensor, labels: Tensor) -> Sample:
 
 def _from_dataset(loader: DataLoader[Any], *, size: int, seed: int) -> Sample:
     dataset: Any = loader.dataset
+    places = torch.tensor(positions(loader), dtype=torch.int64)
     targets = getattr(dataset, "targets", None)
     if targets is not None and len(targets) == len(dataset):
-        chosen = _stratified(np.asarray(targets, dtype=np.int64), size=size, seed=seed)
+        labels = np.asarray(targets, dtype=np.int64)[places.numpy()]
+        chosen = places[_stratified(labels, size=size, seed=seed)]
     else:
-        chosen = torch.from_numpy(np.random.default_rng(seed).permutation(len(dataset))[:size])
+        order = np.random.default_rng(seed).permutation(len(places))[:size]
+        chosen = places[torch.from_numpy(order)]
     torch.manual_seed(seed)
     parts = [[dataset[i] for i in chunk.tolist()] for chunk in chosen.split(CHUNK)]
     batches = [_checked(loader.collate_fn(part)) for part in parts]
