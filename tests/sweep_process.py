@@ -14,16 +14,16 @@ SOURCE = Path(__file__).parents[1] / "src"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, app: Path = APP) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(APP), "-m", *arguments],
+        [sys.executable, str(app), "-m", *arguments],
         cwd=folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True,
     )  # fmt: skip
 
 
-def run(folder: Path, *arguments: str, code: int = 0) -> str:
-    process = start(folder, *arguments)
+def run(folder: Path, *arguments: str, code: int = 0, app: Path = APP) -> str:
+    process = start(folder, *arguments, app=app)
     output, _ = process.communicate(timeout=120)
     assert (process.returncode == 0) == (code == 0), output
     return output

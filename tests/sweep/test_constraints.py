@@ -38,6 +38,36 @@ def test_the_best_trial_of_a_sweep_keeps_its_limit(tmp_path: Path) -> None:
     assert sorted(t.number for t in found.trials if is_feasible(t)) == [t.number for t in allowed]
 
 
+SEEDS = ("x=1,3", "seed=0,1", "noise=0.5")
+
+
+def test_the_best_settings_over_seeds_keep_the_limit(tmp_path: Path) -> None:
+    """x=3 is the best of all, and its size 3 exceeds the limit in both seeds."""
+    printed = run(tmp_path, *SEEDS, LIMIT)
+    results = yaml.safe_load((tmp_path / "multirun" / "optimization_results.yaml").read_text())
+    assert results["best_params"] == {"x": 1}
+    assert printed.splitlines()[-1].endswith("over 2 seeds: x=1")
+
+
+def test_the_front_over_seeds_keeps_its_limit(tmp_path: Path) -> None:
+    two = ("two=true", "hydra.sweeper.direction=[minimize,minimize]")
+    run(tmp_path, *SEEDS, *two, LIMIT)
+    results = yaml.safe_load((tmp_path / "multirun" / "optimization_results.yaml").read_text())
+    assert [s["params"] for s in results["solutions"]] == [{"x": 1}]
+
+
+def test_seeds_of_which_none_keeps_the_limit_have_no_best(tmp_path: Path) -> None:
+    printed = run(tmp_path, "x=5,6", "seed=0,1", LIMIT)
+    assert "no settings keep hydra.sweeper.constraints with all seeds" in printed
+
+
+def test_a_metric_that_is_no_number_exceeds_any_limit() -> None:
+    """Optuna takes no NaN: the worker would end with its error, and train the trial again."""
+    found = excesses({"size": 2.0}, {"metrics": {"size": math.nan}})
+    assert found == {"size": math.inf}
+    optuna.create_study().ask().set_constraint("size", found["size"])
+
+
 def test_the_front_of_several_objectives_keeps_its_limit(tmp_path: Path) -> None:
     two = ("two=true", "hydra.sweeper.direction=[minimize,minimize]")
     run(tmp_path, *SEARCH, *two, "hydra/sweeper/sampler=nsgaii", LIMIT)

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from pipeline.sweep.grammar import parse_space
 from pipeline.sweep.plan import WorkerPlan
 from pipeline.sweep.worker import Worker
-from sweep_process import run, start, study
+from sweep_process import APP, run, start, study
 
 
 def worker(*, num_threads: int | None = None, gpus: int = 0) -> Worker:
@@ -152,3 +152,17 @@ def test_no_worker_waits_for_the_slowest_trial(tmp_path: Path) -> None:
     assert len(ended) == 7
     assert all(slow.datetime_complete and end and end < slow.datetime_complete for end in ended)
     assert len({t.user_attrs["worker"] for t in others}) == 1
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize(("kind", "value"), [("a", 1.0), ("b", 42.0)])
+def test_a_worker_that_lost_its_trial_leaves_it_to_the_other(
+    kind: str, value: float, seeds: int, tmp_path: Path
+) -> None:
+    """a: the other worker is at work, and its slot is taken up again later.  b: it has ended."""
+    lost = APP.with_name("sweep_lost_app.py")
+    words = ("x=1,2,5", f"kind={kind}", f"hydra.sweeper.seeds_per_trial={seeds}")
+    output = run(tmp_path, *words, app=lost)
+    assert "ended early" not in output
+    assert [t.value for t in study(tmp_path).trials] == [value, 2.0, 5.0]
+    assert study(tmp_path).trials[0].user_attrs.get("worker", "") == "" or kind == "a"

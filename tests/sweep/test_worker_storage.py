@@ -78,6 +78,18 @@ def test_the_own_trial_equals_the_stored_one_after_every_write(
     assert stored.state == state
 
 
+def test_an_own_trial_that_another_worker_ended_is_read_as_ended(database: Database) -> None:
+    study = opened(database, clock=lambda: 0.0)
+    trial = taken(study)
+    others = optuna.load_study(study_name="s", storage=database.backend)
+    others.tell(0, 42.0)
+    assert [t.value for t in study.get_trials()] == [42.0]
+    with pytest.raises(ValueError, match="Cannot tell a COMPLETE trial"):
+        study.tell(trial.number, 1.0)
+    taken(study)
+    assert [t.value for t in study.get_trials()] == [42.0, None]
+
+
 def test_a_worker_changes_nothing_by_changing_what_it_read(database: Database) -> None:
     study = opened(database)
     trial = taken(study)

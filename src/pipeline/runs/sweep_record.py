@@ -150,10 +150,12 @@ class Best:
 
 
 def best_of(study: Any) -> Best | None:
-    """Return the best of a study; None without a completed trial, or with several objectives."""
+    """Return the best of a study; None without one that counts, or with several objectives."""
     groups = study_groups(study)
     if groups:
         group = groups[0]
+        if not group.feasible:
+            return None
         metrics = {"best/value": group.mean, "best/num_seeds": float(len(group.trials))}
         if group.spread is not None:
             metrics["best/standard_deviation"] = group.spread

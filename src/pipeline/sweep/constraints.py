@@ -32,9 +32,11 @@ def excesses(limits: Mapping[str, float], attributes: Mapping[str, Any]) -> dict
     """Return by how much a trial exceeds each limit; above 0 is a violation.
 
     attributes: of the trial. A metric that it lacks, for example since it was pruned, has none.
+    One that is no number exceeds every limit.
     """
     metrics = attributes.get(METRICS, {})
-    return {name: metrics[name] - limit for name, limit in limits.items() if name in metrics}
+    found = {name: metrics[name] - limit for name, limit in limits.items() if name in metrics}
+    return {name: math.inf if math.isnan(excess) else excess for name, excess in found.items()}
 
 
 def is_feasible(trial: optuna.trial.FrozenTrial) -> bool:

@@ -37,6 +37,17 @@ class Lease:
             with contextlib.suppress(SQLAlchemyError):  # a full disk: the lease will end
                 self.budget.release(self.slot)
 
+    def holds(self) -> bool:
+        """Renew the lease now; return whether the slot is still this worker's."""
+        if not self.lost and not self.budget.renew(self.slot):
+            self._lose()
+        return not self.lost
+
+    def _lose(self) -> None:
+        self.lost = True
+        if self.trial:
+            self.trial.lost = True
+
     def _renew(self) -> None:
         while not self._over.wait(self.budget.lease / 4):
             try:
@@ -44,7 +55,5 @@ class Lease:
             except SQLAlchemyError:  # a locked or restarting database: the next turn tries again
                 continue
             if not renewed:
-                self.lost = True
-                if self.trial:
-                    self.trial.lost = True
+                self._lose()
                 return

@@ -45,6 +45,11 @@ class SeedGroup:
         return stdev(self.values) if len(self.trials) > 1 else None
 
     @property
+    def feasible(self) -> bool:
+        """Whether every trial keeps the limits of the sweep."""
+        return all(map(_is_feasible, self.trials))
+
+    @property
     def in_words(self) -> str:
         """The mean with its spread: ``0.1234 ± 0.0056 over 3 seeds``."""
         if self.spread is None:
@@ -66,7 +71,8 @@ def seed_groups(trials: Iterable[Any], *, direction: str) -> list[SeedGroup]:
     """Return the completed trials as groups of equal settings, the best mean first.
 
     trials: of any state.  direction: minimize or maximize.  A group that lost a seed, because its
-    trial failed or was pruned, comes after the others: the lost one may have been its worst.
+    trial failed or was pruned, comes after the others: the lost one may have been its worst. Last
+    come those that exceed a limit of the sweep with one of their seeds.
     """
     members: dict[str, list[Any]] = {}
     for trial in sorted(trials, key=lambda trial: int(trial.number)):
@@ -78,8 +84,9 @@ def seed_groups(trials: Iterable[Any], *, direction: str) -> list[SeedGroup]:
         if complete:
             group = SeedGroup(_without_seed(complete[0].params), complete)
             lost = any(_state(trial) in ("fail", "failed", "pruned") for trial in same)
-            ranked.append((lost, sign * group.mean, complete[0].number, group))
-    return [group for *_, group in sorted(ranked, key=lambda entry: entry[:3])]
+            order = (not group.feasible, lost, sign * group.mean, complete[0].number)
+            ranked.append((order, group))
+    return [group for _, group in sorted(ranked, key=lambda entry: entry[0])]
 
 
 def study_groups(study: Any) -> list[SeedGroup]:
@@ -93,14 +100,14 @@ def study_groups(study: Any) -> list[SeedGroup]:
 def study_front(study: Any) -> list[SeedGroup]:
     """Return the groups whose means no other group beats in every objective.
 
-    Empty without a seed, and for a single objective.
+    Empty without a seed, and for a single objective. A group that exceeds a limit is not in it.
     """
     trials = study.get_trials(deepcopy=False)
     names = [direction.name.lower() for direction in study.directions]
     if len(names) < 2 or not any(has_seed(trial.params) for trial in trials):
         return []
     signs = [1 if name == "minimize" else -1 for name in names]
-    groups = seed_groups(trials, direction=names[0])
+    groups = [group for group in seed_groups(trials, direction=names[0]) if group.feasible]
     costs = [[s * m for s, m in zip(signs, g.means, strict=True)] for g in groups]
     return [
         group
@@ -123,6 +130,12 @@ def summary(groups: Sequence[SeedGroup]) -> str:
 
 def _state(trial: Any) -> str:
     return str(getattr(trial.state, "name", trial.state)).lower()
+
+
+def _is_feasible(trial: Any) -> bool:
+    if hasattr(trial, "feasible"):
+        return bool(trial.feasible)
+    return all(excess <= 0 for excess in getattr(trial, "constraints", {}).values())
 
 
 def _without_seed(params: dict[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class SeedRuns:
                 one = replace(self.current, trial=notebook, seed=seed, prunes=prunes)
                 lease.trial = one
                 result = run_seed(one)
-                if lease.lost:
+                if not lease.holds():
                     return result
                 if result.pruned:
                     self._keep_notes(notebook)

@@ -247,6 +247,8 @@ def _write_results(study: optuna.Study, folder: Path) -> None:
     groups = study_groups(study)
     if groups:
         group = groups[0]
+        if not group.feasible:
+            return
         results |= {
             "best_params": group.params,
             "best_value": group.mean,
@@ -283,8 +285,12 @@ def _print_end(study: optuna.Study, counts: Mapping[str, int]) -> None:
         return
     print(f"study {study.study_name}: {progress.outcomes(counts)}")
     groups = study_groups(study)
-    if groups:
+    if groups and groups[0].feasible:
         print(summary(groups))
+    elif groups:
+        print(
+            "no settings keep hydra.sweeper.constraints with all seeds, so there are no best ones"
+        )
     elif not any(map(is_feasible, study.get_trials(deepcopy=False, states=_COMPLETE))):
         print("no completed trial keeps hydra.sweeper.constraints, so there is no best one")
     elif len(study.directions) == 1:

@@ -120,7 +120,7 @@ class Worker:
             result = Result(failure=f"its worker was killed {slot.attempts - 1} times")
         else:
             result = self._run(study, trial, lease)
-        if lease.lost:
+        if not lease.holds():
             return False  # the worker that holds the slot now records the result
         if plan.constraints:
             result = checked_metrics(result, plan.constraints, trial.user_attrs)

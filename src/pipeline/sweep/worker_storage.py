@@ -111,6 +111,10 @@ class WorkerStorage(_CachedStorage):
             return
         super()._read_trials_from_remote_storage(study_id)
         if self._own:
-            self._studies[study_id].trials[self._own.number] = self._own
+            trials = self._studies[study_id].trials
+            if trials[self._own.number].state.is_finished():  # by the worker that took it over
+                self._own = None
+            else:
+                trials[self._own.number] = self._own
         ended = self._clock()
         self._next_reading = ended + min(REST * (ended - began), LONGEST_REST_S)
