@@ -249,6 +249,38 @@ def test_two_objectives_have_a_front(
     assert compose(["experiment=two_best"], root=project)[1]["model"]["width"] == 64
 
 
+def limited(folder: Path, name: str, *, directions: int, kept: int) -> None:
+    """Ten trials, of which only the last ones, the worst, keep the limit."""
+    study = new_study(folder, name, directions=directions)
+    space = {"model.width": optuna.distributions.IntDistribution(1, 64)}
+    for number in range(10):
+        study.enqueue_trial({"model.width": number + 1})
+        trial = study.ask(space)
+        trial.set_constraint("seconds", 1.0 if number < 10 - kept else -1.0)
+        study.tell(trial, [float(number)] * directions)
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_sweep_in_which_nothing_keeps_the_limit_has_a_report(
+    directions: int, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    limited(project, "none", directions=directions, kept=0)
+    run("sweep-report study=none", monkeypatch)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "No completed trial keeps the limits of the sweep" in text
+    assert "It exceeds a limit" in (project / "conf" / "experiment" / "none_best.yaml").read_text()
+
+
+def test_a_trial_that_exceeds_a_limit_is_marked(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    limited(project, "some", directions=1, kept=1)
+    run("sweep-report study=some", monkeypatch)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("#")]
+    assert rows[0] == ["#9", "9", "kept", "model.width=10"]
+    assert rows[1] == ["#0", "0", "exceeded", "model.width=1"]
+
+
 def test_a_study_without_a_report_is_refused(project: Path) -> None:
     with pytest.raises(SweepError, match="Run a sweep first"):
         read_study(storage(project), "x")

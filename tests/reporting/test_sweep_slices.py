@@ -57,3 +57,13 @@ NO_PLANE: dict[str, tuple[list[Any], list[Any]]] = {
 def test_trials_that_span_no_plane_have_no_contour(x: list[Any], y: list[Any]) -> None:
     losses = [float(i) + 1 for i in range(len(x))]
     assert contour(("x", x, False), ("y", y, False), losses, of="loss") is None
+
+
+def test_numbers_beside_null_stand_in_their_order() -> None:
+    assert Scale([None, 128, 16, "auto", 8, 16], log=False).names == [
+        "8",
+        "16",
+        "128",
+        "auto",
+        "null",
+    ]

@@ -38,8 +38,10 @@ def slice_section(record: StudyRecord, keys: Sequence[str]) -> ReportSection | N
     both = [t for t in trials if all(key in t.params for key in chosen)]
     if len(chosen) == MOST_SETTINGS:
         x, y = (_column(record, key, both) for key in chosen)
-        values, best = [t.values[0] for t in both], record.directions[0] == "maximize"
-        figure = sweep_slices.contour(x, y, values, of=objective, maximize=best)
+        values, maximize = [t.values[0] for t in both], record.directions[0] == "maximize"
+        solutions = [i for i, t in enumerate(both) if t.feasible]
+        best = solutions[0] if solutions else None  # of completed trials the best comes first
+        figure = sweep_slices.contour(x, y, values, of=objective, maximize=maximize, best=best)
         if figure is not None:
             caption = (
                 "The darker, the better; the cross is the best trial. The surface is interpolated "

@@ -138,6 +138,7 @@ def _write_best(record: StudyRecord, fresh: Fresh, *, root: Path) -> Path:
     comment = (
         f"The best trial of the sweep {record.name}, written by pipeline sweep-report.\n"
         f"Trial {best.number}: {values}.\n"
+        + ("" if best.feasible else "It exceeds a limit of the sweep, as every trial does.\n")
     )
     name = f"{safe_name(record.name)}_best"
     return write_experiment(record.overrides(best), name=name, comment=comment, root=root)

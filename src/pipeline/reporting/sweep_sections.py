@@ -23,6 +23,10 @@ from pipeline.sweep.analysis import FinishedTrial, StudyRecord
 
 TOP = 3
 MOST_ROWS = 10
+NO_SOLUTION = (
+    "No completed trial keeps the limits of the sweep (hydra.sweeper.constraints), so none is a "
+    "solution."
+)
 
 
 def lead(record: StudyRecord) -> str:
@@ -48,14 +52,16 @@ def best_section(
     """
     if record.groups:
         return _best_groups(record, command=command)
-    several = len(record.directions) > 1
+    several = len(record.directions) > 1 and bool(record.front)
+    limits = [] if all(t.feasible for t in record.complete) else ["limits"]
     with_seeds = any(t.over_seeds for t in record.trials)
     spread_columns = ("standard deviation", "seeds") if with_seeds else ()
     fresh_columns = ("fresh seeds", "difference") if retrained else ()
-    head = ("trial", *record.objectives, *spread_columns, *fresh_columns, "settings")
+    head = ("trial", *record.objectives, *limits, *spread_columns, *fresh_columns, "settings")
     rows = []
     for trial in _ranked(record)[:MOST_ROWS]:
         cells = [f"#{trial.number}", *map(_objective_text, trial.values)]
+        cells += [_kept(trial.feasible)] * len(limits)
         if with_seeds:
             cells += _seed_cells(trial)
         if retrained:
@@ -81,14 +87,15 @@ def best_section(
             "shows by how much."
         )
     heading = "Trials that no other beats" if several else "The best trials"
-    return ReportSection(
-        heading, (sentence,), Table(head, tuple(rows), prose=True), command=command
-    )
+    sentences = (sentence,) if any(t.feasible for t in record.complete) else (NO_SOLUTION, sentence)
+    return ReportSection(heading, sentences, Table(head, tuple(rows), prose=True), command=command)
 
 
 def _best_groups(record: StudyRecord, *, command: str) -> ReportSection:
     """Return the best settings of a sweep over seeds, by their mean over the seeds."""
-    head = ("trials", f"mean {record.objectives[0]}", "standard deviation", "seeds", "settings")
+    limits = [] if all(group.feasible for group in record.groups) else ["limits"]
+    mean_of = f"mean {record.objectives[0]}"
+    head = ("trials", mean_of, *limits, "standard deviation", "seeds", "settings")
     rows = []
     for group in record.groups[:MOST_ROWS]:
         numbers = ", ".join(f"#{trial.number}" for trial in group.trials[:5])
@@ -96,7 +103,9 @@ def _best_groups(record: StudyRecord, *, command: str) -> ReportSection:
         spread = "–" if group.spread is None else f"{group.spread:.2g}"
         settings = "  ".join(f"{key}={setting_text(v)}" for key, v in group.params.items())
         mean = _objective_text(group.mean)
-        rows.append((numbers, mean, spread, str(len(group.trials)), settings or "as they were"))
+        kept = [_kept(group.feasible)] * len(limits)
+        num_seeds = str(len(group.trials))
+        rows.append((numbers, mean, *kept, spread, num_seeds, settings or "as they were"))
     sentence = (
         "Runs that differ in their seed only are one row: which seed was best is luck. Settings "
         "that lost a seed, to a failure or to pruning, come last."
@@ -164,6 +173,8 @@ def pareto_section(record: StudyRecord) -> ReportSection | None:
     """Return two objectives against each other; None for one objective or more than two."""
     if len(record.directions) != 2:
         return None
+    if not record.front:
+        return ReportSection("Front", (NO_SOLUTION,))
     points = {t.number: (t.values[0], t.values[1]) for t in record.complete}
     front = [(number, points[number]) for number in record.front]
     names = (record.objectives[0], record.objectives[1])
@@ -197,10 +208,14 @@ def _ranked(record: StudyRecord) -> list[FinishedTrial]:
     """Return the completed trials, the best first, or the front of several objectives."""
     if record.groups:
         return [group.trials[0] for group in record.groups]
-    if len(record.directions) == 1:
+    if len(record.directions) == 1 or not record.front:
         return record.complete
     by_number = {t.number: t for t in record.trials}
     return [by_number[number] for number in record.front]
+
+
+def _kept(feasible: bool) -> str:
+    return "kept" if feasible else "exceeded"
 
 
 def _seed_cells(trial: FinishedTrial) -> list[str]:

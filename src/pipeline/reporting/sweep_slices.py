@@ -26,7 +26,8 @@ class Scale:
 
     def __init__(self, values: Sequence[Any], *, log: bool) -> None:
         numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-        self.names = [] if numeric else sorted({_word(v) for v in values})
+        of_word = {_word(v): v for v in values}
+        self.names = [] if numeric else sorted(of_word, key=lambda word: _order(of_word[word]))
         self.log = log and numeric and min(values) > 0
 
     def places(self, values: Sequence[Any]) -> np.ndarray:
@@ -42,6 +43,12 @@ class Scale:
             axis.set_ticks(range(len(self.names)), self.names)
         elif self.log:
             axis.set_major_formatter(lambda place, _: f"{10**place:.3g}")
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    """Numbers by their size, then names; ``null`` is a name."""
+    is_name = isinstance(value, bool) or not isinstance(value, int | float)
+    return is_name, 0.0 if is_name else float(value), _word(value)
 
 
 def _word(value: Any) -> str:
@@ -77,11 +84,13 @@ def contour(
     *,
     of: str,
     maximize: bool = False,
+    best: int | None = None,
 ) -> Figure | None:
     """Draw the objective over two settings; None where the trials span no plane.
 
     x, y: name, values of the trials, logarithmic.  The darker, the better; the best trial is a
-    cross. Between the trials the surface is interpolated linearly.
+    cross: that at the place ``best``, else the one with the best objective. Between the trials the
+    surface is interpolated linearly.
     """
     scales = [Scale(values, log=log) for _, values, log in (x, y)]
     places = [scale.places(each[1]) for scale, each in zip(scales, (x, y), strict=True)]
@@ -99,7 +108,8 @@ def contour(
     along, up = places
     axes.tricontourf(along, up, heights, levels=LEVELS, cmap=_SHADES)
     axes.scatter(along, up, s=14, color="white", edgecolor=QUIET, lw=0.8)
-    best = int(np.argmax(numbers) if maximize else np.argmin(numbers))
+    if best is None:
+        best = int(np.argmax(numbers) if maximize else np.argmin(numbers))
     axes.plot(places[0][best], places[1][best], "x", color=VERMILION, ms=10, mew=2.5)
     axes.annotate(
         f"{numbers[best]:.4g}",
