@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -326,3 +327,16 @@ def test_an_impossible_share_is_refused(fraction: float, folder: Path) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere is not a folder"):
         read(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are Unicode there")
+def test_names_of_another_encoding_can_be_printed(folder: Path) -> None:
+    (folder / "cat" / os.fsdecode(b"lis\xe9.txt")).touch()
+    (folder / "cat" / os.fsdecode(b"d\xe9faut.png")).touch()
+    found = read(folder)
+    assert list(found.skipped) == ["cat/lis\ufffd.txt"]
+    assert "d\ufffdfaut.png" in "".join(found.notes)
+    "".join(found.notes).encode()
+    save(folder / os.fsdecode(b"caf\xe9") / "0.png")
+    with pytest.raises(DataError, match="caf\ufffd: the name of this class folder is not UTF-8"):
+        read(folder)

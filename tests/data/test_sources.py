@@ -386,6 +386,16 @@ def test_a_folder_is_a_mirror(kind: str, tmp_path: Path) -> None:
     assert_complete(tmp_path / "raw")
 
 
+def test_a_damaged_archive_does_not_hide_the_right_file_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name, content in CONTENTS.items():
+        (folder / name).write_bytes(content)
+        (folder / f"{name}.gz").write_bytes(ARCHIVES[f"{name}.gz"][:-9])
+    fetch(make_dataset(), tmp_path / "raw", mirror=str(folder))
+    assert_complete(tmp_path / "raw")
+
+
 def test_files_may_come_from_several_sources(server: Server, tmp_path: Path) -> None:
     folder = tmp_path / "half"
     folder.mkdir()

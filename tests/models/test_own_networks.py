@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from document import ROOT
 from pipeline import cli
+from pipeline.config import compose
+from pipeline.models.build import Architecture, check_logits
 from pipeline.models.features import features_of
 from pipeline.models.initialization import initialize
 from pipeline.models.saved import load_model
@@ -126,3 +129,31 @@ def test_normalized_weights_start_as_plain_ones(norm: object) -> None:
     torch.testing.assert_close(normed.weight, plain.weight)
     images = torch.rand(5, 12)
     torch.testing.assert_close(normed(images), plain(images))
+
+
+class Frozen(nn.Module):
+    """A body that stays in evaluation mode, as in transfer learning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16)).eval()
+        self.out = nn.Linear(16, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.out(self.body(images))
+
+
+def test_building_leaves_the_modes_of_parts() -> None:
+    architecture = Architecture(
+        model=compose(["model=mlp"], root=ROOT).settings.model.model_copy(
+            update={"target": "own.Frozen"}
+        ),
+        activation=compose([], root=ROOT).settings.activation,
+        init=compose([], root=ROOT).settings.init,
+        input_shape=(1, 4, 4),
+        num_classes=10,
+    )
+    network = Frozen()
+    check_logits(network, architecture)
+    assert network.training and network.out.training
+    assert not any(module.training for module in network.body.modules())

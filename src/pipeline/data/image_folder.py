@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.decode import decode_image
-from pipeline.data.file_names import SUFFIXES, is_visible
+from pipeline.data.file_names import SUFFIXES, is_visible, shown
 from pipeline.data.folder_layout import recognise
 from pipeline.data.preparation_notes import preparation_notes
 from pipeline.data.prepare import take
@@ -104,9 +104,10 @@ def _list_files(part: Path, *, root: Path, skipped: list[str]) -> Mapping[str, S
     for entry in filter(is_visible, sorted(part.iterdir())):
         _check_inside(entry, root=root)
         if entry.is_dir():
+            _check_name(entry)
             files[entry.name] = list(_walk(entry, root=root, skipped=skipped))
         else:
-            skipped.append(str(entry.relative_to(root)))
+            skipped.append(shown(str(entry.relative_to(root))))
     for name, images in files.items():
         if not images:
             raise DataError(
@@ -114,6 +115,14 @@ def _list_files(part: Path, *, root: Path, skipped: list[str]) -> Mapping[str, S
                 "Add images, or remove the folder."
             )
     return files
+
+
+def _check_name(folder: Path) -> None:
+    if shown(folder.name) != folder.name:
+        raise DataError(
+            f"{shown(str(folder))}: the name of this class folder is not UTF-8, and class names "
+            "must be. Rename it."
+        )
 
 
 def _walk(folder: Path, *, root: Path, skipped: list[str]) -> Iterator[Path]:
@@ -127,7 +136,7 @@ def _walk(folder: Path, *, root: Path, skipped: list[str]) -> Iterator[Path]:
             if path.suffix.lower() in SUFFIXES:
                 yield path
             else:
-                skipped.append(str(path.relative_to(root)))
+                skipped.append(shown(str(path.relative_to(root))))
 
 
 def _check_inside(path: Path, *, root: Path) -> None:
@@ -182,7 +191,7 @@ def _decode_all(
         try:
             decoded = decode_image(path, size=size, channels=channels, background=background)
         except DataError as error:
-            broken.append(str(error))
+            broken.append(shown(str(error)))
         else:
             images[len(labels)] = decoded
             labels.append(label)

@@ -47,10 +47,16 @@ class FolderSource:
             raise SourceDown("there is no such folder")
         dotted = file.name.replace("-idx", ".idx")
         max_bytes = file.size + file.size // 100 + 65_536
+        refused: SourceError | None = None
         for name in (f"{file.name}.gz", file.name, f"{dotted}.gz", dotted):
             path = self._folder / name
             if path.is_file():
-                return unpack(file, self._read(path, max_bytes=max_bytes))
+                try:
+                    return unpack(file, self._read(path, max_bytes=max_bytes))
+                except SourceError as error:  # the same file may lie there in another form
+                    refused = refused or error
+        if refused:
+            raise refused
         raise SourceError(f"there is neither {file.name} nor {file.name}.gz in it")
 
     def _read(self, path: Path, *, max_bytes: int) -> bytes:

@@ -72,6 +72,7 @@ def check_logits(network: nn.Module, a: Architecture) -> None:
     """Raise `ConfigError` where a person's own network gives no logits ``[N, classes]``."""
     name, wanted = a.model.target, [NUM_TRIED, a.num_classes]
     images = torch.rand(NUM_TRIED, *a.input_shape)
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
         with torch.no_grad():
@@ -85,7 +86,8 @@ def check_logits(network: nn.Module, a: Architecture) -> None:
             f"images to logits {wanted}."
         ) from error
     finally:
-        network.train()
+        for module, training in modes:  # a person may have frozen a part by eval()
+            module.training = training
     shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
     if shape != wanted or not found.is_floating_point():
         raise ConfigError(
