@@ -1,6 +1,6 @@
 """Training the textbook CNN: images a second against Keras, in turn, in the same run.
 
-    python benchmarks/versus_keras.py --keras-python /path/to/environment/bin/python
+    python benchmarks/versus_keras.py --keras-python /path/to/environment/bin/python [--whole]
 
 The other environment holds tensorflow-cpu; without it the benchmark stops with the reason. Each
 round trains the same network on the same 55,000 images in batches of 32, with validation on 5,000
@@ -11,7 +11,7 @@ has it. Keras runs through `model.fit` in its default, float32.
 Both processes live at once and take turns of two seconds, while the other one is stopped (SIGSTOP).
 The speed of a shared machine changes twofold within minutes, and so it changes for both. The clock
 counts the time that each ran between the ends of its first and last epoch; the first epoch is the
-warm-up.
+warm-up. ``--whole`` compares whole processes of two epochs, one after the other.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import argparse
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -49,23 +50,39 @@ model.fit(arrays["x"], arrays["y"], batch_size=32, epochs=epochs, verbose=0, cal
 """
 
 
-def race(keras_python: str, arrays: Path, epochs: int) -> tuple[float, float]:
-    """Return images a second: ours, Keras'."""
+def commands(
+    keras_python: str, arrays: Path, epochs: int
+) -> tuple[tuple[list[str], dict[str, str]], tuple[list[str], dict[str, str]]]:
+    """Return command and environment: ours, Keras'."""
     seed = time.time_ns() % 2**31  # a new seed for each race: a killed one must not be resumed
     ours = [sys.executable, "-m", "pipeline", "train", "experiment=tutorial_cnn"]
     ours += ["name=bench_versus_keras", "overwrite=true"]
-    racers = (
-        Racer([*ours, f"trainer.max_epochs={epochs}", f"seed={seed}"], environment={}),
-        Racer(
-            [keras_python, "-c", KERAS, str(arrays), str(epochs)],
-            environment={"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"},
-        ),
-    )
+    ours += [f"trainer.max_epochs={epochs}", f"seed={seed}"]
+    theirs = [keras_python, "-c", KERAS, str(arrays), str(epochs)]
+    return (ours, {}), (theirs, {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"})
+
+
+def race(keras_python: str, arrays: Path, epochs: int) -> tuple[float, float]:
+    """Return images a second: ours, Keras'."""
+    ours, keras = commands(keras_python, arrays, epochs)
+    racers = (Racer(ours[0], environment=ours[1]), Racer(keras[0], environment=keras[1]))
     run_in_turn(racers)
     if any(len(racer.ends) != epochs for racer in racers):
         sys.exit("a racer has not printed every epoch: no ratio")
     mine, theirs = (racer.speed(NUM_TRAIN) for racer in racers)
     return mine, theirs
+
+
+def whole(keras_python: str, arrays: Path) -> tuple[float, float]:
+    """Return the seconds of whole processes of two epochs: ours, Keras'."""
+    seconds = []
+    for words, environment in commands(keras_python, arrays, 2):
+        began = time.perf_counter()
+        subprocess.run(
+            words, cwd=ROOT, env={**os.environ, **environment}, check=True, capture_output=True
+        )
+        seconds.append(time.perf_counter() - began)
+    return seconds[0], seconds[1]
 
 
 def write_arrays(path: Path) -> None:
@@ -88,6 +105,7 @@ def main() -> None:
     parser.add_argument("--keras-python", default=os.environ.get("KERAS_PYTHON"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--whole", action="store_true", help="seconds of whole processes")
     options = parser.parse_args()
     if not options.keras_python:
         print(
@@ -102,6 +120,15 @@ def main() -> None:
         arrays = Path(folder) / "mnist.npz"
         write_arrays(arrays)
         for round_ in range(options.rounds):
+            if options.whole:
+                mine, theirs = whole(options.keras_python, arrays)
+                ratios.append(theirs / mine)
+                print(
+                    f"round {round_ + 1}: ours {mine:.1f} s, Keras {theirs:.1f} s, "
+                    f"ratio {ratios[-1]:.2f}",
+                    flush=True,
+                )
+                continue
             mine, theirs = race(options.keras_python, arrays, options.epochs)
             ratios.append(mine / theirs)
             print(
