@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -104,8 +105,12 @@ def test_a_damaged_measure_is_refused_by_its_hash(trained: Path, damage: str) ->
     path.unlink()
     if damage == "cut":
         path.write_bytes(content[:-8])
-    with pytest.raises(ModelError, match=r"familiarity\.safetensors: .*pipeline train name=mlp"):
+    with pytest.raises(
+        ModelError, match=r"familiarity\.safetensors: .*pipeline train name=mlp"
+    ) as error:
         predict([trained / "pictures"], name="mlp", root=trained)
+    named = re.search(r"its settings \((.*?)\)", str(error.value))
+    assert named and (trained / named[1]).is_file()
 
 
 def test_a_serving_request_holds_the_standardised_views(trained: Path, model: SavedModel) -> None:

@@ -200,7 +200,7 @@ def _read(folder: Path) -> tuple[ModelDescription, bytes]:
 
 
 def _way_out(folder: Path) -> str:
-    settings = f"results/{folder.name}/config.yaml"
+    settings = f"results/{folder.name}/config.json"
     return f"Train it again, with its settings ({settings}): pipeline train name={folder.name} …"
 
 
