@@ -108,3 +108,12 @@ def test_probes_show_each_change_and_one_summary() -> None:
     assert f"{probes.changes[0].before:.2f} -> {probes.changes[0].after:.2f}" in printed
     assert probe_text.summary(probes) in printed
     assert "The probes leave the verdict as it was: healthy" in printed
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1.013, "1.013 [1.004, 1.02]"), (1.01, "1.01 [1, 1.02]"), (1.05, "1.05 [1, 1.02]")],
+)
+def test_a_value_has_the_digits_that_tell_it_from_its_limit(value: float, shown: str) -> None:
+    near = condition(value=value, low=1.0041, high=1.02, limit=1.01)
+    assert sentence(near) == f"rise: {shown} (limit > 1.01, epochs 3-12)"

@@ -123,3 +123,18 @@ def test_a_reduction_is_whole_percent_without_a_negative_zero() -> None:
     reduction = Estimate(-0.004, -0.02, 0.1236, 5)
     assert sentences.whole_percent(reduction) == f"0{SPACE}% [-2, 12]"
     assert sentences.plain_percent(reduction) == "0 % [-2, 12]"
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ((0.18, 0.13, 0.22), "lowers it by 18 % [13, 22]"),
+        ((-0.5, -0.9, -0.1), "lowers it by -50 % [-90, -10]"),
+        ((-3.78, -9.76, -1.13), "raises it to 4.8 times [2.1, 10.8]"),
+    ],
+)
+def test_a_loss_that_more_than_doubles_is_told_in_times(
+    shares: tuple[float, float, float], words: str
+) -> None:
+    value, low, high = shares
+    assert sentences.lowers(Estimate(value, low, high, 6)) == words

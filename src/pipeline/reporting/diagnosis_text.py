@@ -78,8 +78,10 @@ def number(value: float, digits: int = 3) -> str:
 
 def _digits(c: Condition) -> int:
     """As many digits as tell the value from its limit: three, and six at most."""
-    same = (d for d in range(3, 6) if c.value == c.limit or number(c.value, d) != number(c.limit))
-    return next(same, 6 if c.value != c.limit else 3)
+    if c.value == c.limit:
+        return 3
+    telling = (d for d in range(3, 6) if number(c.value, d) != number(c.limit))
+    return next(telling, 6)
 
 
 def _interval(c: Condition, digits: int) -> str:
