@@ -27,7 +27,7 @@ ROWS: list[set[str]] = [
     {"remembered"},
     {"records", "files", "disk"},
     {"errors"},
-    {"passwords", "interruption", "terminal", "home"},
+    {"passwords", "interruption", "terminal", "ending", "home"},
 ]
 # Within this row rooms may know each other, as long as there is no circle.
 PLAIN = ROWS[8]

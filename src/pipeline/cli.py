@@ -10,8 +10,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from pipeline import home, interruption, terminal
+from pipeline import ending, home, interruption, terminal
 from pipeline.commands.registry import REGISTRY, load, overview
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.passwords import hide_all
@@ -20,6 +21,11 @@ HELP_FLAGS = ("-h", "--help")
 # New objects between two searches for garbage. torch's import makes 100,000 and no garbage: with
 # Python's 700, the search takes a seventh of the import.
 COLLECT_AFTER = 50_000
+
+
+def run() -> NoReturn:
+    """Run the command line, and end the process with its exit code."""
+    ending.end(main())
 
 
 def main() -> int:
@@ -112,6 +118,9 @@ def call(name: str, rest: Sequence[str]) -> int:
         if is_settled(name, rest, root=here):
             return 0
 
+    if not REGISTRY[name].trains:
+        # Awake, they make a busy machine many times slower, and a quiet one hardly faster.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from pipeline.commands.parse import parse
     from pipeline.config import find_root
     from pipeline.config.lasting import keep_new
@@ -142,4 +151,4 @@ def _print_error(message: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -93,6 +93,14 @@ def seal(file: Path, content: bytes) -> None:
         write_atomically(file, digest + b"\n" + content)
 
 
+def remove_oldest(folder: Path, *, most: int) -> None:
+    """Keep the files of a folder that were asked for last."""
+    with contextlib.suppress(OSError):  # another process may remove them too
+        files = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+        for file in files[:-most]:
+            file.unlink()
+
+
 def keep(file: Path, answers: Mapping[str, Any], *, most: int) -> None:
     """Add answers by their keys to a file, as the newest of at most ``most``.
 

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 class Entry(NamedTuple):
     """A command's one line of help, and the file in ``commands/`` that declares it.
 
-    settles: whether `settled` knows when it has nothing to do.
+    settles: whether `settled` knows when it has nothing to do.  trains: whether it may train; its
+    threads wait for each other at every small step, and so are kept awake.
     """
 
     summary: str
     file: str
     settles: bool = False
+    trains: bool = False
 
 
 REGISTRY: dict[str, Entry] = {
@@ -34,18 +36,30 @@ REGISTRY: dict[str, Entry] = {
         "split it, measure it, fit two cheap baselines", "preprocess", settles=True
     ),
     "train": Entry(
-        "train a model; with -m every combination of values, or Optuna's trials", "train_command"
+        "train a model; with -m every combination of values, or Optuna's trials",
+        "train_command",
+        trains=True,
     ),
-    "tune-rate": Entry("try learning rates by short runs before a training", "tune_rate"),
+    "tune-rate": Entry(
+        "try learning rates by short runs before a training", "tune_rate", trains=True
+    ),
     "evaluate": Entry("measure a model on the untouched test set and on other data", "evaluate"),
-    "diagnose": Entry("say why a run is not better, with evidence and remedies", "diagnose"),
+    "diagnose": Entry(
+        "say why a run is not better, with evidence and remedies", "diagnose", trains=True
+    ),
     "watch": Entry("read a log that grows, and say when a fault has become certain", "watch"),
     "verify": Entry(
-        "prove a remedy of a run, or of any command, over paired seeds with two controls", "verify"
+        "prove a remedy of a run, or of any command, over paired seeds with two controls",
+        "verify",
+        trains=True,
     ),
-    "heal": Entry("diagnose, verify, adopt the confirmed remedy, again until healthy", "heal"),
+    "heal": Entry(
+        "diagnose, verify, adopt the confirmed remedy, again until healthy", "heal", trains=True
+    ),
     "reproduce": Entry(
-        "train a recorded run again and compare the weights bit for bit", "reproduce"
+        "train a recorded run again and compare the weights bit for bit",
+        "reproduce",
+        trains=True,
     ),
     "compare": Entry("draw several runs in one picture, and say how each ended", "compare"),
     "predict": Entry("classify pictures", "predict"),

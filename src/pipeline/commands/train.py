@@ -246,7 +246,15 @@ class _Keeper:
         with_network = settings.tracking.model
         if with_network is True or (with_network == "auto" and self.role.attended):
             images, name = data.val.images, settings.name
-            record_network(self.record, run.network, data.card, images, name=name, sha256=digest)
+            record_network(
+                self.record,
+                run.network,
+                data.card,
+                images,
+                name=name,
+                sha256=digest,
+                root=self.files.root,
+            )
         record_trained(self.record, run, data, paths, weights_sha256=digest)
         if self.role.attended:
             record_signals(self.record, run.signals)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pipeline.data.baselines import reduced
 
@@ -226,7 +227,10 @@ def _scaled(distances: np.ndarray, measure: LayerDistance | PixelDistance) -> np
 def _fit_pixels(images: np.ndarray) -> PixelDistance:
     flat = _flat(images)
     mean = flat.mean(0)
-    variances, vectors = np.linalg.eigh(np.atleast_2d(np.cov(flat - mean, rowvar=False)))
+    covariance = np.atleast_2d(np.cov(flat - mean, rowvar=False))
+    # Threads that wait for each other are no faster here, and fifty times slower beside other work.
+    with threadpool_limits(1, user_api="blas"):
+        variances, vectors = np.linalg.eigh(covariance)
     count = max(min(NUM_COMPONENTS, len(variances) - 1), 1)
     kept, others = variances[::-1][:count], variances[::-1][count:]
     return PixelDistance(

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.data.batches import standardisation
 from pipeline.data.views import num_views, views_of
 from pipeline.evaluation.scores import log_softmax
+from pipeline.models.inference_threads import InferenceThreads
 from pipeline.models.layout import convolves, fastest_layout
 
 BATCH, CONVOLVED = 500, 125  # images: the maps of more do not stay in the processor's cache
@@ -28,13 +29,16 @@ def logits_in_parts(
 ) -> Iterator[np.ndarray]:
     """Yield the logits of `predict_logits` by batches, one at least."""
     size = CONVOLVED if convolves(network) else BATCH
+    threads = InferenceThreads(len(images) // size)
     with fastest_layout(network, images.shape[1:]) as layout:
-        for start in range(0, max(len(images), 1), size):
-            batch = network_inputs(images[start : start + size], mean=mean, std=std)
+
+        def logits_of(batch: np.ndarray) -> Tensor:
+            inputs = torch.from_numpy(network_inputs(batch, mean=mean, std=std))
             with torch.inference_mode():
-                inputs = torch.from_numpy(batch).contiguous(memory_format=layout)
-                logits = network(inputs).float().numpy()
-            yield logits
+                return network(inputs.contiguous(memory_format=layout)).float()
+
+        for start in range(0, max(len(images), 1), size):
+            yield threads.outputs(logits_of, images[start : start + size]).numpy()
 
 
 def averaged_logits(

@@ -57,18 +57,11 @@ class Album:
             content = png_bytes(plot(*args, **kwargs))
             if self._folder.parent.is_dir():
                 remembered.seal(file, content)
-                self._remove_oldest()
+                remembered.remove_oldest(self._folder, most=MOST_KEPT)
         else:
             with contextlib.suppress(OSError):
                 os.utime(file)
         return content
-
-    def _remove_oldest(self) -> None:
-        """Keep the pictures that were asked for last."""
-        with contextlib.suppress(OSError):  # another process may remove them too
-            files = sorted(self._folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
-            for file in files[:-MOST_KEPT]:
-                file.unlink()
 
 
 @cache

@@ -149,7 +149,15 @@ def _logged(name: str, tested: _Tested, tracker: Tracker) -> str:
     if known is None:
         with tracker.of_model(model_sha256=sha256, name=name, create=True) as run:
             images = tested.test.images[:NUM_EXAMPLES]
-            record_network(run, tested.model.network, tested.card, images, name=name, sha256=sha256)
+            record_network(
+                run,
+                tested.model.network,
+                tested.card,
+                images,
+                name=name,
+                sha256=sha256,
+                root=tracker.root,
+            )
         known = found()
     if known is None:
         raise TrackingError(

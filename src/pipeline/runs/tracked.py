@@ -21,6 +21,7 @@ from pipeline.runs.train_once import TrainedRun
 from pipeline.tracking import (
     MODEL_TAG,
     NOTE_TAG,
+    KeptGraphs,
     NoRun,
     Run,
     new_key,
@@ -132,12 +133,19 @@ def record_kept(run: Run, trained: TrainedRun, card: DataCard | None = None) -> 
 
 
 def record_network(
-    run: Run, network: nn.Module, card: DataCard, images: np.ndarray, *, name: str, sha256: str
+    run: Run,
+    network: nn.Module,
+    card: DataCard,
+    images: np.ndarray,
+    *,
+    name: str,
+    sha256: str,
+    root: Path,
 ) -> None:
     """Record a network as a model that MLflow can show, load and serve.
 
     images: two or more, ``[N, C, H, W]`` uint8; the first four are its example.
-    name: of the model.  sha256: of its weights.
+    name: of the model.  sha256: of its weights.  root: of the project.
     """
     run.log_model(
         network,
@@ -157,4 +165,5 @@ def record_network(
             "std": list(card.std),
             "inputs": "images as floats: (pixel / 255 - mean) / std, for each channel",
         },
+        graphs=KeptGraphs(root),
     )

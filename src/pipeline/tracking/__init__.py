@@ -6,6 +6,7 @@ A failing store never stops a training.
 """
 
 from pipeline.tracking.journal import new_key
+from pipeline.tracking.kept_graphs import KeptGraphs
 from pipeline.tracking.moved import mend_project
 from pipeline.tracking.pages import training_page
 from pipeline.tracking.reader import (
@@ -25,6 +26,7 @@ __all__ = [
     "BEST_RUN_TAG",
     "MODEL_TAG",
     "NOTE_TAG",
+    "KeptGraphs",
     "NoRun",
     "Run",
     "Synced",

@@ -20,6 +20,7 @@ import yaml
 
 from pipeline import interruption
 from pipeline.files import naming
+from pipeline.tracking.kept_graphs import KeptGraphs
 
 DESCRIPTION = "MLmodel"
 EXAMPLE, REQUEST = "input_example.json", "serving_input_example.json"
@@ -32,15 +33,16 @@ def write_model_files(
     *,
     requirements: Sequence[str],
     metadata: Mapping[str, Any],
+    graphs: KeptGraphs | None = None,
 ) -> None:
     """Export a network as a graph that any torch loads, with all that MLflow needs to serve it.
 
     folder: is made.  example: ``[2 or more, C, H, W]`` float32 numpy; the number stays free.
-    requirements: lines of a pip requirements file.
+    requirements: lines of a pip requirements file.  graphs: of networks that were exported before.
     Raises ``OSError`` where the disk refuses, or torch cannot export the network.
     """
     (folder / "data").mkdir(parents=True)
-    num_outputs = _export(network, example, folder / "data" / "model.pt2")
+    num_outputs = _export(network, example, folder / "data" / "model.pt2", graphs)
     _write_json(folder / EXAMPLE, example.tolist())
     _write_json(folder / REQUEST, {"inputs": example.tolist()}, indent=2)
     (folder / "requirements.txt").write_text("\n".join(requirements))
@@ -51,25 +53,30 @@ def write_model_files(
     (folder / DESCRIPTION).write_text(yaml.safe_dump(described))
 
 
-def _export(network: Any, example: Any, path: Path) -> int:
+def _export(network: Any, example: Any, path: Path, graphs: KeptGraphs | None) -> int:
     """Write the graph of a network; return how many numbers it gives for an image."""
     import torch
 
     images = torch.from_numpy(example)
-    try:
-        with torch.no_grad():
-            num_outputs = int(network(images).shape[1])
+
+    def export() -> bytes:
         shapes = [{0: torch.export.Dim.AUTO}]
         graph = torch.export.export(network, (images,), dynamic_shapes=shapes)
         content = io.BytesIO()  # torch's own errors do not say that a disk is full
         torch.export.save(graph, content)
+        return content.getvalue()
+
+    try:
+        with torch.no_grad():
+            num_outputs = int(network(images).shape[1])
+            content = graphs.archive(network, example, export) if graphs else export()
     except Exception as error:  # no export knows all that a person's own forward may do
         if interruption.received() is not None:  # a library has made an error of the signal
             raise KeyboardInterrupt from error
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise OSError(f"torch cannot export this network: {reason}") from error
     with naming(path):
-        path.write_bytes(content.getbuffer())
+        path.write_bytes(content)
     return num_outputs
 
 

@@ -17,6 +17,7 @@ from pipeline.disk import FULL
 from pipeline.records import EpochRecord
 from pipeline.tracking.connection import first_line
 from pipeline.tracking.journal import Journal, Line, now_ms, read_state
+from pipeline.tracking.kept_graphs import KeptGraphs
 from pipeline.tracking.model_files import write_model_files
 
 if TYPE_CHECKING:
@@ -123,17 +124,24 @@ class Run:
         weights_sha256: str,
         requirements: Sequence[str],
         metadata: Mapping[str, Any],
+        graphs: KeptGraphs | None = None,
     ) -> None:
         """Record a torch network as a logged model, so that MLflow can show, load and serve it.
 
         Numbers that are recorded later with their data set belong to it.
         example: ``[4, C, H, W]`` float32 numpy, standardised as in training.
         requirements: lines of a pip requirements file.  metadata: kept in the model's description.
+        graphs: of networks that were exported before.
         """
 
         def fill(target: Path) -> None:
             write_model_files(
-                target / "model", network, example, requirements=requirements, metadata=metadata
+                target / "model",
+                network,
+                example,
+                requirements=requirements,
+                metadata=metadata,
+                graphs=graphs,
             )
 
         self._keep("model", fill, inner="model", name=name, sha256=weights_sha256)

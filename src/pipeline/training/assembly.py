@@ -249,7 +249,7 @@ def trainer_of(
         "gradient_clip_algorithm": "norm",
         "callbacks": ordered,
         "plugins": [WholeFileIO()],
-        "deterministic": settings.deterministic if hardware.accelerator == "cuda" else False,
+        "deterministic": _deterministic(settings, hardware),
         "logger": list(loggers) or False,
         # Without one of ours, Lightning would add its own.
         "enable_checkpointing": any(isinstance(c, Checkpoint) for c in ordered),
@@ -263,6 +263,13 @@ def trainer_of(
     trainer = _made(set_by_us, settings.extra or {}, folder)
     use_plain_loops(trainer)
     return trainer
+
+
+def _deterministic(settings: Trainer, hardware: Hardware) -> bool | None:
+    """None where nothing is to be switched off: a call would load torch's compiler."""
+    if hardware.accelerator == "cuda":
+        return settings.deterministic
+    return False if torch.are_deterministic_algorithms_enabled() else None
 
 
 def _made(
