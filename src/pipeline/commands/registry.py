@@ -45,7 +45,9 @@ REGISTRY: dict[str, Entry] = {
     ),
     "evaluate": Entry("measure a model on the untouched test set and on other data", "evaluate"),
     "diagnose": Entry(
-        "say why a run is not better, with evidence and remedies", "diagnose", trains=True
+        "say why a run is not better, with evidence and remedies",
+        "diagnose_command",
+        trains=True,
     ),
     "watch": Entry("read a log that grows, and say when a fault has become certain", "watch"),
     "verify": Entry(
