@@ -40,12 +40,12 @@ CASES = {
     "mlp 2x256, batch 64": (*MLP, "data.batch_size=64"),
     "mlp 2x256, batch 256": (*MLP, "data.batch_size=256"),
 }
-# Time over the bare loop's: two cores of an Intel Xeon without other load, n = 2, 27 November 2026.
+# Time over the bare loop's: two cores of an AMD EPYC without other load, n = 2, 28 November 2026.
 RECORDED = {
-    "cnn, batch 32": 1.13,
-    "cnn, batch 128": 0.69,
-    "mlp 2x256, batch 64": 1.24,
-    "mlp 2x256, batch 256": 1.17,
+    "cnn, batch 32": 1.05,
+    "cnn, batch 128": 0.77,
+    "mlp 2x256, batch 64": 1.20,
+    "mlp 2x256, batch 256": 1.09,
 }
 NOISE = 1.4  # times: on a busy machine the ratios were up to 1.2 times those
 RACES = 3
