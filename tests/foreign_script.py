@@ -15,7 +15,8 @@ from pipeline import cli
 # notes each start in starts.txt, as a run that is repeated would show there.
 SCRIPT = """\
 import random, sys
-values = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+words = [part for word in sys.argv[1:] for part in word.split("=", word.startswith("--"))]
+values = dict(zip(words[::2], words[1::2]))
 seed, dropout = int(values["--seed"]), float(values["--dropout"])
 with open("starts.txt", "a") as file:
     file.write(f"{dropout} {seed}\\n")

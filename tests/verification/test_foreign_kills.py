@@ -116,12 +116,13 @@ def test_a_command_that_outlived_a_kill_is_ended(folder: Path, capsys: Capture) 
 # --- which runs count again -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("option", ["--config {config}", "--config={config}"])
 def test_only_a_changed_script_or_settings_file_makes_runs_anew(
-    folder: Path, capsys: Capture
+    option: str, folder: Path, capsys: Capture
 ) -> None:
     for name in ("main.yaml", "mine.yaml"):
         (folder / name).write_text("lr: 1")
-    asked = [f"{COMMAND} --config {{config}} --log log.csv", "metric=val_loss", "n_jobs=2"]
+    asked = [f"{COMMAND} {option} --log log.csv", "metric=val_loss", "n_jobs=2"]
     asked += ["remedies={config:[main.yaml,mine.yaml],dropout:[0.0,0.3]}", "stop=fixed", "seeds=3"]
     mine = "loss += ('mine' in values['--config']) * random.Random(seed).random() / 1e3"
     write_script(folder, ending=f"{mine}\nopen('log.csv', 'a').write('1')\n{PRINTS}")

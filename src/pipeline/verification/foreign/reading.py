@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -38,7 +39,12 @@ def read_number(metric: str, *, output: str, files: Sequence[Path], since: float
     output: of the run.  since: time at which it began, in seconds; older runs of a store are left.
     Raises `CommandError` where there is no number, or one that is not finite.
     """
-    held = {file.name: _in_file(metric, file, since) for file in files}
+    held, faults = {}, []
+    for name, file in _named(files).items():
+        try:
+            held[name] = _in_file(metric, file, since)
+        except CommandError as error:  # of any file that the command writes; another may hold it
+            faults.append(f"{name} {error}")
     found = [Found(value, name) for name, value in held.items() if value is not None]
     if len({each.value for each in found}) > 1:
         listed = ", ".join(each.source for each in found)
@@ -47,9 +53,18 @@ def read_number(metric: str, *, output: str, files: Sequence[Path], since: float
         return _finite(found[0], metric)
     value = number_in_text(metric, output)
     if value is None:
-        looked = ", ".join(["its output", *(file.name for file in files)])
-        raise CommandError(f"it gave no number: there is no {metric}=<number> in {looked}")
+        looked = ", ".join(["its output", *held])
+        text = f"it gave no number: there is no {metric}=<number> in {looked}"
+        raise CommandError("; ".join([text, *faults]))
     return _finite(Found(value, "its output"), metric)
+
+
+def _named(files: Sequence[Path]) -> dict[str, Path]:
+    """Return the files by their names; by their paths below one folder where names are equal."""
+    if len({file.name for file in files}) == len(files):
+        return {file.name: file for file in files}
+    folder = os.path.commonpath([file.parent for file in files])
+    return {str(file.relative_to(folder)): file for file in files}
 
 
 def is_store(file: Path) -> bool:
@@ -64,34 +79,47 @@ def _finite(found: Found, metric: str) -> Found:
 
 
 def number_in_text(metric: str, text: str) -> float | None:
-    """Return the last ``metric=1.5``, ``metric: 1.5`` or ``metric 1.5``, else a bare last line."""
+    """Return the last ``metric=1.5``, ``metric: 1.5`` or ``metric 1.5``, else a bare last line.
+
+    Raises `CommandError` for ``metric: 1,234``, which may be a thousand or a decimal.
+    """
     plain = _COLOURS.sub("", text)
-    wanted = rf"(?<![\w/.\-]){re.escape(metric)}[\"']?[ \t=:│|]+({_NUMBER})"
+    wanted = rf"(?<![\w/.\-]){re.escape(metric)}[\"']?[ \t=:│|]+({_NUMBER})(,\d+)?"
     matches = re.findall(wanted, plain, re.IGNORECASE)
     if matches:
-        return float(matches[-1])
+        number, rest = matches[-1]
+        if rest and number.lstrip("+-").isdigit():
+            raise CommandError(
+                f"{metric} is written with a comma: {number}{rest}. Write thousands without a "
+                "sign between them, and decimals with a point"
+            )
+        return float(number)
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     bare = re.fullmatch(_NUMBER, lines[-1], re.IGNORECASE) if lines else None
     return float(bare[0]) if bare else None
 
 
 def _in_file(metric: str, file: Path, since: float) -> float | None:
+    """Return the last value of a metric in a file. Raises `CommandError` for an unreadable one."""
     if is_store(file):
         return _in_store(metric, file, since)
     if file.stat().st_size > MOST_BYTES:
-        raise CommandError(f"{file.name} has more than {MOST_BYTES // 1_000_000} MB")
-    text = file.read_text(errors="replace")
-    if file.suffix in _OBJECTS:
-        return _last(_in_json(metric, text))
-    return _in_table(metric, text) if file.suffix in _TABLES else number_in_text(metric, text)
+        raise CommandError(f"has more than {MOST_BYTES // 1_000_000} MB")
+    text = file.read_text(encoding="utf-8-sig", errors="replace")  # Excel's files begin with a mark
+    try:
+        if file.suffix in _OBJECTS:
+            return _last(_in_json(metric, text))
+        return _in_table(metric, text) if file.suffix in _TABLES else number_in_text(metric, text)
+    except (csv.Error, RecursionError) as error:  # a very long cell, a very deep object
+        raise CommandError(f"cannot be read ({error})") from error
 
 
 def _in_json(metric: str, text: str) -> Iterator[float]:
     try:
         yield from _values(metric, json.loads(text))
-    except json.JSONDecodeError:
+    except ValueError:
         for line in text.splitlines():  # one object a line; a line that is cut counts for nothing
-            with contextlib.suppress(json.JSONDecodeError):
+            with contextlib.suppress(ValueError):
                 yield from _values(metric, json.loads(line))
 
 
@@ -112,7 +140,7 @@ def _values(metric: str, item: Any, path: str = "") -> Iterator[float]:
 
 def _numbers(value: Any) -> Iterator[float]:
     for each in value if isinstance(value, list) else [value]:
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
             yield math.nan if each is None else float(each)
 
 
@@ -147,5 +175,5 @@ def _in_store(metric: str, file: Path, since: float) -> float | None:
         with contextlib.closing(sqlite3.connect(address, uri=True)) as store:
             row = store.execute(query, (metric, int(since * 1000))).fetchone()
     except sqlite3.Error as error:
-        raise CommandError(f"{file.name} is no store of MLflow ({error})") from error
+        raise CommandError(f"is no store of MLflow ({error})") from error
     return None if row is None else math.nan if row[1] else float(row[0])

@@ -144,7 +144,9 @@ class Runs:
     def _digest(self, word: str) -> str:
         """Return the hash of a file that the command names, as it was when it was first needed."""
         if word not in self._code:
-            path = self._options.folder / word
+            named = word.partition("=")[2]  # of --config=main.yaml
+            given = [self._options.folder / each for each in (word, named) if each]
+            path = next((each for each in given if each.is_file()), given[0])
             content = path.read_bytes() if path.is_file() else b""
             self._code[word] = hashlib.sha256(content).hexdigest()
         return self._code[word]
