@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import sqlalchemy
 from optuna.trial import TrialState
 
-from pipeline.sweep.storage import ADVISORY_LOCK
+from pipeline.errors import SweepError
+from pipeline.sweep.storage import ADVISORY_LOCK, open_storage
 from sweep_process import ENVIRONMENT, run, start, starts, study_in
 
 INTERVAL = "x=interval(-10,10)"
@@ -64,3 +67,23 @@ def test_three_processes_on_a_fresh_database_one_killed_meet_the_total(
     again = Counter(starts(tmp_path))
     assert set(again) == set(range(30))
     assert sum(again.values()) <= 31  # only what the killed one was working on began twice
+
+
+@pytest.mark.parametrize("right", ["no schema", "read only"])
+def test_a_user_without_rights_is_one_message(right: str, database: str) -> None:
+    """Since PostgreSQL 15 a new user may make no table in a database of somebody else."""
+    user = f"u{uuid.uuid4().hex[:10]}"
+    engine = sqlalchemy.create_engine(database, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE USER {user}"))
+        try:
+            if right == "read only":
+                setting = "default_transaction_read_only = on"
+                connection.execute(sqlalchemy.text(f"ALTER USER {user} SET {setting}"))
+                connection.execute(sqlalchemy.text(f"GRANT CREATE ON SCHEMA public TO {user}"))
+            url = sqlalchemy.make_url(database).set(username=user)
+            with pytest.raises(SweepError, match=r"refuses its user: .*ALTER DATABASE"):
+                open_storage(url.render_as_string(hide_password=False))
+        finally:
+            connection.execute(sqlalchemy.text(f"DROP OWNED BY {user}"))
+            connection.execute(sqlalchemy.text(f"DROP USER {user}"))

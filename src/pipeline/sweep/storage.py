@@ -18,12 +18,13 @@ from filelock import FileLock, Timeout
 from pipeline.disk import LARGEST_RESULT, RESULTS, check_disk
 from pipeline.errors import SpaceError, SweepError
 from pipeline.files import sqlite_file, sqlite_url
-from pipeline.passwords import reveal
+from pipeline.passwords import masked, reveal
 from pipeline.sweep.budget import Budget
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
 # What SQLite says on a full disk, and where a limit on files stops it.
 DISK_ERRORS = ("database or disk is full", "disk I/O error")
+REFUSALS = ("42501", "25006")  # PostgreSQL's: no privilege, read only
 ADVISORY_LOCK = 0x70697065  # "pipe": the same in every process that uses this package
 
 
@@ -55,7 +56,7 @@ def open_storage(url: str) -> Database:
 
     silence_optuna()
     url = with_driver(reveal(url))
-    with readable_errors(url), exclusive(url):
+    with _opening_errors(url), readable_errors(url), exclusive(url):
         backend = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
         Budget(backend.engine, "", lease=1.0).make_table()
         return Database(optuna.storages.get_storage(backend), backend)
@@ -153,32 +154,58 @@ def _check_writable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def readable_errors(url: str) -> Iterator[None]:
-    """Turn the errors of a database or its driver into one message for a person."""
+    """Turn the errors of a database into one message for a person."""
     try:
         yield
-    except (sqlalchemy.exc.OperationalError, optuna.exceptions.StorageInternalError) as error:
-        inner = getattr(error, "orig", None) or error.__cause__ or error
-        cause = str(getattr(inner, "orig", inner)).strip().splitlines()[0]
-        if cause in DISK_ERRORS:
-            raise SweepError(
-                f"storage={_without_password(url)}: cannot be written ({cause}). Free some space, "
-                "or raise the limit (ulimit -f unlimited); the same command goes on."
-            ) from error
-        raise SweepError(
-            f"storage={_without_password(url)}: cannot be reached: {cause}. "
-            "Start its server, or correct the URL."
-        ) from error
+    except (sqlalchemy.exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
+        raise SweepError(f"storage={_without_password(url)}: {_said(error, url)}") from error
+
+
+def _said(error: Exception, url: str) -> str:
+    """Return what a database has said, with the way out."""
+    found = error if isinstance(error, sqlalchemy.exc.DBAPIError) else error.__cause__
+    inner = getattr(found, "orig", None) or found or error
+    cause = str(inner).strip().splitlines()[0]
+    if cause in DISK_ERRORS:
+        return (
+            f"cannot be written ({cause}). Free some space, "
+            "or raise the limit (ulimit -f unlimited); the same command goes on."
+        )
+    if url.startswith("sqlite"):
+        return f"{cause}. Name another file, or use {DEFAULT_STORAGE}"
+    if getattr(inner, "pgcode", None) in REFUSALS:
+        return (
+            f"refuses its user: {cause}. Let this user write and make tables there, as the owner "
+            "of the database may: ALTER DATABASE <database> OWNER TO <user>"
+        )
+    if isinstance(found, sqlalchemy.exc.OperationalError):
+        return f"cannot be reached: {cause}. Start its server, or correct the URL."
+    return f"cannot be used: {cause}. Correct the URL, or give studies a database of their own."
+
+
+@contextlib.contextmanager
+def _opening_errors(url: str) -> Iterator[None]:
+    """Turn the errors of an address, a driver, or another program's tables into one message."""
+    try:
+        yield
     except RuntimeError as error:  # Optuna's, for a table `alembic_version` that it does not know
         raise SweepError(
             f"storage={_without_password(url)}: is the database of another program, such as "
             "MLflow, or of another version of Optuna. Give studies a database of their own."
         ) from error
-    except (ImportError, sqlalchemy.exc.ArgumentError) as error:
-        install = 'pip install "psycopg2-binary>=2.9"'
-        way_out = install if "postgres" in url else f"use {DEFAULT_STORAGE}"
+    except ImportError as error:
+        way_out = f"use {DEFAULT_STORAGE}"
+        if url.startswith("postgres"):
+            way_out = 'pip install "psycopg2-binary>=2.9", and begin the URL with postgresql://'
         raise SweepError(
             f"storage={_without_password(url)}: {str(error).splitlines()[0]}. "
             f"Its driver is missing: {way_out}"
+        ) from error
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:  # a port that is no number
+        raise SweepError(
+            f"storage={_without_password(url)}: is no address of a database "
+            f"({str(error).splitlines()[0]}). Write it as {DEFAULT_STORAGE} or "
+            "postgresql://<user>@<host>:<port>/<database>"
         ) from error
 
 
@@ -189,4 +216,7 @@ def _engine_options(url: str) -> dict[str, Any]:
 
 
 def _without_password(url: str) -> str:
-    return str(sqlalchemy.engine.make_url(url))
+    try:
+        return str(sqlalchemy.engine.make_url(url))
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        return masked(url)

@@ -14,6 +14,7 @@ from pipeline.files import sqlite_file
 from pipeline.sweep.storage import Database, open_storage
 from pipeline.sweep.trial import FOLDER
 
+LONGEST_NAME = 255  # characters, as in the table of the budget
 SPACE = "pipeline:space"  # the attribute that holds the search space with the fixed overrides
 
 
@@ -42,8 +43,13 @@ def open_study(
     """Create a study, or continue it.
 
     Raises `SweepError` where the study has other directions, and `SpaceError` where it has another
-    search space or was made by another program.
+    search space or was made by another program, or where its name is too long.
     """
+    if len(name) > LONGEST_NAME:
+        raise SpaceError(
+            f"study_name={name[:40]}…: has {len(name)} characters; at most {LONGEST_NAME} are "
+            "kept. Take a shorter one."
+        )
     study = optuna.create_study(
         storage=database.storage,
         study_name=name,
