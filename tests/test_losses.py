@@ -126,4 +126,14 @@ def test_balanced_weights_are_those_of_scikit_learn_and_have_a_mean_of_one() -> 
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     np.testing.assert_allclose(weights, expected, rtol=1e-12)
     assert weights[labels].mean() == pytest.approx(1.0)
-    assert np.isfinite(balanced_weights(np.array([3, 0]))).all()
+
+
+def test_a_class_without_examples_leaves_the_mean_of_the_balanced_weights_at_one() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.repeat([0, 2], [70, 30])
+    weights = balanced_weights(np.bincount(labels, minlength=4))
+    expected = compute_class_weight("balanced", classes=np.array([0, 2]), y=labels)
+    np.testing.assert_allclose(weights[[0, 2]], expected, rtol=1e-12)
+    assert weights[labels].mean() == pytest.approx(1.0)
+    assert np.isfinite(weights).all()

@@ -82,13 +82,14 @@ class ClassWeighted(nn.Module):
 
 
 def balanced_weights(class_counts: np.ndarray) -> np.ndarray:
-    """Return ``N / (K · n_k)`` for each class ``[K]``: their mean over the examples is 1.
+    """Return ``N / (P · n_k)`` for each class ``[K]``: their mean over the examples is 1.
 
-    class_counts: ``[K]``, examples of each class.  A class without any counts as one example.
+    class_counts: ``[K]``, examples of each class; P classes have any.  A class without any counts
+    as one example.
     King and Zeng, Logistic Regression in Rare Events Data, 2001; scikit-learn's ``balanced``.
     """
     counts = np.maximum(class_counts, 1)
-    return np.asarray(class_counts.sum() / (len(counts) * counts), dtype=np.float64)
+    return np.asarray(class_counts.sum() / ((class_counts > 0).sum() * counts), dtype=np.float64)
 
 
 def _at_least_float32(logits: Tensor) -> Tensor:

@@ -435,6 +435,12 @@ def test_resnet_has_the_parameters_of_the_closed_form_and_a_stem_for_each_size(
     assert sizes[0][:3] == (2, 16, map_size)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 120), (1, 2, 200), (3, 113, 1), (1, 3, 113), (1, 1, 49)])
+def test_resnet_takes_an_image_of_one_line(shape: tuple[int, int, int]) -> None:
+    network = ResNet(**RESIDUAL | {"input_shape": shape, "depth": 3, "num_classes": 5})
+    assert network(torch.rand(2, *shape)).shape == (2, 5)
+
+
 def test_resnet_of_ten_numbers_is_that_of_the_paper() -> None:
     """ResNet-20 for CIFAR-10 has 0.27 million parameters (He et al. 2016, table 6).
 

@@ -214,6 +214,8 @@ def test_fused_is_quietly_left_where_there_is_none(target: Any, options: Any, de
             ["optimizer.fused: True", "RMSprop", "optimizer.fused=null"],
         ),
         (torch.optim.Adam, {"fused": True, "foreach": True}, ["Adam", "foreach"]),
+        (torch.optim.Adam, {"betas": 0.9}, ["Adam", "'betas': 0.9"]),
+        (torch.optim.Rprop, {"etas": [0.5]}, ["Rprop", "'etas': [0.5]"]),
         (torch.optim.LBFGS, {}, ["LBFGS", "several times a step", "optimizer=adam"]),
     ],
     ids=[
@@ -223,6 +225,8 @@ def test_fused_is_quietly_left_where_there_is_none(target: Any, options: Any, de
         "no-decay",
         "no-kernel",
         "two-kernels",
+        "one-number-for-two",
+        "too-few-numbers",
         "many-gradients",
     ],
 )

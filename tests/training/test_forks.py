@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from pipeline.config import compose
 from pipeline.data.label_noise import shuffled_labels
@@ -14,6 +15,14 @@ from pipeline.data.store import load_prepared
 from pipeline.diagnosis.probes.plan import plan
 from pipeline.training import forks
 from trained_models import TINY
+
+
+class Frozen(nn.Sequential):
+    """Its class keeps one of two equal normalizations in evaluation mode."""
+
+    def __init__(self) -> None:
+        frozen, free = (nn.BatchNorm1d(784) for _ in range(2))
+        super().__init__(nn.Flatten(), frozen.eval(), free, nn.Dropout(0.5), nn.Linear(784, 10))
 
 
 def test_a_fork_sees_the_images_and_labels_that_the_run_saw(project: Path) -> None:
@@ -82,3 +91,16 @@ def test_a_fork_records_nothing_and_is_not_cut_by_the_length_of_the_run(project:
     assert fork.trainer.extra == {"accumulate_grad_batches": 4}
     batch = forks.one_batch_settings(settings, epochs=2, batch_size=64)
     assert batch.trainer.extra is None, "64 equal images a step, 300 steps"
+
+
+def test_a_fork_leaves_a_part_that_its_class_keeps_in_evaluation(project: Path) -> None:
+    settings, _ = compose([*TINY, "trainer.max_epochs=1"], root=project)
+    prepared = load_prepared(project / "data/processed/mnist")
+    part = forks.training_part(settings, prepared)
+    trained = forks.Trained(
+        Frozen().eval(), Frozen(), settings, prepared.card, part, prepared.val, 0.1, True
+    )
+    fork = forks._fitted(trained.network, settings, part, trained)
+    assert isinstance(fork, Frozen)
+    counts = [int(module.num_batches_tracked) for module in (fork[1], fork[2])]  # type: ignore[arg-type]
+    assert counts[0] == 0 and counts[1] > 0

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from pipeline import interruption
 from pipeline.data.batches import EpochOrder
@@ -155,6 +157,33 @@ def test_a_signal_in_a_trial_is_no_fault_of_a_network(monkeypatch: pytest.Monkey
     monkeypatch.setattr(thread_trials, "_as_before", lambda module: nullcontext())
     with interruption.handled(), pytest.raises(ValueError, match="cut in the middle"):
         thread_trials.compare(2, None, None)  # type: ignore[arg-type]
+
+
+class _Loader(list[tuple[torch.Tensor, torch.Tensor]]):
+    sampler = EpochOrder(torch.arange(8), batch_size=8, seed=0, shuffle=True)
+
+
+def test_a_trial_takes_the_modes_of_the_training() -> None:
+    """A person's own class may keep a part in evaluation mode."""
+    frozen, free = nn.BatchNorm1d(4), nn.BatchNorm1d(4)
+    network = nn.Sequential(frozen.eval(), free, nn.Linear(4, 3))
+    module = SimpleNamespace(
+        network=network,
+        loss=nn.CrossEntropyLoss(),
+        make_optimizer=lambda copied: torch.optim.SGD(copied.parameters(), lr=0.1),
+        l1=0.0,
+        l2=0.0,
+    )
+    trainer = SimpleNamespace(
+        train_dataloader=_Loader([(torch.rand(8, 4), torch.zeros(8, dtype=torch.int64))]),
+        precision_plugin=SimpleNamespace(train_step_context=nullcontext),
+        gradient_clip_val=None,
+    )
+    steps = thread_trials._Steps(trainer, module)  # type: ignore[arg-type]
+    steps.step(8)
+    tried = [int(part.num_batches_tracked) for part in (steps.network[0], steps.network[1])]
+    assert tried == [0, 1]
+    assert [int(part.num_batches_tracked) for part in (frozen, free)] == [0, 0], "a copy"  # type: ignore[arg-type]
 
 
 def test_a_network_whose_bits_depend_on_the_number_keeps_it(project: Path) -> None:

@@ -21,10 +21,11 @@ class ResNet(nn.Module):
     """A stem, ``depth`` stages of ``blocks_per_stage`` residual blocks, and the output layer.
 
     The stem suits the image: up to 48 pixels a 3×3 convolution; up to 112 a 7×7 convolution with
-    stride 2; above that the same and a 2×2 max pool.  So 32, 64, 96 and 224 pixels give maps of 32,
-    32, 48 and 56.  Stage i = 0, 1, … has ``width · 2^i`` channels.  Every stage but the first
-    halves the map.  A block is `ResidualBlock`.  The mean over all pixels of the last map follows,
-    so the number of parameters does not depend on the image's size; then dropout and the output.
+    stride 2; above that the same and a 2×2 max pool (a side of one pixel stays).  So 32, 64, 96 and
+    224 pixels give maps of 32, 32, 48 and 56.  Stage i = 0, 1, … has ``width · 2^i`` channels.
+    Every stage but the first halves the map.  A block is `ResidualBlock`.  The mean over all pixels
+    of the last map follows, so the number of parameters does not depend on the image's size; then
+    dropout and the output.
 
     Without normalization the sum of n blocks would grow as 2^n.  The branches are then multiplied
     by 1/√n (Hayou et al., Stable ResNet, 2021).
@@ -54,7 +55,7 @@ class ResNet(nn.Module):
         self.stem = _stem(
             channels,
             width,
-            longest_side=max(height, width_px),
+            sides=(height, width_px),
             normalization=normalization,
             activation=activation,
         )
@@ -137,18 +138,19 @@ def _stem(
     in_channels: int,
     channels: int,
     *,
-    longest_side: int,
+    sides: tuple[int, int],
     normalization: Normalization,
     activation: Callable[[], nn.Module],
 ) -> nn.Sequential:
-    halves = longest_side > WHOLE_UP_TO
+    halves = max(sides) > WHOLE_UP_TO
     kernel, stride = (7, 2) if halves else (3, 1)
     steps: OrderedDict[str, nn.Module] = OrderedDict()
     steps["conv"] = _conv(in_channels, channels, kernel, stride=stride, before=normalization)
     steps |= _norm("norm", normalization, channels=channels)
     steps["activation"] = activation()
-    if longest_side > HALF_UP_TO:
-        steps["pool"] = nn.MaxPool2d(2)
+    if max(sides) > HALF_UP_TO:
+        # The convolution leaves one pixel of a side of two
+        steps["pool"] = nn.MaxPool2d(tuple(1 if side <= 2 else 2 for side in sides))
     return nn.Sequential(steps)
 
 

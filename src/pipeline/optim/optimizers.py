@@ -66,7 +66,7 @@ def build_optimizer(
         settings["fused"] = fused
     try:
         return target(parameter_groups(network, weight_decay=weight_decay), **settings)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, TypeError, LookupError) as error:
         raise ConfigError(
             f"optimizer: {target.__name__} refuses {settings}: {error}. "
             "Change the optimizer.… setting that it names."

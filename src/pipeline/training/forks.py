@@ -172,11 +172,23 @@ def _fitted(
     unread = take(trained.val, np.arange(0))  # no fork sees the test part
     prepared = Prepared(train=images, val=watched, test=unread, card=trained.card)
     copied = copy.deepcopy(network)
-    copied.train()
+    _to_training(copied, like=trained.fresh)
     try:
         return fit(copied, prepared, settings=settings, show_progress=False).network
     except TrainingError:
         return None
+
+
+def _to_training(network: nn.Module, *, like: nn.Module) -> None:
+    """Set the modes for a training; parts that a person's own class keeps in evaluation stay so.
+
+    like: a network as its class has built it.
+    """
+    network.train()
+    kept = {name for name, module in like.named_modules() if not module.training}
+    for name, module in network.named_modules():
+        if name in kept:
+            module.training = False
 
 
 def _one_batch(trained: Trained, examples: ForkExamples) -> Batch:

@@ -57,7 +57,6 @@ class _Steps:
 
     def __post_init__(self) -> None:
         self.network, self.loss = copy.deepcopy((self.module.network, self.module.loss))
-        self.network.train()
         self.optimizer = self.module.make_optimizer(self.network)
         loader: Any = self.trainer.train_dataloader
         self.sizes = sizes_of(loader.sampler)
