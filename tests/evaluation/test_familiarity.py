@@ -178,6 +178,34 @@ def test_large_pictures_are_compared_by_the_means_of_their_blocks() -> None:
     np.testing.assert_allclose(found.scores(large[:5]), plain.scores(small[:5]), rtol=1e-4)
 
 
+def test_a_table_with_more_columns_than_rows_has_the_distances_of_its_covariance() -> None:
+    """Whose eigenvectors take minutes and gigabytes for ten thousand columns."""
+    generator = np.random.default_rng(3)
+    rows = generator.integers(0, 256, (80, 1, 1, 1100), dtype=np.uint8)
+    rows[..., :500] //= 8
+    rows[..., 1000:] = 7
+    new = generator.integers(0, 256, (30, 1, 1, 1100), dtype=np.uint8)
+    kept = 50
+    flat, others = (part.reshape(len(part), -1) / 255 for part in (rows, new))
+    variances, vectors = np.linalg.eigh(np.cov(flat, rowvar=False))
+    inside = (others - flat.mean(0)) @ vectors[:, -kept:]
+    outside = np.square(others - flat.mean(0)).sum(1) - np.square(inside).sum(1)
+    distances = (inside**2 / variances[-kept:]).sum(1) + outside / variances[:-kept].mean()
+    features = np.ones((80, 2), np.float32)
+    found = fit_familiarity([features], [features], train_images=rows, val_images=rows).pixels
+    scores = found.middle + found.spread * found.scores(new)
+    np.testing.assert_allclose(scores, distances, rtol=1e-9)
+    assert found.components.shape == (kept, 1100)
+
+
+def test_rows_that_are_all_equal_are_at_no_distance() -> None:
+    rows = np.full((60, 1, 1, 1100), 9, np.uint8)
+    features = np.ones((60, 2), np.float32)
+    found = fit_familiarity([features], [features], train_images=rows, val_images=rows).pixels
+    assert found.scores(rows).tolist() == [0.0] * 60
+    assert (found.scores(rows + 1) > 0).all()
+
+
 def test_the_reference_is_the_scores_of_the_validation_images() -> None:
     two = fit([TRAIN, TRAIN[:, :4]], [VAL, VAL[:, :4]])
     scores = two.scores([VAL, VAL[:, :4]], PIXELS[: len(VAL)])

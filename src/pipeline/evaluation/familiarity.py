@@ -227,18 +227,40 @@ def _scaled(distances: np.ndarray, measure: LayerDistance | PixelDistance) -> np
 def _fit_pixels(images: np.ndarray) -> PixelDistance:
     flat = _flat(images)
     mean = flat.mean(0)
-    covariance = np.atleast_2d(np.cov(flat - mean, rowvar=False))
+    flat -= mean
+    count = max(min(NUM_COMPONENTS, flat.shape[1] - 1), 1)
     # Threads that wait for each other are no faster here, and fifty times slower beside other work.
     with threadpool_limits(1, user_api="blas"):
-        variances, vectors = np.linalg.eigh(covariance)
-    count = max(min(NUM_COMPONENTS, len(variances) - 1), 1)
-    kept, others = variances[::-1][:count], variances[::-1][count:]
+        of = _of_rows if len(flat) < flat.shape[1] > MOST_NUMBERS else _of_columns
+        components, variances, rest = of(flat, count)
     return PixelDistance(
         mean=mean,
-        components=np.ascontiguousarray(vectors.T[::-1][:count]),
-        variances=np.maximum(kept, 1e-8),
-        rest=max(float(others.mean()) if len(others) else 0.0, 1e-8),
+        components=np.ascontiguousarray(components),
+        variances=np.maximum(variances, 1e-8),
+        rest=max(rest, 1e-8),
     )
+
+
+def _of_columns(flat: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the first components ``[k, D]``, their variances, and the mean of all others."""
+    variances, vectors = np.linalg.eigh(np.atleast_2d(np.cov(flat, rowvar=False)))
+    kept, others = variances[::-1][:count], variances[::-1][count:]
+    return vectors.T[::-1][:count], kept, float(others.mean()) if len(others) else 0.0
+
+
+def _of_rows(flat: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the same from the products of the rows: they are fewer, and a wide table has many.
+
+    Turk and Pentland, Eigenfaces for Recognition, 1991.
+    """
+    products = flat @ flat.T / (len(flat) - 1)
+    variances, vectors = np.linalg.eigh(products)
+    count = max(1, min(count, int((variances > 1e-12 * variances[-1]).sum())))
+    kept = variances[::-1][:count]
+    components = vectors.T[::-1][:count] @ flat
+    components /= np.maximum(np.linalg.norm(components, axis=1, keepdims=True), 1e-12)
+    others = float(np.trace(products) - kept.sum())
+    return components, kept, others / (flat.shape[1] - count)
 
 
 def _flat(images: np.ndarray) -> np.ndarray:
