@@ -11,6 +11,7 @@ import yaml
 
 from pipeline.config import compose
 from pipeline.diagnosis import diagnose
+from pipeline.diagnosis.faults import remedies_by_name
 from pipeline.diagnosis.remedies import (
     USUAL_RATE,
     batch_norm,
@@ -66,6 +67,18 @@ def test_strong_regularizations_are_first_taken_away_together() -> None:
     found = list(less_regularization(settings("model.dropout=0.8", "penalty.l2=0.1")))
     assert [r.name for r in found] == ["no_regularization", "no_penalty", "less_dropout"]
     assert found[0].overrides == found[1].overrides + found[2].overrides
+
+
+@pytest.mark.parametrize("value", [None, [64, 128], "wide", True, 0.0])
+def test_arguments_of_an_own_network_that_mean_something_else_are_left(value: Any) -> None:
+    keys = ("width", "depth", "dropout", "block_dropout", "normalization")
+    own = {
+        **settings(),
+        "model": {"name": "own", "_target_": "mine.Net", **dict.fromkeys(keys, value)},
+    }
+    changed = {o for remedy in remedies_by_name(own).values() for o in remedy.overrides}
+    found = {o for o in changed if o.startswith("model.")}
+    assert found == ({"model.dropout=0.5"} if value == 0.0 else set())
 
 
 def test_a_model_without_width_or_normalization_is_offered_neither() -> None:

@@ -29,6 +29,23 @@ def test_every_draw_composes_and_stays_in_its_range() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "drawn"),
+    [
+        ({"depth": 4}, False),
+        ({"dropout": 0.1}, True),
+        ({"depth": [8, 8], "dropout": 0.1}, True),
+        ({"dropout": [0.1, 0.2]}, False),
+    ],
+)
+def test_dropout_of_an_own_network_is_drawn_where_it_has_any(
+    arguments: dict[str, object], drawn: bool
+) -> None:
+    own = {**settings(), "model": {"name": "own", "_target_": "mine.Net", **arguments}}
+    (draw,) = random_draws(own, count=1, seed=0)
+    assert any(o.startswith("model.dropout=") for o in draw.overrides) == drawn
+
+
+@pytest.mark.parametrize(
     ("overrides", "absent"),
     [
         pytest.param(["model=gru", "model.depth=1"], "model.dropout", id="one_recurrent_layer"),

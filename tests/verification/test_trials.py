@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.diagnosis.paired_trials import DIVERGED
+from pipeline.errors import SweepError
+from pipeline.runs import train_once
 from pipeline.verification.parts import AS_IT_WAS, shown_arm
 from pipeline.verification.patient import patient_of
+from pipeline.verification.plan import known_remedies
 from pipeline.verification.progress import RunProgress
 from pipeline.verification.trials import Trials, first_finished_run
 from verification_cases import STORAGE, options
@@ -63,3 +66,24 @@ def test_one_run_alone_is_a_sweep_too(overfitted: Path) -> None:
         alone = Trials(sick, asked, root=overfitted, run_sweep=run_sweep, progress=progress)
         (arm,) = alone.train("arms", [AS_IT_WAS], [3])
     assert len(arm.losses) == 1 and arm.verdicts != (DIVERGED,)
+
+
+def test_a_run_that_failed_for_another_reason_is_not_judged(
+    overfitted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full memory says nothing about the configuration; the same command goes on without it."""
+    sick = patient_of("wide", root=overfitted)
+    asked = options(remedies=("dropout",), seeds=3)
+    dropout = known_remedies(sick)["dropout"]
+
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError("out of memory")
+
+    with RunProgress("failed") as progress:
+        trials = Trials(sick, asked, root=overfitted, run_sweep=run_sweep, progress=progress)
+        with monkeypatch.context() as patched:
+            patched.setattr(train_once, "fit", full)
+            with pytest.raises(SweepError, match=r"dropout, seed 5 failed: .*out of memory"):
+                trials.train("arms", [dropout], [5])
+        (arm,) = trials.train("arms", [dropout], [5])
+    assert arm.verdicts != (DIVERGED,)

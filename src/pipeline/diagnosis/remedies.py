@@ -33,6 +33,24 @@ def of_table(s: Settings) -> bool:
     return "target" in s["data"]
 
 
+def number_of(model: Settings, key: str) -> float | None:
+    """Return an argument of a network; None where a class of a person's own means no number."""
+    value = model.get(key)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def size_of(model: Settings, key: str) -> int:
+    """Return a whole number among the arguments of a network; 0 where there is none."""
+    value = number_of(model, key)
+    return value if isinstance(value, int) else 0
+
+
+def can_drop(model: Settings) -> bool:
+    """Whether a network has a dropout that acts: one recurrent layer has none."""
+    one_layer = model["name"] in RECURRENT and size_of(model, "depth") < 2
+    return number_of(model, "dropout") is not None and not one_layer
+
+
 def file_label(name: str) -> str:
     """Return a remedy's name as part of a file's or a run's name."""
     for sign, word in (("+", "_and_"), ("/", "_over_"), ("*", "_times_"), (".", "_")):
@@ -71,8 +89,7 @@ def far_from_usual(settings: Settings) -> float | None:
 def more_regularization(s: Settings) -> Iterator[Remedy]:
     """Each regularization that is not in force."""
     model, optimizer = s["model"], s["optimizer"]
-    can_drop = model["name"] not in RECURRENT or model.get("depth", 1) > 1
-    if can_drop and model.get("dropout", 1.0) < 0.4:
+    if can_drop(model) and model["dropout"] < 0.4:
         yield Remedy("dropout", ("model.dropout=0.5",), "no unit can rely on another one")
     if s["augment"]["name"] == "none" and not of_table(s):
         why = "every epoch shows other images of the same classes"
@@ -112,7 +129,7 @@ def _each_taken_away(s: Settings) -> Iterator[Remedy]:
     if s["penalty"]["l1"] > 0 or s["penalty"]["l2"] > 0:
         no_penalty = ("penalty.l1=0.0", "penalty.l2=0.0")
         yield Remedy("no_penalty", no_penalty, "weights cost nothing")
-    strong = [k for k in ("dropout", "block_dropout") if s["model"].get(k, 0.0) > 0.3]
+    strong = [k for k in ("dropout", "block_dropout") if (number_of(s["model"], k) or 0.0) > 0.3]
     if strong:
         overrides = tuple(f"model.{key}=0.1" for key in strong)
         yield Remedy("less_dropout", overrides, "units may work together")
@@ -142,7 +159,7 @@ def more_epochs(s: Settings, *, times: int) -> Remedy:
 def wider(s: Settings) -> Iterator[Remedy]:
     """Four times as many units, where the model has a width."""
     model = s["model"]
-    if "width" not in model:
+    if not size_of(model, "width"):
         return
     least = 16 if model["name"] in ("cnn", "resnet") else 64
     overrides = [f"model.width={max(least, 4 * model['width'])}"]

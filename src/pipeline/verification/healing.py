@@ -80,10 +80,10 @@ def _reason_to_stop(
     patient: Patient, options: VerificationOptions, steps: Sequence[Round], *, rounds: int
 ) -> str:
     """Return why no further round begins; empty where one does."""
-    if len(steps) == rounds:
-        return f"{rounds} rounds are done"
     if patient.diagnosis.verdict in (HEALTHY, UNDETERMINED):
         return patient.diagnosis.verdict
+    if len(steps) == rounds:
+        return "1 round is done" if rounds == 1 else f"{rounds} rounds are done"
     needed = least_runs(options)
     if options.budget is not None and options.budget < needed:
         return f"the budget is used: another round needs {needed} runs, {options.budget} are left"

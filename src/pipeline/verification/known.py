@@ -20,6 +20,7 @@ from pipeline.sweep.analysis import FinishedTrial
 from pipeline.sweep.noted import NotedStudy, noted_studies
 
 _DIVERGED = "Diverged:"  # begins the reason of a failure, see `pipeline.training.fit.Diverged`
+_NOT_FINITE = "which is not finite"  # ends that of an objective, see `pipeline.sweep.outcome`
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,17 @@ class FinishedRun:
         return self.trial.state == "complete"
 
     @property
+    def diverged(self) -> bool:
+        """Whether it left no model since its loss was not finite."""
+        reason = self.trial.failure or ""
+        return reason.startswith(_DIVERGED) or reason.endswith(_NOT_FINITE)
+
+    @property
     def reusable(self) -> bool:
         """Whether training it again would give the same."""
         if self.complete:
             return any(self.folder.glob("models/*/model.safetensors"))
-        return (self.trial.failure or "").startswith(_DIVERGED)
+        return self.diverged
 
 
 def content_of(values: Mapping[str, Any], card: DataCard, *, root: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from pipeline.diagnosis.record import Remedy
-from pipeline.diagnosis.remedies import Settings, far_from_usual, of_table
+from pipeline.diagnosis.remedies import Settings, can_drop, far_from_usual, of_table
 
 
 def random_draws(settings: Settings, *, count: int, seed: int) -> list[Remedy]:
@@ -28,10 +28,7 @@ def _draw(settings: Settings, generator: random.Random) -> tuple[str, ...]:
         f"optimizer.learning_rate={rate:.3g}",
         f"penalty.l2={10 ** generator.uniform(-6, -3):.3g}",
     ]
-    if (
-        settings["model"]["name"] in ("mlp", "cnn", "resnet")
-        or settings["model"].get("depth", 1) > 1
-    ):
+    if can_drop(settings["model"]):
         drawn.append(f"model.dropout={generator.uniform(0, 0.6):.2f}")
     if not of_table(settings):
         drawn.append(f"augment={generator.choice(('none', 'affine', 'shift'))}")

@@ -20,7 +20,7 @@ from pipeline.data.store import load_card
 from pipeline.diagnosis.paired_trials import DIVERGED, Arm, Judged, counted_loss
 from pipeline.diagnosis.record import Remedy
 from pipeline.diagnosis.remedies import file_label
-from pipeline.errors import NoTrialCompleted
+from pipeline.errors import NoTrialCompleted, SweepError
 from pipeline.files import write_atomically
 from pipeline.sweep import noted
 from pipeline.sweep import progress as sweep_progress
@@ -74,6 +74,7 @@ class Trials:
         """Train every arm with every seed; return the arms with their losses.
 
         Runs that an earlier call or start has finished are not trained again.
+        Raises `SweepError` for a run that failed for another reason than its loss.
         """
         for arm in arms:
             self._write_experiment(arm)
@@ -93,6 +94,7 @@ class Trials:
             for seed in seeds:
                 run = self.known.find(contents[arm.name], seed, own=own)
                 if run is not None:
+                    _refuse_failure(run, f"{shown_arm(kind_of(part), arm.name)}, seed {seed}")
                     self.used.add(part, arm.name, seed, run)
         return [
             self._as_arm(arm, [self.used.of(part, arm.name, seed) for seed in seeds])
@@ -257,6 +259,15 @@ def first_finished_run(patient: Patient, chosen: Judged, *, storage: str, root: 
     known = KnownRuns(patient.name, storage=storage, root=root)
     found = (known.find(content, patient.seed + i) for i in range(len(chosen.val_losses)))
     return next(run.folder for run in found if run is not None and run.complete)
+
+
+def _refuse_failure(run: FinishedRun, shown: str) -> None:
+    """Raise `SweepError` for a run without a loss: it says nothing about a remedy."""
+    if not run.complete and not run.diverged:
+        raise SweepError(
+            f"{shown} failed: {run.trial.failure}. Such a run cannot be judged. Mend its cause, or "
+            "leave this remedy out with remedies=[…]. The same command trains only what is missing."
+        )
 
 
 def _experiment_name(patient: str, arm: str) -> str:

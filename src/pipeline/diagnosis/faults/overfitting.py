@@ -14,7 +14,12 @@ from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.measured import Claim, all_of, any_of
 from pipeline.diagnosis.measured_run import MeasuredRun
 from pipeline.diagnosis.record import Finding, Remedy
-from pipeline.diagnosis.remedies import Settings, early_stopping, more_regularization
+from pipeline.diagnosis.remedies import (
+    Settings,
+    early_stopping,
+    more_regularization,
+    size_of,
+)
 
 
 def judge(run: MeasuredRun) -> Claim:
@@ -41,7 +46,7 @@ def remedies(s: Settings, finding: Finding) -> Iterator[Remedy]:
         yield Remedy("more_data", ("data.fraction=1.0",), why, cost=1 / fraction)
     yield from more_regularization(s)
     yield from early_stopping(s)
-    width = s["model"].get("width", 0)
+    width = size_of(s["model"], "width")
     if width >= 32:
         why = "fewer units can learn less by heart"
         yield Remedy("smaller_model", (f"model.width={width // 2}",), why)

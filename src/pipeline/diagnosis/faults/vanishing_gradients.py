@@ -16,6 +16,7 @@ from pipeline.diagnosis.remedies import (
     gated_cell,
     he_init,
     orthogonal_init,
+    size_of,
 )
 from pipeline.diagnosis.signal_measures import (
     cut_time_step_share,
@@ -54,7 +55,7 @@ def remedies(s: Settings, finding: Finding) -> Iterator[Remedy]:
     yield from batch_norm(s)
     if s["init"]["name"] != "he" and not saturates:
         yield he_init()
-    if s["model"].get("depth", 0) > 2:
+    if size_of(s["model"], "depth") > 2:
         yield Remedy("shallower", ("model.depth=2",), "the gradient passes fewer layers")
     if s["optimizer"]["name"] in ("sgd", "momentum", "nesterov"):
         overrides = ("optimizer=adam", "optimizer.learning_rate=1e-3")
