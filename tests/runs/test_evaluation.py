@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from pipeline.models.inference import predict_logits
 from pipeline.models.saved import load_model
 from pipeline.runs.evaluation import (
     ModelEvaluation,
+    _load_other,
     evaluate_model,
     track_evaluation,
     write_evaluation,
@@ -87,6 +89,12 @@ def test_the_rows_are_the_test_set_then_other_sets_then_corruptions(
         ("digits", None),
         ("noise", 3),
     ]
+
+
+def test_ten_digits_are_no_test_of_a_model_of_other_classes(trained_once: Path) -> None:
+    model = replace(load_model(trained_once / "models" / "mlp"), class_names=("even", "odd"))
+    with pytest.raises(DataError, match=r"digits: has ten classes.* the model has 2"):
+        _load_other("digits", model, trained_once)
 
 
 def test_the_mean_of_views_is_that_of_their_probabilities(trained_once: Path) -> None:

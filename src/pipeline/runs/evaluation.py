@@ -239,6 +239,11 @@ def _other_sets(wanted: str | list[str], model: SavedModel) -> Sequence[str]:
 
 def _load_other(name: str, model: SavedModel, root: Path) -> ImageSet:
     if name == DIGITS:
+        if len(model.class_names) != len(_TEN_DIGITS):
+            raise DataError(
+                f"evaluation.other_sets={name}: has ten classes, 0 … 9; the model has "
+                f"{len(model.class_names)}. Leave it out."
+            )
         return digits(model.input_shape)
     directory = root / "data" / "processed" / name
     card = load_card(directory)
