@@ -14,6 +14,7 @@ from pipeline.models.inference import predict_logits
 from pipeline.models.inference_threads import FIRST_WAIT, InferenceThreads
 
 BATCH = np.ones((5, 2), np.float32)
+KNOWN = nn.Linear(2, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def computing(clock: list[float], seconds: dict[int, float], used: list[int]) ->
 def test_a_busy_machine_computes_with_one_thread_and_seldom_tries_again(clock: list[float]) -> None:
     used: list[int] = []
     compute = computing(clock, {1: 0.01, 2: 0.3}, used)
-    threads = InferenceThreads(200)
+    threads = InferenceThreads(KNOWN, 200)
     for _ in range(200):
         torch.testing.assert_close(threads.outputs(compute, BATCH), torch.full((5,), 2.0))
     assert used[:4] == [1, 2, 2, 1]  # the bits of both, then the time of both
@@ -58,7 +59,7 @@ def test_a_busy_machine_computes_with_one_thread_and_seldom_tries_again(clock: l
 def test_a_machine_that_becomes_busy_is_noticed(clock: list[float]) -> None:
     used: list[int] = []
     seconds = {1: 0.02, 2: 0.01}
-    threads = InferenceThreads(200)
+    threads = InferenceThreads(KNOWN, 200)
     compute = computing(clock, seconds, used)
     for index in range(200):
         seconds[2] = 0.01 if index < 50 else 0.3
@@ -73,7 +74,7 @@ def test_outputs_whose_bits_depend_on_the_number_get_all_threads(clock: list[flo
     def differing(batch: np.ndarray) -> Tensor:
         return compute(batch) + torch.get_num_threads() * 1e-7
 
-    threads = InferenceThreads(20)
+    threads = InferenceThreads(KNOWN, 20)
     found = [threads.outputs(differing, BATCH) for _ in range(20)]
     assert used == [1, 2] + [2] * 19
     assert all(torch.equal(each, found[0]) for each in found)
@@ -82,15 +83,43 @@ def test_outputs_whose_bits_depend_on_the_number_get_all_threads(clock: list[flo
 def test_few_batches_and_one_of_another_size_get_all_threads(clock: list[float]) -> None:
     used: list[int] = []
     compute = computing(clock, {1: 0.01, 2: 0.3}, used)
-    threads = InferenceThreads(3)
+    threads = InferenceThreads(KNOWN, 3)
     for _ in range(3):
         threads.outputs(compute, BATCH)
-    threads = InferenceThreads(20)
+    threads = InferenceThreads(KNOWN, 20)
     for _ in range(5):
         threads.outputs(compute, BATCH)
     used.clear()
     threads.outputs(compute, BATCH[:2])
     assert used == [2]
+
+
+class Counting(nn.Module):
+    """A layer of a person's own that knows how often it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.num_calls += 1
+        return images.flatten(1) + self.num_calls
+
+
+def test_a_layer_of_a_persons_own_sees_each_batch_once() -> None:
+    images = np.zeros((500 * 9, 1, 1, 2), np.uint8)
+    network = nn.Sequential(Counting()).eval()
+    found = predict_logits(network, images, mean=(0.0,), std=(1.0,))
+    assert np.array_equal(found[::500, 0], np.arange(1, 10))
+
+
+def test_one_thread_computes_each_batch_once(clock: list[float]) -> None:
+    torch.set_num_threads(1)
+    used: list[int] = []
+    threads = InferenceThreads(KNOWN, 20)
+    for _ in range(20):
+        threads.outputs(computing(clock, {1: 0.01}, used), BATCH)
+    assert used == [1] * 20
 
 
 def test_logits_are_those_of_all_threads_bit_for_bit() -> None:

@@ -104,6 +104,14 @@ def test_a_network_that_is_built_in_another_way_is_exported(
         graphs.archive(first, EXAMPLE + 1, must_not)
 
 
+def test_a_network_with_frozen_weights_is_exported(graphs: KeptGraphs) -> None:
+    network = network_of(KINDS["mlp"], seed=0)
+    graphs.archive(network, EXAMPLE, exported(network))
+    next(network.parameters()).requires_grad = False
+    loaded = torch.export.load(io.BytesIO(graphs.archive(network, EXAMPLE, exported(network))))
+    assert [weight.requires_grad for weight in loaded.parameters()].count(False) == 1
+
+
 class Own(nn.Module):
     """A network of a person's own, whose code may change."""
 
@@ -133,7 +141,13 @@ def tied() -> nn.Module:
     return nn.Sequential(nn.Flatten(), first, second).eval()
 
 
-@pytest.mark.parametrize("build", [Own, with_hook, with_function, tied])
+def with_buffer() -> nn.Module:
+    network = network_of(KINDS["mlp"], seed=0)
+    network.register_buffer("of_a_person", torch.ones(3), persistent=False)
+    return network
+
+
+@pytest.mark.parametrize("build", [Own, with_hook, with_function, with_buffer, tied])
 def test_what_may_have_other_code_is_exported_each_time(
     graphs: KeptGraphs, build: Callable[[], nn.Module], tmp_path: Path
 ) -> None:

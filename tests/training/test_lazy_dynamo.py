@@ -73,6 +73,23 @@ def test_compiled_code_leaves_alone_what_was_marked_before() -> None:
     assert printed(BY_US + code) == ["False False", "2 marked", "15.0 [False, False]"]
 
 
+def test_a_break_that_was_imported_before_breaks_the_graph() -> None:
+    code = (
+        "import torch\n"
+        "from torch._dynamo import graph_break\n"
+        f"{LOADED}"
+        "import torch._dynamo.testing\n"
+        "counter = torch._dynamo.testing.CompileCounter()\n"
+        "def broken(x):\n"
+        "    x = x + 1\n"
+        "    graph_break()\n"
+        "    return x * 2\n"
+        "print(torch.compile(broken, backend=counter)(torch.tensor(2.0)).item())\n"
+        "print(counter.frame_count)\n"
+    )
+    assert printed(BY_US + code) == ["False False", "6.0", "2"]
+
+
 @pytest.mark.parametrize(
     "use",
     [
@@ -84,6 +101,8 @@ def test_compiled_code_leaves_alone_what_was_marked_before() -> None:
         "print('eager' not in torch._dynamo.list_backends(None))",
         "torch.compiler.disable(torch.nn.Linear(1, 1)); print(False)",
         "torch.compiler.disable()(len); print(False)",
+        "print('list_backends' not in dir(torch._dynamo))",
+        "torch._dynamo.reset = len; print(torch._dynamo.reset is not len)",
     ],
 )
 def test_whatever_else_is_used_of_it_loads_it_whole(use: str) -> None:

@@ -29,7 +29,7 @@ def logits_in_parts(
 ) -> Iterator[np.ndarray]:
     """Yield the logits of `predict_logits` by batches, one at least."""
     size = CONVOLVED if convolves(network) else BATCH
-    threads = InferenceThreads(len(images) // size)
+    threads = InferenceThreads(network, len(images) // size)
     with fastest_layout(network, images.shape[1:]) as layout:
 
         def logits_of(batch: np.ndarray) -> Tensor:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from pipeline.models.structure import has_known_layers_only
 
 FEWEST_BATCHES = 8  # of an evaluation, for trials to pay
 FIRST_WAIT, LONGEST_WAIT = 8, 128  # batches until the slower number is tried again
@@ -21,12 +23,14 @@ class InferenceThreads:
     """Follows the machine from batch to batch where no bit of the outputs depends on it.
 
     The first batch is computed with one thread and with all. If their bits differ, all threads
-    compute every batch.
+    compute every batch. They do so too, and each batch once, for a network with layers of a
+    person's own, whose answers may depend on its calls.
     """
 
-    def __init__(self, num_batches: int) -> None:
+    def __init__(self, network: nn.Module, num_batches: int) -> None:
         self._most = torch.get_num_threads()
-        self._numbers = (self._most, 1) if num_batches >= FEWEST_BATCHES else (self._most,)
+        choice = self._most > 1 and num_batches >= FEWEST_BATCHES and has_known_layers_only(network)
+        self._numbers = (self._most, 1) if choice else (self._most,)
         self._shape: tuple[int, ...] | None = None
         self._batch_s: dict[int, float] = {}
         self._wait, self._since = FIRST_WAIT, 0

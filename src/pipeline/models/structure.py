@@ -34,3 +34,9 @@ def eager(network: nn.Module) -> AbstractContextManager[Any]:
     )
     # Only where needed: it imports torch's compiler, which takes seconds.
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
+
+
+def has_known_layers_only(network: nn.Module) -> bool:
+    """Whether all layers are torch's or ours. One of a person's own may count or draw numbers."""
+    known = ("torch.nn.modules.", "pipeline.models.")
+    return all(type(layer).__module__.startswith(known) for layer in network.modules())

@@ -61,16 +61,18 @@ class KeptGraphs:
 def _mark(network: nn.Module, example: np.ndarray) -> str | None:
     """Return a hash of all that decides a network's archive but its weights.
 
-    None for a network with code that is not torch's or ours, or with hooks, or shared weights.
+    None for a network with code that is not torch's or ours, or with hooks, or shared weights, or
+    buffers that are no weights: the graph holds their values.
     """
+    from pipeline.models.structure import has_known_layers_only
+
     digest = remembered.made_by(libraries=("torch",), code=("models", "tracking"))
     weights = network.state_dict()
-    if len({tensor.data_ptr() for tensor in weights.values()}) < len(weights):
+    are_shared = len({tensor.data_ptr() for tensor in weights.values()}) < len(weights)
+    if are_shared or not has_known_layers_only(network):
         return None
     for name, module in network.named_modules():
-        if not type(module).__module__.startswith(("torch.nn.modules.", "pipeline.models.")):
-            return None
-        if module._forward_hooks or module._forward_pre_hooks:
+        if module._forward_hooks or module._forward_pre_hooks or module._non_persistent_buffers_set:
             return None
         values = {key: value for key, value in vars(module).items() if not key.startswith("_")}
         if not all(map(_is_plain, values.values())):
@@ -79,6 +81,7 @@ def _mark(network: nn.Module, example: np.ndarray) -> str | None:
         digest.update(repr((name, kind, sorted(values.items()))).encode())
     for name, tensor in weights.items():
         digest.update(repr((name, tensor.shape, tensor.dtype, tensor.stride())).encode())
+    digest.update(repr([weight.requires_grad for weight in network.parameters()]).encode())
     digest.update(f"{network!r} {example.dtype} {example.shape} ".encode() + example.tobytes())
     return digest.hexdigest()
 
@@ -111,7 +114,7 @@ def _same_weights(archive: bytes, graph: bytes, weights: Mapping[str, Tensor]) -
     """Whether the files of weights that we would write are those of an archive."""
     try:
         ours = dict(_weight_files(graph, weights))
-    except (KeyError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return False
     return ours == {name: data for name, data in _files(archive) if _is_weight(name)}
 

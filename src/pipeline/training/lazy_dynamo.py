@@ -65,7 +65,10 @@ def disable(fn: Any = None, recursive: bool = True, **options: Any) -> Any:
 
 
 def graph_break(msg: str = "") -> None:
-    """Do nothing, as outside of compiled code."""
+    """Do nothing, as outside of compiled code; within it, what torch's own does."""
+    true_break = _loaded("graph_break")
+    if true_break is not None:
+        true_break(msg)
 
 
 def _load() -> dict[str, Any]:

@@ -50,6 +50,17 @@ class LazyPackage(ModuleType):
                 self.run()
         return getattr(self, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a name. The package's code runs before: it would set its own value afterwards."""
+        if not (name.startswith("__") or isinstance(value, ModuleType)):  # those are the import's
+            self.run()
+        ModuleType.__setattr__(self, name, value)
+
+    def __dir__(self) -> list[str]:
+        """Run the package's code and return all its names."""
+        self.run()
+        return list(vars(self))
+
     def _load_light(self) -> None:
         recipe = _loader_of(self).recipe
         before = set(sys.modules)
