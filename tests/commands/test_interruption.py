@@ -214,8 +214,8 @@ import os, sys, time
 from pipeline import interruption
 with interruption.handled():
     interruption.end_with_dvc()
-    print(os.getpid(), flush=True)
     try:
+        print(os.getpid(), flush=True)  # its reader may kill at once
         time.sleep(120)
     finally:
         open("ended", "w").close()
