@@ -10,12 +10,13 @@ import pytest
 
 import small_mnist
 from pipeline import cli
+from pipeline.commands.check import _links
 from pipeline.data.store import write_prepared
 from pipeline.errors import DataError
 from pipeline.evaluation.metrics_files import write_metrics
 from pipeline.evaluation.model_description import read_description
 from pipeline.evaluation.tables import write_confusion_csv
-from pipeline.reporting.page_origin import signed, sources_of
+from pipeline.reporting.page_origin import check_page, signed, sources_of
 from pipeline.runs.files import RunFiles
 from pipeline.tracking import MODEL_TAG, open_tracker
 from sealed_records import fields_of, write_fields
@@ -157,3 +158,14 @@ def test_the_record_in_mlflow_has_the_numbers_and_files_of_the_results(
     kept.write_text(kept.read_text().replace(",", ";", 1))
     with pytest.raises(DataError, match=r"artifact history\.csv is not results/mlp/history\.csv"):
         check()
+
+
+def test_a_setting_that_names_a_folder_of_results_is_no_model_of_the_page(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(signed("<dt>callbacks.mine.folder</dt><dd>results/kept</dd>\n"))
+    assert check_page(path, root=tmp_path) == []
+
+
+def test_own_images_beside_the_official_files_break_no_link(project: Path) -> None:
+    (project / "data" / "raw" / "flowers" / "rose").mkdir(parents=True)
+    assert not [place for place, _ in _links(None, project) if place == "raw"]

@@ -60,3 +60,10 @@ def test_a_file_that_answers_otherwise_is_not_kept(
 def test_torchscript_is_refused_with_its_successor() -> None:
     with pytest.raises(ConfigError, match=r"deprecated TorchScript.*format=pt2"):
         read_line("export", "format=torchscript")
+
+
+@pytest.mark.parametrize("folder", [".", "exports"])
+def test_a_folder_is_no_file_to_write(tiny_model: Path, folder: str) -> None:
+    (tiny_model / "exports").mkdir(exist_ok=True)
+    with pytest.raises(ConfigError, match=r"is a folder. Name a file: file=.*mlp.onnx"):
+        cli.call("export", ["name=mlp", f"file={folder}"])

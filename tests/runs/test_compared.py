@@ -92,6 +92,13 @@ def test_a_long_list_of_names_makes_a_short_folder(project: Path) -> None:
     assert named_runs(names, root=project).name == "a_rather_long_name_0_and_3_more"
 
 
+def test_other_names_never_share_a_folder(project: Path) -> None:
+    for name in ("a", "a_b", "b_c", "c"):
+        write_run(project, history_rows(1.0), name=name)
+    first, second = (named_runs(n, root=project).name for n in (["a_b", "c"], ["a", "b_c"]))
+    assert first != second
+
+
 def test_more_runs_than_a_picture_holds_are_refused(project: Path) -> None:
     for number in range(MOST_RUNS + 1):
         job = write_job(project / "runs" / str(number), [f"seed={number}"])

@@ -43,12 +43,14 @@ def run(call: Call[CheckOptions]) -> None:
 
 def _links(name: str | None, root: Path) -> Iterator[Link]:
     """Yield the checks in the order in which the files were made."""
+    from pipeline.data.manifest import DATASETS
     from pipeline.runs import chain
 
     names = [trained.the_one(name, trained.models(root))] if name else trained.models(root)
     data = _data_of(names[0], root) if name else None
     places: list[tuple[str, list[str], Callable[..., str]]] = [
-        ("raw", _folders(root / "data" / "raw", data), chain.raw),
+        # A person's own images may lie there too, and have no official checksums.
+        ("raw", [d for d in _folders(root / "data" / "raw", data) if d in DATASETS], chain.raw),
         ("prepared", _folders(root / "data" / "processed", data), chain.prepared),
         ("model", names, chain.model),
         ("results", names, chain.results),

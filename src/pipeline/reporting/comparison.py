@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 from pipeline.errors import DataError
 from pipeline.records import Estimate
 from pipeline.reporting.sentences import percent
-from pipeline.reporting.style import BLUE, INK, NARROW, SKY, dress, new_figure, percent_scale
+from pipeline.reporting.style import (
+    BLUE,
+    INK,
+    LONGEST_NAME,
+    NARROW,
+    SKY,
+    dress,
+    label,
+    new_figure,
+    percent_scale,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +46,9 @@ def plot(models: Sequence[tuple[str, Estimate]], *, width: float = 8.6) -> Figur
     wide = width >= NARROW
     shaded = " (shaded: the best model's)" if wide else ""
     dress(axes, xlabel=f"test accuracy, 95 % interval{shaded}", grid="x")
-    axes.set_yticks(range(len(ordered)), [name for name, _ in ordered])
+    axes.set_yticks(
+        range(len(ordered)), [label(name, most=LONGEST_NAME if wide else 14) for name, _ in ordered]
+    )
     axes.tick_params(axis="y", labelcolor=INK, labelsize=10)
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     axes.margins(x=0.12 if wide else 0.3)

@@ -12,14 +12,17 @@ from pipeline.reporting.style import BLUE, INK, PAPER, QUIET, VERMILION, dress, 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_COUNTED = 40  # classes; the numbers of more would cover each other
+_LONGEST = 16  # characters of a class's name
 _FULL_AT = 0.10  # this share of a class predicted as another one has the full colour
 
 
 def plot(matrix: np.ndarray, *, class_names: Sequence[str], width: float | None = None) -> Figure:
-    """Draw counts ``[K, K]`` (row = truth, column = prediction), readable up to about 26 classes.
+    """Draw counts ``[K, K]`` (row = truth, column = prediction), with numbers up to 40 classes.
 
     The colour is the share of the row: blue on the diagonal, orange beside it. Orange is full at
-    10 %, so that rare mistakes stand out. The number is the count; 0 stays blank.
+    10 %, so that rare mistakes stand out. The number is the count; 0 stays blank. Of more classes
+    only some have their names.
     width: inches; None for as many as the classes need.
     """
     from matplotlib.colors import LinearSegmentedColormap
@@ -27,7 +30,7 @@ def plot(matrix: np.ndarray, *, class_names: Sequence[str], width: float | None 
     right = LinearSegmentedColormap.from_list("right", [PAPER, BLUE])
     wrong = LinearSegmentedColormap.from_list("wrong", [PAPER, VERMILION])
     k = len(class_names)
-    side = max(4.2, 1.6 + 0.5 * k) if k <= 12 else 1.8 + 0.38 * k
+    side = max(4.2, 1.6 + 0.5 * k) if k <= 12 else 1.8 + 0.38 * min(k, MOST_COUNTED)
     side = side if width is None else width - 0.3
     figure = new_figure(width=side + 0.3, height=side)
     axes = figure.add_subplot()
@@ -39,7 +42,7 @@ def plot(matrix: np.ndarray, *, class_names: Sequence[str], width: float | None 
     axes.imshow(np.where(diagonal, right(strength), wrong(strength)), aspect="equal")
     size = 9.0 if k <= 12 else 7.0
     size = min(size, 20.0 * side / k) if width else size
-    for row, column in np.argwhere(matrix).tolist():
+    for row, column in np.argwhere(matrix).tolist() if k <= MOST_COUNTED else []:
         dark = strength[row, column] > 0.6
         axes.text(
             column,
@@ -56,15 +59,19 @@ def plot(matrix: np.ndarray, *, class_names: Sequence[str], width: float | None 
 
 def _label(figure: Figure, class_names: Sequence[str], size: float) -> None:
     (axes,) = figure.axes
-    k, names = len(class_names), [label(name) for name in class_names]
+    k, step = len(class_names), -(-len(class_names) // MOST_COUNTED)
+    names = [label(name, most=_LONGEST) for name in class_names[::step]]
     dress(axes, xlabel="predicted", ylabel="true", grid="none")
     axes.spines["bottom"].set_visible(False)
     long = max(map(len, class_names)) > (2 if k > 12 else 4)
-    axes.set_xticks(range(k), names, rotation=40 if long else 0, ha="right" if long else "center")
-    axes.set_yticks(range(k), names)
+    axes.set_xticks(
+        range(0, k, step), names, rotation=40 if long else 0, ha="right" if long else "center"
+    )
+    axes.set_yticks(range(0, k, step), names)
     axes.tick_params(labelsize=max(size, 8), labelcolor=INK)
-    axes.set_xticks(np.arange(k - 1) + 0.5, minor=True)
-    axes.set_yticks(np.arange(k - 1) + 0.5, minor=True)
+    lines = np.arange(k - 1 if step == 1 else 0) + 0.5
+    axes.set_xticks(lines, minor=True)
+    axes.set_yticks(lines, minor=True)
     axes.tick_params(which="minor", length=0)
     axes.grid(visible=True, which="minor", color="#eef0f3", linewidth=0.8)
     for title in (axes.xaxis.label, axes.yaxis.label):

@@ -14,6 +14,7 @@ from pipeline.reporting.style import (
     QUIET,
     SERIES,
     dress,
+    label,
     name_line_ends,
     new_figure,
     percent_scale,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_ROOM = 0.1  # accuracy of a bar that has room for its number
 _MARKERS = "osD^vPX"
 
 
@@ -74,7 +76,7 @@ def _lines(
         low, high = zip(*((row.accuracy.low, row.accuracy.high) for row in points), strict=True)
         axes.vlines(x, low, high, color=color, lw=1.4, alpha=0.6)
         axes.plot(x, y, color=color, marker=mark, ms=5, mec="white", mew=0.6, lw=1.7)
-        ends.append((x[-1], y[-1], name, color))
+        ends.append((x[-1], y[-1], label(name, most=16), color))
     dress(axes, title="Corrupted test images", xlabel="severity (0 = clean)", ylabel="accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     percent_scale(axes.yaxis, decimals=0)
@@ -97,17 +99,18 @@ def _bars(
         range(len(bars)), values, yerr=spread, fmt="none", ecolor=INK, elinewidth=1.2, capsize=3
     )
     for i, row in enumerate(bars):
+        high = row.accuracy.low > _ROOM
         axes.text(
             i,
-            0.03,
+            0.03 if high else row.accuracy.high + 0.02,
             percent(row.accuracy.value, digits=1),
             ha="center",
             fontsize=9,
             fontweight="bold",
-            color="white",
+            color="white" if high else INK,
         )
     dress(axes, title="Other data")
-    axes.set_xticks(range(len(bars)), [row.name for row in bars])
+    axes.set_xticks(range(len(bars)), [label(row.name, most=14) for row in bars])
     axes.tick_params(axis="x", labelcolor=INK)
     axes.set(ylim=(0, 1.05), xlim=(-0.6, len(bars) - 0.4))
     percent_scale(axes.yaxis, decimals=0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.records import SignalRecord
-from pipeline.reporting.style import BLUE, QUIET, SKY, dress, new_figure, whole_numbers
+from pipeline.reporting.style import BLUE, QUIET, SKY, dress, label, new_figure, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +86,9 @@ def draw(figure: Figure, axes: Axes, shown: LayerMap) -> None:
     axes.patch.set(hatch="////", edgecolor="#b8bec6")  # not measured
     step = -(-len(shown.names) // _MOST_NAMES)
     axes.set_yticks(
-        np.arange(len(shown.names))[::step] + 0.5, list(shown.names)[::step], fontsize=8
+        np.arange(len(shown.names))[::step] + 0.5,
+        [label(name) for name in shown.names[::step]],
+        fontsize=8,
     )
     axes.invert_yaxis()
     whole_numbers(axes.xaxis, most=10)

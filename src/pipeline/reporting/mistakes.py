@@ -43,7 +43,9 @@ def plot(
         axes.set_axis_off()
     for i, axes in enumerate(grid[:count]):
         axes.imshow(_picture(images[i]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        taken, true = _short(class_names[predictions[i]]), _short(class_names[labels[i]])
+        taken, true = (
+            label(class_names[index], most=_LONGEST_NAME) for index in (predictions[i], labels[i])
+        )
         axes.set_title(
             taken, loc="left", y=1.0, fontsize=10, fontweight="bold", color=VERMILION, pad=18
         )
@@ -52,10 +54,6 @@ def plot(
         )
         axes.text(0, 1.04, f"is {true}", fontsize=9, color=QUIET, transform=axes.transAxes)
     return figure
-
-
-def _short(name: str) -> str:
-    return label(name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…")
 
 
 def _sure(confidence: float) -> str:

@@ -52,7 +52,7 @@ def check_page(path: Path, *, root: Path) -> list[str]:
     page = _SIGNATURE.sub("", text)
     if signed(page) != text:
         raise DataError(f"{path}: is not as it was written. {WAY_OUT}")
-    names = re.findall(r"<dt>([\w.-]+)</dt><dd>results/", page)
+    names = re.findall(r"<dt>([\w.-]+)</dt><dd>results/\1/, models/\1/ \(", page)
     for name, source in sources_of(names, root=root).items():
         if html.escape(source) not in page:
             raise DataError(f"{path}: shows an earlier state of results/{name}/. {WAY_OUT}")

@@ -20,15 +20,19 @@ from pipeline.reporting.style import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_MOST_CLASSES = 40  # a picture of 1,200 would be larger than matplotlib can draw
 _SCORES = (("precision", BLUE, "<", -0.22), ("f1", INK, "o", 0.0), ("recall", ORANGE, ">", 0.22))
 
 
 def plot(evaluation: Evaluation) -> Figure:
     """Draw a row for each class, the weakest F1 on top, with 95 % Wilson intervals.
 
+    Of more than 40 classes, the 40 weakest are drawn.
+
     The scale begins where the lowest interval does, so that classes near 100 % stay distinct.
     """
     classes = sorted(evaluation.per_class, key=lambda each: each.f1.value, reverse=True)
+    classes = classes[-_MOST_CLASSES:]
     figure = new_figure(width=8.6, height=1.3 + 0.42 * len(classes))
     axes = figure.add_subplot()
     for name, color, marker, offset in _SCORES:
@@ -48,7 +52,9 @@ def plot(evaluation: Evaluation) -> Figure:
     axes.axvline(
         evaluation.f1_macro.value, color=GREEN, lw=1.1, ls=(0, (4, 3)), label="macro F1", zorder=0.5
     )
-    dress(axes, grid="x")
+    left_out = len(evaluation.per_class) > len(classes)
+    note = f"the {len(classes)} weakest of {len(evaluation.per_class)} classes" if left_out else ""
+    dress(axes, xlabel=note, grid="x")
     axes.set_yticks(
         range(len(classes)), [f"{label(each.name)}  (n = {each.support:,})" for each in classes]
     )

@@ -11,6 +11,7 @@ from pipeline.reporting.style import INK, VERMILION, label, new_figure
 from pipeline.runs.prediction import PredictedPictures
 
 MOST_PICTURED = 40
+_LONGEST = 18  # characters of a class's name
 _PAIRS = 4  # of a picture and its view, in one row
 
 
@@ -33,7 +34,7 @@ def plot(predicted: PredictedPictures) -> Figure:
         name, probability = prediction.top[0]
         colour = VERMILION if prediction.unfamiliar else INK
         left.set_title(
-            f"{label(name)}  {probability:.0%}",
+            f"{label(name, most=_LONGEST)}  {probability:.0%}",
             loc="left",
             fontsize=9.5,
             fontweight="bold",

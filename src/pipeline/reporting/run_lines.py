@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from pipeline.errors import DataError
-from pipeline.reporting.style import QUIET, SERIES, dress, name_line_ends, new_figure
+from pipeline.reporting.style import QUIET, SERIES, dress, label, name_line_ends, new_figure
 
 # Marks, and the signs for them beside the names; the second round of runs has hollow ones.
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
@@ -78,7 +79,7 @@ def plot(panels: Sequence[Panel], *, heading: str = "") -> Figure:
     ends = _ends(panels[-1], logarithmic=logarithmic)
     name_line_ends(rows[-1], ends)
     _head(rows[-1], heading)
-    _list_missing(rows[0], panels[-1], {name[2:] for _, _, name, _ in ends})
+    _list_missing(rows[0], panels[-1], logarithmic=logarithmic)
     return figure
 
 
@@ -151,33 +152,39 @@ def _limit(axes: Axes, panels: Sequence[Panel]) -> None:
         axes.set_ylim(top=limit)
 
 
+def _drawn(line: Line, *, logarithmic: bool) -> np.ndarray:
+    """Return ``[P]`` bool: which numbers of a run have a place on the axis."""
+    return np.isfinite(line.y) & ((line.y > 0) | (not logarithmic))
+
+
 def _ends(panel: Panel, *, logarithmic: bool) -> list[tuple[float, float, str, str]]:
     ends = []
     for place, line in enumerate(panel.lines):
-        drawn = np.isfinite(line.y) & ((line.y > 0) | (not logarithmic))
+        drawn = _drawn(line, logarithmic=logarithmic)
         if drawn.any():
             last = np.flatnonzero(drawn)[-1]
             sign = _SIGNS[_round(place)][place % len(_MARKS)]
             x, y = float(line.x[last]), float(line.y[last])
-            ends.append((x, y, f"{sign} {line.name}", _color(place)))
+            ends.append((x, y, f"{sign} {label(line.name)}", _color(place)))
     return ends
 
 
 def _head(axes: Axes, heading: str) -> None:
     axes.annotate(
-        heading, (1.0, 1.0), xycoords="axes fraction", xytext=(2, 8), textcoords="offset points",
-        fontsize=8.5, color=QUIET, annotation_clip=False,
+        label(heading), (1.0, 1.0), xycoords="axes fraction", xytext=(2, 8),
+        textcoords="offset points", fontsize=8.5, color=QUIET, annotation_clip=False,
     )  # fmt: skip
 
 
-def _list_missing(axes: Axes, panel: Panel, named: set[str]) -> None:
-    lines = [line for line in panel.lines if line.name not in named]
+def _list_missing(axes: Axes, panel: Panel, *, logarithmic: bool) -> None:
+    lines = [line for line in panel.lines if not _drawn(line, logarithmic=logarithmic).any()]
     if lines:
-        names = [f"{i.name} ({'0' if np.any(i.y == 0) else 'not finite'})" for i in lines]
+        names = [f"{label(i.name)} ({'0' if np.any(i.y == 0) else 'not finite'})" for i in lines]
         axes.annotate(
-            f"not drawn: {', '.join(names)}",
+            textwrap.fill(f"not drawn: {', '.join(names)}", 90),
             (0.01, 0.02),
             xycoords="axes fraction",
+            va="bottom",
             fontsize=8.5,
             color=QUIET,
             zorder=5,

@@ -36,6 +36,7 @@ DPI = 144
 # Inches. A figure below NARROW is for a narrow screen: its panels stand one below the other.
 WIDE, HALF, PHONE = 8.6, 5.4, 4.0
 NARROW = 6.0
+LONGEST_NAME = 28  # characters beside a picture
 
 
 def new_figure(*, width: float, height: float) -> Figure:
@@ -50,12 +51,16 @@ def new_figure(*, width: float, height: float) -> Figure:
     return figure
 
 
-def label(text: str) -> str:
+def label(text: str, *, most: int = LONGEST_NAME) -> str:
     """Return a name of a person's own as matplotlib must get it, to draw it as it is written.
 
     Between two dollar signs matplotlib reads formulas, and a formula that is none is an error.
+    most: characters; a longer name, which would leave no room for the picture, loses its middle.
     """
-    return visible(text).replace("$", r"\$")
+    shown = visible(text)
+    if len(shown) > most:
+        shown = f"{shown[: most // 2]}…{shown[len(shown) - (most - 1) // 2 :]}"
+    return shown.replace("$", r"\$")
 
 
 def dress(

@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from pipeline.reporting.style import BLUE, INK, QUIET, VERMILION, dress, new_figure
+from pipeline.reporting.style import BLUE, INK, QUIET, VERMILION, dress, label, new_figure
 
 LEAST_POINTS = 6  # of a picture; a surface over fewer is drawn by imagination
 LEVELS = 12
+_LONGEST_KEY = 40  # characters of a setting's name
 _SHADES = LinearSegmentedColormap.from_list("loss", ["#0b4f8a", "#8fb8de", "#f3f6fa"])
 
 
@@ -40,7 +41,7 @@ class Scale:
     def label(self, axis: Any) -> None:
         """Write the values at the ticks of an axis."""
         if self.names:
-            axis.set_ticks(range(len(self.names)), self.names)
+            axis.set_ticks(range(len(self.names)), [label(name, most=14) for name in self.names])
         elif self.log:
             axis.set_major_formatter(lambda place, _: f"{10**place:.3g}")
 
@@ -73,7 +74,7 @@ def slices(
         axes.scatter(scale.places(values), column, s=18, color=BLUE, alpha=0.5, lw=0)
         _scale_losses(axes, column)
         scale.label(axes.xaxis)
-        dress(axes, xlabel=name, ylabel=of, grid="both")
+        dress(axes, xlabel=label(name, most=_LONGEST_KEY), ylabel=label(of), grid="both")
     return figure
 
 
@@ -121,7 +122,8 @@ def contour(
     )
     for scale, axis in zip(scales, (axes.xaxis, axes.yaxis), strict=True):
         scale.label(axis)
-    dress(axes, title=of, xlabel=x[0], ylabel=y[0])
+    across, upwards = (label(name, most=_LONGEST_KEY) for name, _, _ in (x, y))
+    dress(axes, title=label(of), xlabel=across, ylabel=upwards)
     return figure
 
 

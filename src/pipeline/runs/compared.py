@@ -80,9 +80,13 @@ def named_runs(names: Sequence[str], *, root: Path) -> RunGroup:
         _check_history(name, root)
     _check_count(len(models), "names", "Name fewer.")
     runs = tuple(_read(name, name, output=root, root=root) for name in models)
-    joined = "_".join(names)
-    short = f"{names[0]}_and_{len(names) - 1}_more"
-    return RunGroup(joined if len(joined) <= MOST_LETTERS else short, runs)
+    return RunGroup(_folder_of(names), runs)
+
+
+def _folder_of(names: Sequence[str]) -> str:
+    """Return the folder of a comparison; one that lists other names is another folder."""
+    joined = ("+" if any("_" in name for name in names) else "_").join(names)
+    return joined if len(joined) <= MOST_LETTERS else f"{names[0]}_and_{len(names) - 1}_more"
 
 
 def multirun(folder: Path, *, name: str, root: Path) -> RunGroup:

@@ -16,7 +16,7 @@ import torch
 from pipeline.data.prepared import card_of, prepared_folder
 from pipeline.data.store import load_split
 from pipeline.disk import check_disk
-from pipeline.errors import ModelError
+from pipeline.errors import ConfigError, ModelError
 from pipeline.files import scratch_folder
 from pipeline.models.exported import (
     FORMATS,
@@ -57,9 +57,12 @@ def export(name: str, *, format: str, path: Path, root: Path) -> Exported:
     """Write ``models/<name>/`` as one file, once it answers as the network on the whole test set.
 
     format: a key of `FORMATS`.  An existing file is replaced in one step.
-    Raises `ConfigError` for missing packages, `DataError` without the model's data, and
-    `ModelError` where the network cannot be exported or the file answers otherwise.
+    Raises `ConfigError` for missing packages and for a folder, `DataError` without the model's
+    data, and `ModelError` where the network cannot be exported or the file answers otherwise.
     """
+    if not path.name or path.is_dir():
+        example = path / f"{name}{FORMATS[format].suffix}"
+        raise ConfigError(f"file={path}: is a folder. Name a file: file={example}")
     check_packages(format)
     model = load_model(root / "models" / name)
     card_of(model.settings.data, root=root)
