@@ -130,3 +130,11 @@ def test_the_writer_of_these_tests_writes_what_it_says(tmp_path: Path) -> None:
     with writer(path, 14) as process:
         process.wait()
     assert int(np.loadtxt(path, delimiter=",", skiprows=1)[:, 2].argmin()) == 10
+
+
+@pytest.mark.parametrize("end", ["idle=0.05", "timeout=0.05"])
+def test_the_end_does_not_wait_for_the_next_look(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "training.csv"
+    path.write_text("epoch,loss\n" + "".join(f"{e},{1 / (1 + e)}\n" for e in range(9)))
+    # So many seconds are more than the system can sleep.
+    assert cli.call("watch", [f"history={path}", "every=1e10", end]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Iterator
@@ -89,9 +90,10 @@ def _alarms(log: GrowingLog, asked: WatchOptions) -> Iterator[Alarm]:
         if log.changed():
             grown, history = now, log.so_far()
             yield from judge.see(history) if history else ()
-        if now - grown >= asked.idle or (asked.timeout and now - start >= asked.timeout):
+        end = min(grown + asked.idle, start + (asked.timeout or math.inf))
+        if now >= end:
             return
-        time.sleep(asked.every)
+        time.sleep(min(asked.every, end - now))  # the end does not wait for the next look
 
 
 def _ends(alarm: Alarm, asked: WatchOptions) -> int:
