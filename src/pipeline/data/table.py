@@ -95,7 +95,8 @@ def read_table_parts(
 def encoded(cells: Cells, columns: Sequence[Column]) -> np.ndarray:
     """Return the numbers of rows, ``[N, 1, 1, D]`` float32.
 
-    Raises `DataError` where a column is not there, or holds text in place of a number.
+    Raises `DataError` where a column is not there, or holds text in place of a number, or one
+    that float32 cannot hold.
     """
     for column in columns:
         if column.name not in cells:
@@ -134,7 +135,15 @@ def _parts(column: Column, values: Sequence[Cell]) -> Iterator[np.ndarray]:
                     "had numbers there. Correct the value, or leave it empty."
                 )
             numbers[row] = number
-    yield (numbers - column.mean) / column.std
+    with np.errstate(over="ignore"):
+        scaled = (numbers - column.mean) / column.std
+    beyond = np.flatnonzero(np.abs(scaled) > np.finfo(np.float32).max)
+    if len(beyond):
+        raise DataError(
+            f"The column {column.name} has {values[beyond[0]]} in row {beyond[0] + 1}, too large "
+            "for the network's numbers (float32). Correct the value, or leave it empty."
+        )
+    yield scaled
     if column.has_missing:
         yield np.array([value is None for value in values])
 
