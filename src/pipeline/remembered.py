@@ -84,6 +84,15 @@ def intact(file: Path) -> bytes | None:
     return content if hashlib.sha256(content).hexdigest().encode() == digest else None
 
 
+def recalled(file: Path) -> bytes | None:
+    """Return what `intact` does, and let the file be the last that was asked for."""
+    content = intact(file)
+    if content is not None:
+        with contextlib.suppress(OSError):
+            os.utime(file)
+    return content
+
+
 def seal(file: Path, content: bytes) -> None:
     """Write content behind its hash. Does nothing where the file cannot be written."""
     from pipeline.files import write_atomically

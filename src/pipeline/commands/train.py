@@ -131,7 +131,8 @@ def _train(
         resumable(config, data.card, role=role, root=root) as resume,
     ):
         with tracked_run(config, data.card, role=role, resume=resume, root=root) as record:
-            keeper = _Keeper(config, data, role, RunFiles(output, settings.name), record)
+            files = RunFiles(output, settings.name)
+            keeper = _Keeper(config, data, role, files, record, root)
             _go_on(first, keeper, resume)
             run = _trained(network, keeper, resume, root=root)
             digest = keeper.keep_trained(run)
@@ -197,13 +198,17 @@ def _observers(settings: Settings, role: Role, curves: Curves, *, output: Path) 
 
 @dataclass(frozen=True)
 class _Keeper:
-    """Keeps the outcome of one training: on the disk, in its tracked run, in its trial."""
+    """Keeps the outcome of one training: on the disk, in its tracked run, in its trial.
+
+    root: the project; the files of a trial lie elsewhere.
+    """
 
     config: RunConfig
     data: Prepared
     role: Role
     files: RunFiles
     record: Run
+    root: Path
 
     @cached_property
     def curves(self) -> Curves:
@@ -253,7 +258,7 @@ class _Keeper:
                 images,
                 name=name,
                 sha256=digest,
-                root=self.files.root,
+                root=self.root,
             )
         record_trained(self.record, run, data, paths, weights_sha256=digest)
         if self.role.attended:

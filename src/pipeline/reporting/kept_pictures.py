@@ -5,7 +5,6 @@ Drawing a picture takes 0.1 s, and matplotlib's import 0.3 s; reading it takes a
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import platform
@@ -52,15 +51,12 @@ class Album:
         Raises `TypeError` for values whose content has no plain form, and the errors of ``plot``.
         """
         file = self._folder / _key(plot, args, kwargs)
-        content = remembered.intact(file)
+        content = remembered.recalled(file)
         if content is None:
             content = png_bytes(plot(*args, **kwargs))
             if self._folder.parent.is_dir():
                 remembered.seal(file, content)
                 remembered.remove_oldest(self._folder, most=MOST_KEPT)
-        else:
-            with contextlib.suppress(OSError):
-                os.utime(file)
         return content
 
 

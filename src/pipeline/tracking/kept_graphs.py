@@ -7,10 +7,8 @@ own. So the archive of a network that is built alike is written from the kept on
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -44,10 +42,8 @@ class KeptGraphs:
         if mark is None:
             return export()
         file = self._folder / mark
-        kept = remembered.intact(file)
+        kept = remembered.recalled(file)
         if kept is not None:
-            with contextlib.suppress(OSError):
-                os.utime(file)
             return _with_weights(kept, network.state_dict())
         archive = export()
         graph = _without_weights(archive)
