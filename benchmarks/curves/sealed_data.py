@@ -15,7 +15,7 @@ from parts import Data, package_folder, split, table_rows
 MLBENCH = Path("/usr/lib/R/site-library/mlbench/data")
 
 
-def _mlbench(name: str) -> tuple[np.ndarray, np.ndarray]:
+def mlbench(name: str) -> tuple[np.ndarray, np.ndarray]:
     """The numbers ``[N, F]`` and the classes ``[N]`` of a data set of R's package mlbench."""
     import pyreadr
 
@@ -25,14 +25,14 @@ def _mlbench(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def splice() -> Data:
     """20 bases of DNA: does a part begin, end, or neither, in their middle?"""
-    bits, y = _mlbench("DNA")
+    bits, y = mlbench("DNA")
     bases = (bits.reshape(len(y), 60, 3) * [1, 2, 3]).sum(2).astype(np.int64)
     return split(bases[:, 20:40], y, 3)
 
 
 def satellite() -> Data:
     """Six kinds of ground by 36 numbers: nine points in four colours."""
-    return split(*_mlbench("Satellite"), 6)
+    return split(*mlbench("Satellite"), 6)
 
 
 def speakers() -> Data:
