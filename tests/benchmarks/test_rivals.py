@@ -280,6 +280,17 @@ def test_our_own_diagnosis_answers_every_history(histories: Path, cache: Path) -
     assert all(0 <= row["confidence"] <= 1 for row in rows)
 
 
+def test_a_family_counts_although_its_fault_is_open(tmp_path: Path, cache: Path) -> None:
+    lost = {"train_loss": ["nan"] * 4, "val_loss": ["nan"] * 4, "val_accuracy": [0.1] * 4}
+    line = {"id": "a", "curves": lost, "fault": "learning_rate_too_high", "family": "unstable"}
+    path = tmp_path / "lost.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    labelled = read_histories(path)
+    found = scores_of(labelled, verdicts(OURS, labelled, cache))
+    assert (found.family.value, found.fault.value) == (1.0, 0.0)
+    assert (found.abstained, found.family_only) == (0.0, 1.0)
+
+
 def test_a_tool_that_cannot_be_had_is_skipped_with_the_reason(
     histories: Path, cache: Path, command: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,11 +104,27 @@ def test_no_family_is_told_twice() -> None:
     assert len(families) == len(set(families))
 
 
-def test_a_lost_loss_is_told_at_once_whatever_the_limits() -> None:
+@pytest.mark.parametrize("lost", [np.inf, np.nan])
+@pytest.mark.parametrize("start", [1, 2, 10])
+def test_a_lost_loss_is_told_at_once_whatever_the_limits(start: int, lost: float) -> None:
     curves = healthy(12)
-    curves["train/loss"][9:] = np.inf
+    curves["train/loss"][start - 1 :] = curves["val/loss"][start - 1 :] = lost
     alarms = by_epoch(curves, LiveJudge(dict.fromkeys(ANYTHING, 1.1)))
-    assert [(a.epoch, a.verdict) for a in alarms] == [(10, "learning_rate_too_high")]
+    verdict = "undetermined" if start == 1 else "learning_rate_too_high"
+    assert [(a.epoch, a.family, a.verdict) for a in alarms] == [(start, "unstable", verdict)]
+
+
+def test_a_loss_that_was_never_finite_is_told_in_words() -> None:
+    (alarm,) = LiveJudge().see(history({"train/loss": np.full(1, np.nan)}))
+    assert alarm.line.startswith("epoch 1: its training is unstable (0.9")
+    assert alarm.line.endswith("no loss was ever a finite number")
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_one_loss_that_is_lost_beside_a_finite_one_is_no_alarm(part: str) -> None:
+    curves = healthy(30)
+    curves[f"{part}/loss"][9:] = np.inf
+    assert by_epoch(curves, LiveJudge(dict.fromkeys(ANYTHING, 1.1))) == []
 
 
 def test_without_validation_only_a_lost_loss_is_told() -> None:

@@ -101,10 +101,14 @@ def test_without_one_of_the_two_losses_a_run_is_undetermined(lacking: str) -> No
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 8])
-def test_a_loss_that_never_was_a_number_is_undetermined(epochs: int) -> None:
+def test_a_loss_that_never_was_a_number_is_unstable_of_an_open_fault(epochs: int) -> None:
+    """Steps that are too large lose it, and so does a broken input: the family alone is sure."""
     found = curves_alone(np.full(epochs, math.nan))
-    assert found.verdict == "undetermined"
+    assert (found.verdict, found.family) == ("undetermined", "unstable")
+    assert found.family_confidence >= 0.9
     assert "no loss was ever a finite number" in found.reason
+    assert "input is broken" in found.reason
+    assert found.likely[0].probability == 0.5
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,19 @@ def test_a_loss_lost_in_the_first_epoch_is_judged_by_its_value_before(
     examples = losses_around(np.append(start, nothing), seed=0)
     lost = {"train": nothing, "val": nothing}
     signals = {"train__loss_per_example": examples, "val__loss_per_example": examples}
-    assert diagnose(history(**lost, **signals)).verdict == verdict
+    found = diagnose(history(**lost, **signals))
+    assert found.verdict == verdict
+    assert found.family == ("" if verdict == "undetermined" else "unstable")
+    assert ("before the first step" in found.reason) == math.isnan(start)
+
+
+def test_without_a_loss_before_training_a_lost_one_is_unstable_of_an_open_fault() -> None:
+    nothing = np.full(EPOCHS, math.nan)
+    run = history(train=nothing, val=nothing)
+    found = diagnose(replace(run, signals=None))
+    assert found.told_by == "rules"
+    assert (found.verdict, found.family) == ("undetermined", "unstable")
+    assert "input is broken" in found.reason
 
 
 def test_a_validation_loss_that_never_was_a_number_is_not_blamed_on_the_steps() -> None:

@@ -25,20 +25,30 @@ NAMES = {
 
 
 def history_of(curves: Curves) -> History:
-    """Return the curves as a history; NaN where an epoch has no number."""
+    """Return the curves as a history, as its readers do.
+
+    NaN where an epoch has no number, and infinite where a loss was logged as "nan".
+    """
     num_epochs = max(map(len, curves.values()))
     arrays = {}
     for name, values in curves.items():
         arrays[NAMES[name]] = np.full(num_epochs, np.nan)
-        numbers = [np.nan if value is None else value for value in values]
+        lost = np.inf if name.endswith("loss") else np.nan
+        numbers = [np.nan if v is None else lost if np.isnan(v) else v for v in values]
         arrays[NAMES[name]][: len(values)] = numbers
     return History(epochs=np.arange(num_epochs), curves=arrays)
 
 
 def judged(curves: Curves) -> Verdict:
-    """Return the diagnosis of the curves alone, as one of the labels."""
+    """Return the diagnosis of the curves alone, as one of the labels.
+
+    Of an open verdict a family may be certain all the same: then it counts, and no fault does.
+    """
     found = diagnose(history_of(curves))
     label = FINER.get(found.verdict, found.verdict)
+    if label == UNDETERMINED and found.family:
+        sure = found.family_confidence
+        return Verdict(found.verdict, found.family, None, sure, found.reason, own_family=True)
     if label == UNDETERMINED:
         return Verdict(found.verdict, confidence=found.confidence, reason=found.reason)
     if label not in FAMILY_OF:

@@ -42,9 +42,10 @@ def check(fail_on: FailOn, options: Options) -> None:
 def certain(diagnosis: Diagnosis) -> dict[str, float]:
     """Return what ``fail_on`` can name → its confidence: faults, families, ``any``.
 
-    A diagnosis by rules can find several faults; each of its findings counts.
+    A diagnosis by rules can find several faults; each of its findings counts. A family can be
+    certain although its fault is open.
     """
-    from pipeline.diagnosis.record import FAMILIES, HEALTHY
+    from pipeline.diagnosis.record import FAMILIES, HEALTHY, UNDETERMINED
 
     sure: dict[str, float] = {}
     by_rules = () if diagnosis.told_by == "shape" else diagnosis.findings
@@ -53,7 +54,8 @@ def certain(diagnosis: Diagnosis) -> dict[str, float]:
         family = FAMILIES[finding.verdict]
         sure[family] = max(finding.probability, sure.get(family, 0.0))
     if diagnosis.family not in ("", HEALTHY):
-        sure[diagnosis.verdict] = diagnosis.confidence
+        if diagnosis.verdict != UNDETERMINED:
+            sure[diagnosis.verdict] = diagnosis.confidence
         sure[ANY] = sure[diagnosis.family] = diagnosis.family_confidence
     return sure
 

@@ -102,7 +102,7 @@ def _ends(alarm: Alarm, asked: WatchOptions) -> int:
         alarm.family: alarm.confidence,
         alarm.verdict: alarm.verdict_confidence,
     }
-    what = f"{asked.history.name}: {alarm.verdict.replace('_', ' ')}"
+    what = f"{asked.history.name}: {alarm.in_words}"
     return failing.exit_code(sure, asked.fail_on, asked.fail_from, what=what)
 
 

@@ -77,7 +77,8 @@ class History:
     """Curves by epoch, and the signals that were measured beside them.
 
     epochs: ``[E]`` int64, increasing, 0-based.
-    curves: name of `CURVES` → ``[E]`` float64, NaN where an epoch has no number.
+    curves: name of `CURVES` → ``[E]`` float64, NaN where an epoch has no number. A loss that
+    was lost is infinite; as NaN it counts as lost where no loss has a number up to the end.
     signals: as docs/signals.md says; None without.  name: for messages.
     Raises `DataError` for no epoch, curves of another length, or epochs that do not increase.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -65,17 +66,28 @@ class MeasuredRun:
                     return str(error)
         return ""
 
-    @cached_property
+    @property
     def began_finite(self) -> bool:
         """Whether the losses before training were measured, and all finite.
 
         Damaged validation images give losses that are not: then no step has lost them.
         """
-        try:
-            before = [self.before_training(f"{p}/loss_per_example") for p in ("train", "val")]
-        except Missing:
-            return False
-        return all(bool(np.all(np.isfinite(losses))) for losses in before)
+        return self._finite_before == [True, True]
+
+    @property
+    def began_broken(self) -> bool:
+        """Whether a loss before training was measured, and not finite."""
+        return False in self._finite_before
+
+    @cached_property
+    def _finite_before(self) -> list[bool]:
+        """Whether the losses before training were finite, of the parts that were measured."""
+        found = []
+        for part in ("train", "val"):
+            with suppress(Missing):
+                losses = self.before_training(f"{part}/loss_per_example")
+                found.append(bool(np.all(np.isfinite(losses))))
+        return found
 
     # --- epochs ----------------------------------------------------------------------------------
 

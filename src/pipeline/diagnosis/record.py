@@ -182,7 +182,8 @@ class Diagnosis:
     remedies: worth a try although nothing could be determined; empty with any other verdict.
 
     A verdict from curves alone (``told_by`` shape) has more, and no conditions:
-    family: of `FAMILIES`; empty where nothing could be determined.  family_confidence: 0 … 1.
+    family: of `FAMILIES`; empty where nothing could be determined. It can be certain although the
+    verdict is not: a loss that was never finite.  family_confidence: 0 … 1.
     likely: every verdict with its probability, the likeliest first.
     evidence: what speaks for the verdict, the strongest first.
     notes: how far the curves lie from those that the confidence was calibrated on, and the like.
@@ -220,5 +221,5 @@ class Diagnosis:
         """The verdict with its confidence; an open one has none."""
         words = self.verdict.replace("_", " ")
         if self.verdict == UNDETERMINED:
-            return words
+            return f"{words} ({FAMILY_WORDS[self.family]})" if self.family else words
         return f"{words} (confidence {self.confidence:.2f})"

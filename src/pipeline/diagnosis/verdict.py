@@ -9,7 +9,8 @@ from pipeline.diagnosis.calibration import widened
 from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.faults import FAULTS
 from pipeline.diagnosis.history import History
-from pipeline.diagnosis.learned.verdict import by_shape
+from pipeline.diagnosis.learned.verdict import by_shape, curves_of, never_finite
+from pipeline.diagnosis.learned.without_model import lost_at_once
 from pipeline.diagnosis.measured import Unmeasured
 from pipeline.diagnosis.measured_run import MeasuredRun
 from pipeline.diagnosis.open_verdict import of_open_faults, without_repetition, worth_trying
@@ -60,6 +61,8 @@ def by_rules(history: History) -> Diagnosis:
     )
     found = beside_baselines(found, run)
     if found.verdict == UNDETERMINED:
+        found = with_lost_loss(found, run)
+    if found.verdict == UNDETERMINED:
         offered = without_repetition([*worth_trying(run), *found.remedies])
         found = replace(found, remedies=offered)
     return told(found, history)
@@ -75,6 +78,25 @@ def told(found: Diagnosis, history: History) -> Diagnosis:
         family_confidence=family_confidence,
         notes=(*found.notes, *notes),
     )
+
+
+def with_lost_loss(found: Diagnosis, run: MeasuredRun) -> Diagnosis:
+    """Say of an open verdict that the run is unstable, where no loss was ever a finite number.
+
+    A loss that was none before the first step either is no fault of the steps: the input is broken.
+    """
+    if not never_finite(curves_of(run.history)):
+        return found
+    if run.began_broken:
+        return replace(
+            found, reason="the loss was no finite number before the first step",
+            settle="Look at the input (missing values) and at the loss (log(0), half precision).",
+        )  # fmt: skip
+    told = lost_at_once(found.name)
+    return replace(
+        found, confidence=told.confidence, reason=told.reason, family=told.family,
+        family_confidence=told.family_confidence, likely=told.likely, settle=told.settle,
+    )  # fmt: skip
 
 
 def beside_baselines(found: Diagnosis, run: MeasuredRun) -> Diagnosis:

@@ -108,14 +108,12 @@ def _headline(diagnosis: Diagnosis) -> Text:
 
 
 def _of_shape(diagnosis: Diagnosis) -> Iterator[Text]:
-    """The family, and the evidence of a healthy run: a fault's stands with its finding."""
-    if diagnosis.told_by != "shape" or not diagnosis.family:
-        return
-    family = FAMILY_WORDS[diagnosis.family]
-    yield Text(f"{family[:1].upper()}{family[1:]} ({diagnosis.family_confidence:.2f}).")
-    if diagnosis.verdict == HEALTHY:
-        for evidence in diagnosis.evidence:
-            yield Text(f"• {evidence.words}")
+    """The family, and the evidence where there is no fault: a fault's stands with its finding."""
+    family = FAMILY_WORDS.get(diagnosis.family, "")
+    if family and (diagnosis.told_by == "shape" or diagnosis.verdict == UNDETERMINED):
+        yield Text(f"{family[:1].upper()}{family[1:]} ({diagnosis.family_confidence:.2f}).")
+    for evidence in () if diagnosis.findings else diagnosis.evidence:
+        yield Text(f"• {evidence.words}")
 
 
 def _evidence(finding: Finding) -> Iterator[Text]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.diagnosis import Context, History, diagnose
 from pipeline.diagnosis.learned import verdict
@@ -186,3 +189,30 @@ def test_every_number_of_every_clear_case_has_plain_words() -> None:
             text = in_words(name, found, given)
             assert text == "" or (text[0].isupper() and text.endswith(".")), name
             assert "_" not in text and "nan" not in text, text
+
+
+CURVE = st.lists(st.one_of(st.floats(1e-4, 50), st.sampled_from([0.5, 0.5001])), min_size=1,
+                 max_size=12)  # fmt: skip
+SHARES = st.lists(st.one_of(st.floats(0, 1), st.just(0.12)), min_size=12, max_size=12)
+SAYS_NOTHING = re.compile(
+    r"from (\d\S*(?: %)?) to \1|\bby 0\.0 %|\b0\.0 % (above|below)|is 1 times"
+)
+
+
+@given(train=CURVE, val=CURVE, accuracy=SHARES)
+def test_no_sentence_says_nothing(
+    train: list[float], val: list[float], accuracy: list[float]
+) -> None:
+    points = min(len(train), len(val))
+    given = Curves(
+        train_loss=np.array(train[:points]), val_loss=np.array(val[:points]),
+        val_accuracy=np.array(accuracy[:points]), learning_rate=np.full(points, 0.01),
+        num_classes=10,
+    )  # fmt: skip
+    found = numbers(given)
+    said = [text for text in (in_words(name, found, given) for name in NAMES) if text]
+    assert not [text for text in said if SAYS_NOTHING.search(text)]
+    if points == 1:
+        assert not [
+            t for t in said if "lowest value" in t or t.endswith(" of 1.") or "best value" in t
+        ]

@@ -223,7 +223,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "training that is lost": (
         "Epoch 1/2: loss=1.0, val_loss=0.9\nEpoch 2/2: loss=nan, val_loss=nan\n",
-        {"train/loss": [1.0, np.nan], "val/loss": [0.9, np.nan]},
+        {"train/loss": [1.0, np.inf], "val/loss": [0.9, np.inf]},
     ),
     "two sessions": (
         "Epoch 1/3: loss=9, val_loss=9\nEpoch 2/3: loss=8, val_loss=8\n"

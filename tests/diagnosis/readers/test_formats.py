@@ -102,7 +102,7 @@ TEXTS: dict[str, tuple[str, Curves]] = {
     "newest first": ("epoch,loss,val_loss\n1,0.6,0.8\n0,1.0,0.9\n", TWO),
     "not a number": (
         "epoch,loss,val_loss\n0,1.0,0.9\n1,NaN,Infinity\n",
-        {"train/loss": [1.0, math.nan], "val/loss": [0.9, math.inf]},
+        {"train/loss": [1.0, math.inf], "val/loss": [0.9, math.inf]},
     ),
     "validation every second epoch": (
         "epoch,loss,val_loss\n0,1.5,\n1,1.0,0.9\n2,0.8,\n3,0.6,0.8\n",
@@ -187,7 +187,7 @@ TEXTS: dict[str, tuple[str, Curves]] = {
     ),
     "numpy's numbers in a printed dictionary": (
         "{'loss': [np.float64(1.0), nan], 'val_loss': array([0.9, 0.8], dtype=float32)}",
-        TWO | {"train/loss": [1.0, math.nan]},
+        TWO | {"train/loss": [1.0, math.inf]},
     ),
     "the loss curve of scikit-learn": (
         json.dumps({"loss_curve_": [1.0, 0.6], "validation_scores_": [0.4, 0.6]}),
@@ -340,7 +340,7 @@ def test_more_points_than_any_training_has_become_blocks(tmp_path: Path) -> None
 def test_a_training_that_is_lost_after_the_last_validation_keeps_its_end(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("epoch,loss,val_loss\n0,1.0,0.9\n1,0.6,0.8\n2,nan,\n")
     found = read_log(tmp_path / "log.csv").history.curves
-    np.testing.assert_array_equal(found["train/loss"], [1.0, 0.6, math.nan])
+    np.testing.assert_array_equal(found["train/loss"], [1.0, 0.6, math.inf])
     np.testing.assert_array_equal(found["val/loss"], [0.9, 0.8, math.nan])
 
 

@@ -42,7 +42,7 @@ def guarded_at_end(judged: Judged, found: Mapping[str, float]) -> Judged:
     """
     judged = guarded(judged, found)
     before = judged.families.get(DOES_NOT_FIT, 0.0)
-    if before >= CERTAIN or before == 0.0 or not _ends_where_it_began(found):
+    if found["lost"] or before >= CERTAIN or before == 0.0 or not _ends_where_it_began(found):
         return judged
     inside, outside = CERTAIN / before, (1 - CERTAIN) / (1 - before)
     moved = {

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.diagnosis.learned.by_rule import rule_probabilities
+from pipeline.diagnosis.learned.lost import is_lost
 
 TINY = 1e-7  # a loss below is as good as zero
 LARGEST = 25.0  # natural logarithm; a larger ratio counts as infinite
@@ -61,7 +62,7 @@ def numbers(curves: Curves) -> dict[str, float]:
     logs = {part: _logarithm(y) for part, y in curves.losses.items()}
     usable = {part: y for part, y in logs.items() if np.isfinite(y).any()}
     found["points"] = math.log(max((len(y) for y in logs.values()), default=1))
-    found["lost"] = float(any(_is_lost(y) for y in curves.losses.values()))
+    found["lost"] = float(is_lost(curves.losses))
     for part, y in usable.items():
         found |= {f"{part}_{name}": value for name, value in _of_loss(y).items()}
     if {"train", "val"} <= usable.keys():
@@ -87,11 +88,6 @@ def _logarithm(loss: np.ndarray) -> np.ndarray:
     """Logarithm of a loss; NaN where there is no number or the loss was lost."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(np.isfinite(loss), np.log(np.maximum(loss, TINY)), NAN)
-
-
-def _is_lost(loss: np.ndarray) -> bool:
-    there = loss[~np.isnan(loss)]
-    return bool(len(there) and np.isinf(there[-1]))
 
 
 def _of_loss(y: np.ndarray) -> dict[str, float]:

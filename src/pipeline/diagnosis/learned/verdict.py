@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from pipeline.diagnosis.faults import fault_of
 from pipeline.diagnosis.history import History
-from pipeline.diagnosis.learned.facts import CERTAIN, NO_FALL, guarded_at_end
+from pipeline.diagnosis.learned import lost
+from pipeline.diagnosis.learned.facts import guarded_at_end
 from pipeline.diagnosis.learned.model import Class, Judged, fitted
 from pipeline.diagnosis.learned.numbers import Curves, numbers
 from pipeline.diagnosis.learned.sentences import in_words
+from pipeline.diagnosis.learned.without_model import (
+    by_fact,
+    lost_at_once,
+    settle_alone,
+    training_alone,
+    undetermined,
+)
 from pipeline.diagnosis.record import (
-    FAMILIES,
     FAMILY_WORDS,
     HEALTHY,
     UNDETERMINED,
@@ -26,10 +34,6 @@ from pipeline.diagnosis.record import (
 LEAST_POINTS = 3
 NUM_REASONS = 3
 TINY = 1e-12
-# Of a training loss without validation: a rise or a peak that is far, in logarithms; and the share
-# of its fall in the second half from which on it still falls.
-FAR_RISE, STILL_FALLING = 0.7, 0.1
-FROM_TRAINING_ALONE = 0.8  # the confidence in what a training loss alone shows
 # From this distance on, a note says that the curves are unlike those of the corpus.
 FAR = 0.5
 
@@ -39,19 +43,24 @@ def by_shape(history: History) -> Diagnosis:
     curves = curves_of(history)
     lacking = _lacking(curves)
     if lacking:
-        return _undetermined(history, lacking[0], settle=lacking[1])
+        return undetermined(history, lacking[0], settle=lacking[1])
+    if never_finite(curves):
+        return lost_at_once(history.name)
     found = numbers(curves)
+    if found["lost"]:
+        return by_fact(history, curves, "learning_rate_too_high", found, settle_alone(curves))
+    losses, curves = curves.losses, without_broken(curves)
     if curves.val_loss is None and curves.val_accuracy is None:
-        return training_alone(history, found)
+        return _with_lost(training_alone(history, curves, found), losses, history)
     judged = guarded_at_end(fitted().judge(found), found)
     likely, families = _likely(judged.verdicts), judged.families
     family = family_said(families)
     if not family:
-        return _open(history, curves, judged, likely)
+        return _with_lost(_open(history, curves, judged, likely), losses, history)
     within = judged.within(family)
     verdict = max(within, key=lambda each: within[each])
     evidence = _evidence(judged, found, curves, (family, verdict))
-    return Diagnosis(
+    diagnosis = Diagnosis(
         name=history.name,
         verdict=verdict,
         confidence=judged.verdicts[verdict],
@@ -69,42 +78,7 @@ def by_shape(history: History) -> Diagnosis:
         notes=(*_doubts(families, family), *_notes(judged)),
         settle=_settle(curves, likely),
     )
-
-
-def training_alone(history: History, found: Mapping[str, float]) -> Diagnosis:
-    """Judge a training loss without validation for what it can show, without the model.
-
-    A loss that was lost or rose far is unstable; one that hardly moved does not learn. Whether a
-    falling one carries over to new data, nobody can tell.
-    """
-    settle = "Log the validation loss too: it tells whether the model carries over to new data."
-    if found["lost"] or found["train_rise"] > FAR_RISE or found["train_peak"] > FAR_RISE:
-        return _by_fact(history, "learning_rate_too_high", found, settle)
-    if found["train_fall"] < NO_FALL:
-        return _by_fact(history, "not_learning", found, settle)
-    late = found["train_late_share"]
-    state = "still falls" if late > STILL_FALLING else "has come to rest"
-    return _undetermined(
-        history, f"the training loss {state}, and there is no validation", settle=settle
-    )
-
-
-def _by_fact(history: History, verdict: str, found: Mapping[str, float], settle: str) -> Diagnosis:
-    curves, name = curves_of(history), "train_rise" if "rate" in verdict else "train_fall"
-    sure = CERTAIN if found["lost"] else FROM_TRAINING_ALONE
-    text = in_words("lost" if found["lost"] else name, found, curves)
-    evidence = (Evidence(name, text, 0.0),)
-    fault = fault_of(verdict)
-    finding = Finding(
-        verdict=verdict, probability=sure, what=fault.what, harm=fault.harm,
-        conditions=(), evidence=evidence,
-    )  # fmt: skip
-    return Diagnosis(
-        name=history.name, verdict=verdict, confidence=sure, ranked=(verdict,),
-        findings=(finding,), follow=(), undecided=(), ruled_out=(), not_run=(), told_by="shape",
-        family=FAMILIES[verdict], family_confidence=sure,
-        likely=(Likely(verdict, sure),), evidence=evidence, settle=settle,
-    )  # fmt: skip
+    return _with_lost(diagnosis, losses, history)
 
 
 def curves_of(history: History) -> Curves:
@@ -114,12 +88,17 @@ def curves_of(history: History) -> Curves:
         there = [history.curves[n] for n in names if n in history.curves]
         with_numbers = next((y for y in there if not np.all(np.isnan(y))), None)
         if with_numbers is None and there and "accuracy" not in names[0]:
-            return np.full(len(there[0]), np.inf)  # recorded, and never a number
+            return there[0]  # recorded, and never a number
         return with_numbers
 
+    losses = {
+        "train": first("train/cross_entropy", "train/loss", "train/objective"),
+        "val": first("val/cross_entropy", "val/loss"),
+    }
+    marked = lost.marked({part: y for part, y in losses.items() if y is not None})
     return Curves(
-        train_loss=first("train/cross_entropy", "train/loss", "train/objective"),
-        val_loss=first("val/cross_entropy", "val/loss"),
+        train_loss=marked.get("train"),
+        val_loss=marked.get("val"),
         train_accuracy=first("train/accuracy"),
         val_accuracy=first("val/accuracy"),
         learning_rate=first("learning_rate"),
@@ -148,23 +127,42 @@ def _lacking(curves: Curves) -> tuple[str, str] | None:
     losses = list(curves.losses.values())
     if not losses and not curves.accuracies:
         return "there is no loss and no accuracy", "Give one of them."
-    if losses and not any(np.isfinite(y).any() for y in losses):
-        return "no loss was ever a finite number", (
-            "Look at the input (missing values, a loss of another range) before the settings."
-        )
-    points = max(int(np.sum(~np.isnan(y))) for y in (*losses, *curves.accuracies.values()))
-    if points < LEAST_POINTS and not any(np.isinf(y).any() for y in losses):
+    points = max(int(np.sum(np.isfinite(y))) for y in (*losses, *curves.accuracies.values()))
+    if points < LEAST_POINTS and not lost.is_lost(curves.losses):
         number = "is one point" if points == 1 else f"are {points} points"
         return f"there {number} in each curve", f"Give {LEAST_POINTS} points at least."
     return None
 
 
-def _undetermined(history: History, reason: str, *, settle: str) -> Diagnosis:
-    return Diagnosis(
-        name=history.name, verdict=UNDETERMINED, confidence=0.0, ranked=(), reason=reason,
-        findings=(), follow=(), undecided=(), ruled_out=(), not_run=(), told_by="shape",
-        settle=settle,
-    )  # fmt: skip
+def never_finite(curves: Curves) -> bool:
+    """Return whether losses were recorded, and none was ever a finite number."""
+    losses = curves.losses.values()
+    return bool(losses) and not any(np.isfinite(y).any() for y in losses)
+
+
+def without_broken(curves: Curves) -> Curves:
+    """Leave out a loss that never was finite."""
+    finite = {part for part, y in curves.losses.items() if np.isfinite(y).any()}
+    return replace(
+        curves,
+        train_loss=curves.train_loss if "train" in finite else None,
+        val_loss=curves.val_loss if "val" in finite else None,
+    )
+
+
+def _with_lost(found: Diagnosis, losses: Mapping[str, np.ndarray], history: History) -> Diagnosis:
+    """Put first where a loss was no number, which the numbers of the model do not see."""
+    told = lost.evidence(losses, history)
+    if not told:
+        return found
+    advice = lost.advice(losses)
+    if advice and found.verdict == UNDETERMINED:
+        found = replace(found, settle=advice)
+    elif advice:
+        found = replace(found, notes=(*found.notes, advice))
+    evidence = (*told, *found.evidence)[:NUM_REASONS]
+    findings = tuple(replace(each, evidence=evidence) for each in found.findings)
+    return replace(found, evidence=evidence, findings=findings)
 
 
 def _open(

@@ -9,15 +9,17 @@ import numpy as np
 
 from pipeline.diagnosis.history import History
 from pipeline.diagnosis.learned.facts import guarded
+from pipeline.diagnosis.learned.lost import is_lost
 from pipeline.diagnosis.learned.model import Class, Judged
 from pipeline.diagnosis.learned.numbers import Curves, numbers
-from pipeline.diagnosis.learned.verdict import curves_of
+from pipeline.diagnosis.learned.verdict import curves_of, never_finite, without_broken
 from pipeline.diagnosis.live.fast import fast_model
 from pipeline.diagnosis.live.limits import measured_limits
 from pipeline.diagnosis.record import (
     DOES_NOT_FIT,
     FAMILY_WORDS,
     FITS_AND_FAILS,
+    UNDETERMINED,
     UNSTABLE,
 )
 
@@ -37,7 +39,8 @@ class Alarm:
     """A fault that has become certain.
 
     epoch, since: counted from 1.  family: of `ALARMS`, with its probability.
-    verdict: the likeliest fault of the family, with its own probability.
+    verdict: the likeliest fault of the family, with its own probability; `UNDETERMINED` where no
+    loss was ever finite, which has several causes.
     """
 
     epoch: int
@@ -48,8 +51,18 @@ class Alarm:
     verdict_confidence: float
 
     @property
+    def in_words(self) -> str:
+        """The fault, or its family where the fault is open."""
+        if self.verdict == UNDETERMINED:
+            return FAMILY_WORDS[self.family]
+        return self.verdict.replace("_", " ")
+
+    @property
     def line(self) -> str:
         """Return ``epoch 7: overfitting since epoch 4 (0.97)``."""
+        if self.verdict == UNDETERMINED:
+            told = f"{self.in_words} ({self.confidence:.2f})"
+            return f"epoch {self.epoch}: {told}: no loss was ever a finite number"
         since = f" since epoch {self.since}" if self.since < self.epoch else ""
         verdict = self.verdict.replace("_", " ")
         if self.verdict_confidence >= CLEAR * self.confidence:
@@ -64,12 +77,13 @@ class Look:
     """What the model says of the curves up to a point.
 
     points: how many.  classes: family and verdict → probability.
-    lost: whether a loss stopped being a number.
+    lost: whether training lost the loss.  never: whether no loss was finite before.
     """
 
     points: int
     classes: Mapping[Class, float]
     lost: bool
+    never: bool = False
 
     @property
     def judged(self) -> Judged:
@@ -105,7 +119,8 @@ class LiveJudge:
         """
         curves, epochs = curves_of(history), history.epochs + 1
         # The limits were measured with validation: without it only a lost loss is a fact.
-        alone = curves.val_loss is None and curves.val_accuracy is None
+        usable = without_broken(curves)
+        alone = usable.val_loss is None and usable.val_accuracy is None
         alarms: list[Alarm] = []
         for look in looks(curves, len(epochs), after=self.points, last=self._looked_at):
             self._looked_at = look.points
@@ -126,6 +141,9 @@ class LiveJudge:
         if family in self._told or not (look.lost or len(self._streak) >= IN_A_ROW):
             return
         self._told.add(family)
+        if look.never:
+            yield Alarm(epoch, epoch, family, confidence, UNDETERMINED, 0.0)
+            return
         named = look.judged.within(family)
         verdict = max(named, key=lambda each: named[each])
         since = self._streak[0][1]
@@ -140,12 +158,16 @@ def looks(curves: Curves, count: int, *, after: int = 0, last: int = 0) -> Itera
 
     count: points of the curves.  after: points that were seen before.  last: of the last look.
     """
-    for points in range(max(after + 1, LEAST_POINTS), count + 1):
-        if points > EVERY_POINT and points < GROWTH * last:
+    lost = is_lost(up_to(curves, after).losses)
+    for points in range(after + 1, count + 1):
+        part, lost_before = up_to(curves, points), lost
+        lost = is_lost(part.losses)
+        too_early = points < LEAST_POINTS or EVERY_POINT < points < GROWTH * last
+        if too_early and (lost_before or not lost):  # a lost loss is a fact, which does not wait
             continue
         last = points
-        part = up_to(curves, points)
-        if any(np.isfinite(y).any() for y in (*part.losses.values(), *part.accuracies.values())):
+        given = (*part.losses.values(), *part.accuracies.values())
+        if lost or any(np.isfinite(y).any() for y in given):
             yield _look(part, points)
 
 
@@ -159,7 +181,8 @@ def up_to(curves: Curves, points: int) -> Curves:
 def _look(curves: Curves, points: int) -> Look:
     found = numbers(curves)
     told = Judged(fast_model().probabilities(found), {}, 0.0)
-    return Look(points, guarded(told, found).classes, bool(found["lost"]))
+    lost = bool(found["lost"])
+    return Look(points, guarded(told, found).classes, lost, lost and never_finite(curves))
 
 
 def strongest(found: Sequence[Look]) -> dict[str, float]:

@@ -65,7 +65,7 @@ def reading_of(
     Raises `DataError` where no name is known, a column is missing, or a used cell is no number.
     """
     picked = chosen(table, name=name, named=named or {})
-    table, curves, placing = _in_one_time(table, picked.curves)
+    table, curves, placing = _in_one_time(table, _with_lost_losses(picked.curves))
     axes = axes_of(table)
     table, curves, session = _of_last_session(table, curves, axes)
     clock = _Clock.of(curves, axes, table.num_rows)
@@ -87,6 +87,25 @@ def reading_of(
     notes = [*table.notes, *picked.notes, placing, session, extra, clock.late(curves)]
     span = clock.span(num_points, curves)
     return Reading(history, picked.words, others, span, tuple(note for note in notes if note))
+
+
+def _with_lost_losses(curves: Curves) -> Curves:
+    """Write a loss that was logged and is no number as infinite: later, NaN means not logged.
+
+    A NaN before the first number of a loss was not measured.
+    """
+    return {
+        name: column
+        if name.endswith("accuracy") or name == LEARNING_RATE
+        else replace(column, values=_lost_as_infinite(column.values))
+        for name, column in curves.items()
+    }
+
+
+def _lost_as_infinite(loss: np.ndarray) -> np.ndarray:
+    finite = np.flatnonzero(np.isfinite(loss))
+    after = np.arange(len(loss)) > (finite[0] if len(finite) else -1)
+    return np.where(np.isnan(loss) & after, np.inf, loss)
 
 
 # --- one order of time ----------------------------------------------------------------------------
