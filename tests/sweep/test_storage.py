@@ -15,7 +15,6 @@ from pipeline.sweep.study import open_study
     ("url", "said"),
     [
         ("postgresql://me@host:54x2/db", "no address of a database .*Write it as"),
-        ("my-db://x", "no address of a database .*Write it as"),
         ("postgresql+psycopg_lost://me@host/db", "no address of a database .*Write it as"),
         (
             "postgresql+asyncpg://me@host/db",
@@ -26,6 +25,13 @@ from pipeline.sweep.study import open_study
 def test_a_wrong_address_is_one_message(url: str, said: str) -> None:
     with pytest.raises(SweepError, match=said):
         open_storage(url)
+
+
+@pytest.mark.parametrize("kind", ["mysql", "mysql+pymysql", "mssql", "my-db", "sqlite+aiosqlite"])
+def test_a_database_of_another_kind_is_refused_without_its_password(kind: str) -> None:
+    with pytest.raises(SpaceError, match="need SQLite or PostgreSQL") as refusal:
+        open_storage(f"{kind}://me:s3cret@host/db")
+    assert "s3cret" not in str(refusal.value)
 
 
 def test_a_file_that_is_no_database_is_named_and_stays_as_it_is(tmp_path: Path) -> None:

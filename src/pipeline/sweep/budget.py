@@ -40,7 +40,6 @@ _SLOTS = sql.Table(
 _NOW = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "postgresql": "extract(epoch from clock_timestamp())",
-    "mysql": "unix_timestamp(now(6))",
 }
 
 

@@ -45,13 +45,19 @@ def open_storage(url: str) -> Database:
     """Connect to the database of studies, and make its schema once.
 
     Many processes may begin together. Raises `SpaceError` for a storage of a kind that loses
-    trials, and `SweepError` where it cannot be reached.
+    trials or claims, and `SweepError` where it cannot be reached.
     """
     if "://" not in url:
         raise SpaceError(f"storage={url}: must be a database URL, for example {DEFAULT_STORAGE}")
     if url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
         raise SpaceError(
             f"storage={url}: is kept in memory, which workers cannot share. Use {DEFAULT_STORAGE}"
+        )
+    kind = url.partition("://")[0]
+    if kind != "sqlite" and kind.partition("+")[0] not in ("postgres", "postgresql"):
+        raise SpaceError(
+            f"storage={masked(url)}: is no database for studies, which need SQLite or PostgreSQL. "
+            f"Write it as {DEFAULT_STORAGE} or postgresql://<user>@<host>:<port>/<database>"
         )
 
     silence_optuna()
