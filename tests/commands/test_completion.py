@@ -107,14 +107,28 @@ def test_bash_completes(line: str, words: list[str], shell_environment: dict[str
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-def test_zsh_completes(shell_environment: dict[str, str]) -> None:
-    shown = "compadd() { print -l -- ${@:#-*} }\nLBUFFER='pipeline train model=g'\n_pipeline"
-    script = f"{ZSH}\n{shown}"
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["pipeline", "train", "model=g"], ["model=gru"]),
+        (["pipeline", "predict", "dig"], ["a file of dig"]),
+        (["pipeline", "export", "file=dig"], ["a file of dig"]),
+    ],
+)
+def test_zsh_completes(
+    words: list[str], offered: list[str], shell_environment: dict[str, str]
+) -> None:
+    stand_ins = """
+    compadd() { print -l -- ${@:#-*} }
+    compset() { PREFIX=${PREFIX#*=} }
+    _files() { print -- "a file of $PREFIX" }
+    """
+    typed = f"words=({' '.join(words)}) CURRENT={len(words)} PREFIX={words[-1]}\n_pipeline"
     done = subprocess.run(
-        ["zsh", "-f", "-c", script],
+        ["zsh", "-f", "-c", f"{ZSH}\n{stand_ins}\n{typed}"],
         env=shell_environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert [line for line in done.stdout.splitlines() if line] == ["model=gru"]
+    assert [line for line in done.stdout.splitlines() if line] == offered

@@ -40,11 +40,14 @@ ZSH = """\
 autoload -Uz compinit && (( ${+functions[compdef]} )) || { autoload -Uz compinit; compinit -u }
 _pipeline() {
     local -a offered open closed
-    offered=("${(@f)$(pipeline completion "words=${LBUFFER}" 2>/dev/null)}")
+    local line="${(j: :)words[1,CURRENT-1]} $PREFIX"
+    offered=(${(f)"$(pipeline completion "words=$line" 2>/dev/null)"})
     open=(${(M)offered:#*=}) closed=(${offered:#*=})
     (( $#open )) && compadd -S '' -- $open
     (( $#closed )) && compadd -- $closed
-    (( $#offered )) || _files
+    (( $#offered )) && return
+    compset -P '*='
+    _files
 }
 compdef _pipeline pipeline
 """
