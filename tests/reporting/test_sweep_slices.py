@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.colors import same_color
 
-from pipeline.reporting.style import VERMILION
+from pipeline.reporting.style import VERMILION, png_bytes
 from pipeline.reporting.sweep_slices import Scale, contour, slices
 
 RATES = [1e-4, 1e-3, 1e-2, 1e-1, 1e-3, 1e-2]
@@ -67,3 +68,19 @@ def test_numbers_beside_null_stand_in_their_order() -> None:
         "auto",
         "null",
     ]
+
+
+EXTREMES: dict[str, tuple[float, float]] = {
+    "axes": (1e9, 0.1),
+    "losses": (1.0, sys.float_info.max),
+    "rewards": (1.0, -sys.float_info.max),
+}
+
+
+@pytest.mark.parametrize(("factor", "worst"), EXTREMES.values(), ids=EXTREMES)
+def test_extreme_numbers_are_drawn(factor: float, worst: float) -> None:
+    x, y = [factor * width for width in WIDTHS], [rate / factor for rate in RATES]
+    losses = [worst, *LOSSES[1:]]
+    columns = [("x", x, False), ("y", y, False)]
+    for figure in (contour(*columns, losses, of="x"), slices(columns, [losses] * 2, of="x")):
+        assert figure is not None and png_bytes(figure)

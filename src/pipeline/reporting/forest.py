@@ -18,6 +18,7 @@ from pipeline.reporting.style import (
     QUIET,
     VERMILION,
     dress,
+    label,
     new_figure,
     percent_scale,
 )
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LEAST = -1.5  # an arm that does more harm is drawn at the edge
+_LONGEST_NAME = 36  # characters; the name of a person's own arm may have any number
 CONTROL = "control"
 _COLOURS = {CONFIRMED: GREEN, HARMFUL: VERMILION, NOT_CONFIRMED: BLUE, CONTROL: QUIET}
 
@@ -68,13 +70,17 @@ def plot(rows: Sequence[Row], *, title: str, width: float = 8.6) -> Figure:
         _line(axes, row, place)
         (_text_above if narrow else _text_beside)(axes, row, place)
     axes.axvline(0, color=INK, lw=0.9)
-    names = [] if narrow else [words(row.name) for row in rows]
+    names = [] if narrow else [_shown(row) for row in rows]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(rows) - 0.5, -0.75 if narrow else -0.5)
     percent_scale(axes.xaxis, decimals=0, symbol="%")
     dress(axes, title=title, xlabel="to the right: the loss is lower", grid="x")
     axes.tick_params(axis="y", labelcolor=INK)
     return figure
+
+
+def _shown(row: Row) -> str:
+    return label(words(row.name), most=_LONGEST_NAME)
 
 
 def _line(axes: Axes, row: Row, place: int) -> None:
@@ -101,8 +107,7 @@ def _text_beside(axes: Axes, row: Row, place: int) -> None:
 
 
 def _text_above(axes: Axes, row: Row, place: int) -> None:
-    name = words(row.name)
-    for text, x, side in ((name, 0.0, "left"), (whole_percent(row.reduction), 1.0, "right")):
+    for text, x, side in ((_shown(row), 0.0, "left"), (whole_percent(row.reduction), 1.0, "right")):
         axes.annotate(
             text,
             (x, place - 0.42),

@@ -10,11 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.tri import Triangulation
 
 from pipeline.reporting.style import BLUE, INK, QUIET, VERMILION, dress, label, new_figure
 
 LEAST_POINTS = 6  # of a picture; a surface over fewer is drawn by imagination
 LEVELS = 12
+_LARGEST = 1e100  # of an objective that is drawn; some return 1.8e308 for "failed"
 _LONGEST_KEY = 40  # characters of a setting's name
 _SHADES = LinearSegmentedColormap.from_list("loss", ["#0b4f8a", "#8fb8de", "#f3f6fa"])
 
@@ -69,7 +71,8 @@ def slices(
     """
     figure = new_figure(width=4.4 * len(columns), height=3.4)
     panels = figure.subplots(1, len(columns), squeeze=False)[0]
-    for axes, (name, values, log), column in zip(panels, columns, losses, strict=True):
+    drawn = [_drawable(column) for column in losses]
+    for axes, (name, values, log), column in zip(panels, columns, drawn, strict=True):
         scale = Scale(values, log=log)
         axes.scatter(scale.places(values), column, s=18, color=BLUE, alpha=0.5, lw=0)
         _scale_losses(axes, column)
@@ -95,7 +98,7 @@ def contour(
     """
     scales = [Scale(values, log=log) for _, values, log in (x, y)]
     places = [scale.places(each[1]) for scale, each in zip(scales, (x, y), strict=True)]
-    numbers = np.array(losses, dtype=float)
+    numbers = _drawable(losses)
     if len(numbers) < LEAST_POINTS or not _spans_a_plane(*places):
         return None
     spread = numbers.min() > 0 and numbers.max() > 30 * numbers.min()
@@ -107,7 +110,10 @@ def contour(
     figure = new_figure(width=6.4, height=4.6)
     axes = figure.subplots()
     along, up = places
-    axes.tricontourf(along, up, heights, levels=LEVELS, cmap=_SHADES)
+    # Neighbours by their places in the picture: qhull takes no axes of very different size.
+    neighbours = Triangulation(_share(along), _share(up)).triangles
+    surface = Triangulation(along, up, neighbours)
+    axes.tricontourf(surface, heights, levels=LEVELS, cmap=_SHADES)
     axes.scatter(along, up, s=14, color="white", edgecolor=QUIET, lw=0.8)
     if best is None:
         best = int(np.argmax(numbers) if maximize else np.argmin(numbers))
@@ -136,7 +142,18 @@ def _spans_a_plane(x: np.ndarray, y: np.ndarray) -> bool:
     return bool(np.linalg.matrix_rank(points / sizes, tol=1e-6) == 2)
 
 
-def _scale_losses(axes: Axes, losses: Sequence[float]) -> None:
+def _share(places: np.ndarray) -> np.ndarray:
+    """Return places ``[n]`` as shares 0 … 1 of their axis."""
+    low, high = places.min(), places.max()
+    return np.asarray((places - low) / (high - low))
+
+
+def _drawable(losses: Sequence[float]) -> np.ndarray:
+    """Return losses ``[n]``; a larger one than matplotlib's ticks can take is cut."""
+    return np.clip(np.array(losses, dtype=float), -_LARGEST, _LARGEST)
+
+
+def _scale_losses(axes: Axes, losses: np.ndarray) -> None:
     finite = [loss for loss in losses if math.isfinite(loss)]
     if finite and min(finite) > 0 and max(finite) > 30 * min(finite):
         axes.set_yscale("log")
