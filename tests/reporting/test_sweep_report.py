@@ -281,6 +281,16 @@ def test_a_trial_that_exceeds_a_limit_is_marked(
     assert rows[1] == ["#0", "0", "exceeded", "model.width=1"]
 
 
+def test_the_page_names_the_whole_path_of_the_database(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project / "mine@home"
+    folder.mkdir()
+    limited(folder, "some", directions=1, kept=1)
+    run(f"sweep-report study=some storage={storage(folder)}", monkeypatch)
+    assert storage(folder) in (project / "results/sweeps/some/report.html").read_text()
+
+
 def test_a_study_without_a_report_is_refused(project: Path) -> None:
     with pytest.raises(SweepError, match="Run a sweep first"):
         read_study(storage(project), "x")

@@ -16,7 +16,8 @@ from pipeline.config.compose import flat
 from pipeline.config.experiment import safe_name, write_experiment
 from pipeline.data.store import load_card
 from pipeline.errors import DataError
-from pipeline.files import write_atomically
+from pipeline.files import sqlite_file, write_atomically
+from pipeline.passwords import masked
 from pipeline.reporting import sweep_curve_sections as curve_sections
 from pipeline.reporting import sweep_sections as sections
 from pipeline.reporting.sweep_html import ReportSection, render_sweep_report
@@ -73,7 +74,7 @@ def write_sweep_report(
         title=f"Sweep {record.name}",
         lead=lead,
         generated_from={
-            "storage": storage.rpartition("@")[2],  # without user and password
+            "storage": _without_user(storage),
             "overrides": " ".join(record.fixed) or "none",
             "trials": str(record.folder),
         },
@@ -85,6 +86,12 @@ def write_sweep_report(
     write_atomically(folder / "trials.csv", _trials_csv(record))
     write_atomically(folder / "report.html", page.encode())
     return SweepReport(lead, tuple(parts), folder / "report.html", experiment, settings)
+
+
+def _without_user(storage: str) -> str:
+    """Return a database's address without user and password; a file's path may have an ``@``."""
+    is_file = sqlite_file(storage) is not None
+    return storage if is_file else masked(storage).rpartition("@")[2]
 
 
 def _sections(
