@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,10 @@ def test_a_long_list_of_names_makes_a_short_folder(project: Path) -> None:
     names = [f"a_rather_long_name_{i}" for i in range(4)]
     for name in names:
         write_run(project, history_rows(1.0), name=name)
-    assert named_runs(names, root=project).name == "a_rather_long_name_0_and_3_more"
+    name = named_runs(names, root=project).name
+    assert re.fullmatch("a_rather_long_name_0_and_3_more_[0-9a-f]{6}", name)
+    turned = [names[0], names[2], names[1], names[3]]
+    assert named_runs(turned, root=project).name != name, "another list, another folder"
 
 
 def test_other_names_never_share_a_folder(project: Path) -> None:

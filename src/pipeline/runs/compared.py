@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,10 @@ def named_runs(names: Sequence[str], *, root: Path) -> RunGroup:
 def _folder_of(names: Sequence[str]) -> str:
     """Return the folder of a comparison; one that lists other names is another folder."""
     joined = ("+" if any("_" in name for name in names) else "_").join(names)
-    return joined if len(joined) <= MOST_LETTERS else f"{names[0]}_and_{len(names) - 1}_more"
+    if len(joined) <= MOST_LETTERS:
+        return joined
+    mark = hashlib.sha256(joined.encode()).hexdigest()[:6]
+    return f"{names[0]}_and_{len(names) - 1}_more_{mark}"
 
 
 def multirun(folder: Path, *, name: str, root: Path) -> RunGroup:
