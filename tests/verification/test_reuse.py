@@ -190,6 +190,22 @@ def test_a_healing_adopts_a_proved_model_of_an_earlier_call(again: Path, both: B
     assert [step.adopted for step in healing.steps] == ["more_data"]
 
 
+def test_the_second_round_of_a_healing_begins_with_the_runs_of_the_adopted_remedy(
+    again: Path, both: Both
+) -> None:
+    from pipeline.verification.healing import _healed
+
+    wide = patient_of("wide", root=again)
+    healed = _healed(wide, both.later, LATER, name="wide_healed1", root=again)
+    with RunProgress("count") as progress:
+        trials = Trials(healed, LATER, root=again, run_sweep=refused, progress=progress)
+        (as_it_was,) = trials.train("arms", [AS_IT_WAS], range(4))
+    chosen = both.later.chosen
+    assert chosen is not None and as_it_was.losses == chosen.val_losses
+    moved = [run.tracked_run for run in trials.used.each() if run.tracked_run]
+    assert moved == [] == list(trials.used.whole_studies()), "they stay in the first round's record"
+
+
 # --- what must not be taken -----------------------------------------------------------------------
 
 

@@ -136,7 +136,14 @@ def _healed(
     trained = next((folder / "models").iterdir()).name
     history = read_run(trained, root=root, output=folder).history
     took_s = training_s(RunFiles(folder, trained).read_history())
-    return Patient(name, tuple(overrides_of(values, root=root)), values, diagnose(history), took_s)
+    return Patient(
+        name,
+        tuple(overrides_of(values, root=root)),
+        values,
+        diagnose(history),
+        took_s,
+        earlier=(*patient.earlier, patient.name),
+    )
 
 
 def _export(name: str, patient: Patient, steps: Sequence[Round], *, root: Path) -> str | None:

@@ -9,7 +9,7 @@ be found: one that failed for another reason may succeed the next time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,15 @@ def note_of(
 class KnownRuns:
     """The studies of one patient in a storage, and their finished runs.
 
-    studies: name → study, as `read` found it.
+    earlier: the patients of a healing's earlier rounds. Their runs serve too, but stay theirs in
+    the record.  studies: of the patient itself, name → study, as `read` found it.
     """
 
-    def __init__(self, patient: str, *, storage: str, root: Path) -> None:
+    def __init__(
+        self, patient: str, *, earlier: Sequence[str] = (), storage: str, root: Path
+    ) -> None:
         self.patient = patient
+        self.earlier = earlier
         self.storage = storage
         self.root = root
         self.studies: dict[str, NotedStudy] = {}
@@ -87,16 +91,20 @@ class KnownRuns:
     @property
     def prefix(self) -> str:
         """The begin of the studies' names."""
-        return f"verify_{safe_name(self.patient)}_"
+        return _prefix(self.patient)
 
     def read(self) -> None:
         """Read the studies again."""
-        found = noted_studies(self.storage, prefix=self.prefix)
-        self.studies = {s.name: s for s in found if s.note.get("patient") == self.patient}
+        own, *lent = (self._studies_of(patient) for patient in (self.patient, *self.earlier))
+        self.studies = {study.name: study for study in own}
         self._runs = {}
-        for study in self.studies.values():
+        for study in [*own, *(_untracked(study) for each in lent for study in each)]:
             for key, run in _runs_of(study, self.root):
                 self._runs.setdefault(key, []).append(run)
+
+    def _studies_of(self, patient: str) -> list[NotedStudy]:
+        found = noted_studies(self.storage, prefix=_prefix(patient))
+        return [study for study in found if study.note.get("patient") == patient]
 
     def find(self, content: str, seed: int, *, own: Sequence[str] = ()) -> FinishedRun | None:
         """Return the finished run of an arm and a seed; None where it has to be trained.
@@ -129,6 +137,15 @@ def open_runs(study: NotedStudy) -> set[tuple[str, int]]:
 def experiment_of(study: NotedStudy, trial: FinishedTrial) -> str:
     """Return the experiment of a trial; a single value is no parameter of the study."""
     return str(trial.params.get("experiment", next(iter(study.note["arms"]))))
+
+
+def _prefix(patient: str) -> str:
+    return f"verify_{safe_name(patient)}_"
+
+
+def _untracked(study: NotedStudy) -> NotedStudy:
+    """Return a study whose runs another verification has in its record."""
+    return replace(study, parent_run=None, trials=tuple((trial, None) for trial, _ in study.trials))
 
 
 def _key(study: NotedStudy, trial: FinishedTrial) -> tuple[str, int]:

@@ -23,6 +23,7 @@ class Patient:
 
     name: of its results.  overrides: give its configuration, in Hydra's grammar.
     settings: the composed configuration.  training_s: what the epochs took; None if unknown.
+    earlier: names that it had in the earlier rounds of a healing.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Patient:
     settings: Mapping[str, Any]
     diagnosis: Diagnosis
     training_s: float | None = None
+    earlier: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int:

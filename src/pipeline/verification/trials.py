@@ -66,7 +66,7 @@ class Trials:
         self.used = UsedRuns()
         self.asked: dict[str, str] = {}
         self.card = load_card(root / "data" / "processed" / patient.settings["data"]["name"])
-        self.known = KnownRuns(patient.name, storage=options.storage, root=root)
+        self.known = _known_runs(patient, storage=options.storage, root=root)
         self._contents: dict[str, str] = {}  # arm → content
         self._written: set[str] = set()  # arms
 
@@ -256,9 +256,13 @@ def first_finished_run(patient: Patient, chosen: Judged, *, storage: str, root: 
     overrides = merge(patient.treatment_overrides, chosen.overrides, root=root)
     card = load_card(root / "data" / "processed" / patient.settings["data"]["name"])
     content = content_of(compose(overrides, root=root).values, card, root=root)
-    known = KnownRuns(patient.name, storage=storage, root=root)
+    known = _known_runs(patient, storage=storage, root=root)
     found = (known.find(content, patient.seed + i) for i in range(len(chosen.val_losses)))
     return next(run.folder for run in found if run is not None and run.complete)
+
+
+def _known_runs(patient: Patient, *, storage: str, root: Path) -> KnownRuns:
+    return KnownRuns(patient.name, earlier=patient.earlier, storage=storage, root=root)
 
 
 def _refuse_failure(run: FinishedRun, shown: str) -> None:
