@@ -51,6 +51,22 @@ def test_json_has_an_object_a_picture(pictures: Path, capsys: pytest.CaptureFixt
     assert (digit["unlike_training_data"], noise["unlike_training_data"]) == (False, True)
 
 
+def test_an_empty_picture_has_a_warning_and_white_ink_on_nothing_is_no_empty_one(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ink = np.asarray(Image.open(pictures / "digit.png").convert("L"))
+    white = np.stack([np.full_like(ink, 255)] * 3 + [ink], axis=-1)
+    Image.fromarray(white).save(pictures / "white.png")
+    Image.new("RGBA", (28, 28)).save(pictures / "empty.png")
+    capsys.readouterr()
+    predict("pictures", "name=mlp", "output=json")
+    found = {Path(each["path"]).stem: each for each in json.loads(capsys.readouterr().out)}
+    assert {name for name, each in found.items() if each["blank"]} == {"empty"}
+    assert found["white"]["top"] == found["digit"]["top"]
+    predict("pictures/empty.png", "name=mlp")
+    assert "WARNING: nothing can be seen" in capsys.readouterr().out
+
+
 def test_the_picture_of_the_predictions_is_written(pictures: Path, tiny_model: Path) -> None:
     predict("pictures", "name=mlp")
     assert (tiny_model / "results/mlp/predictions.png").read_bytes().startswith(b"\x89PNG")

@@ -76,3 +76,12 @@ def test_transparent_and_turned_pictures_are_read_as_people_see_them(tmp_path: P
     for name in ("a.png", "b.jpg"):
         found = as_mnist(decode_grey(tmp_path / name)).astype(int)
         assert np.abs(found - by_hand).mean() < 6, name
+
+
+@pytest.mark.parametrize(("longest", "factor"), [(None, 1), (350, 1), (201, 1), (200, 2), (100, 4)])
+def test_a_large_picture_is_averaged_down(longest: int | None, factor: int, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 64, (400, 200), dtype=np.uint8) * 4
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    found = decode_grey(tmp_path / "x.png", longest=longest)
+    blocks = pixels.reshape(400 // factor, factor, 200 // factor, factor).mean((1, 3))
+    assert np.abs(found - blocks).max() <= 0.5

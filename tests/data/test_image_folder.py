@@ -73,6 +73,19 @@ def test_a_note_names_the_setting_that_keeps_size_or_colours(
     assert all(setting in note for setting, note in zip(told, found.notes, strict=True))
 
 
+@pytest.mark.parametrize("background", [0, 255])
+@pytest.mark.parametrize("ink", [0, 255, 100])
+def test_ink_on_transparent_paper_can_be_seen(ink: int, background: int, tmp_path: Path) -> None:
+    pixels = np.full((4, 4, 4), ink, np.uint8)
+    pixels[..., 3] = np.tril(np.full((4, 4), 255))
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    paper = 255 - background if ink == background else background
+    drawn = np.tril(np.ones((4, 4), bool))
+    for channels in (1, 3):
+        found = decode(tmp_path / "x.png", size=4, channels=channels, background=background)
+        assert (found == np.where(drawn, ink, paper)).all()
+
+
 # Colour modes: the expected grey is worked out by hand.
 LUMA_OF_RED = round(255 * 0.299)
 MODES = {

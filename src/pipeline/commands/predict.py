@@ -91,8 +91,15 @@ def _as_json(prediction: Prediction) -> dict[str, object]:
         "familiarity_p": prediction.familiarity,
         # Not compared is not the same as "like the training data".
         "unlike_training_data": None if prediction.familiarity is None else prediction.unfamiliar,
-        **({"row": prediction.row, "unknown": prediction.unknown} if prediction.row else {}),
+        **_own_of(prediction),
     }
+
+
+def _own_of(prediction: Prediction) -> dict[str, object]:
+    """Return what only a row of a table has, or only a picture."""
+    if prediction.row:
+        return {"row": prediction.row, "unknown": prediction.unknown}
+    return {"blank": prediction.blank}
 
 
 def _print_text(predicted: PredictedPictures, picture: Path | None) -> None:
@@ -117,6 +124,8 @@ def _line(prediction: Prediction) -> str:
     )
     if prediction.unfamiliar:
         line += f"  WARNING: unlike the training data (p = {prediction.familiarity:.2g})"
+    if prediction.blank:
+        line += "  WARNING: nothing can be seen in it, so the answer means nothing"
     if prediction.unknown:
         line += f"  WARNING: the training data has no {', '.join(prediction.unknown)}"
     return line

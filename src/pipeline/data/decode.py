@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 50_000_000  # a file of 76 KiB can promise 80 million
 MAX_FILE_BYTES = 200_000_000  # 50 million pixels of four bytes, not compressed
+_LEAST_CONTRAST = 16  # grey levels; with less, nothing can be seen
 
 
 def decode_image(path: Path, *, size: int, channels: int, background: int) -> np.ndarray:
     """Decode to ``[channels, size, size]`` uint8: upright, aspect kept, centred on ``background``.
 
     channels: 1 or 3.  An animation gives its first frame.  16-bit grey becomes 8-bit.
+    Transparent parts have the background's grey, or its opposite where nothing could be seen on it.
 
     Raises:
         DataError: not one of ``FORMATS``, damaged, more than ``MAX_PIXELS``, or numbers without a
@@ -34,20 +36,24 @@ def decode_image(path: Path, *, size: int, channels: int, background: int) -> np
     return np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
 
 
-def decode_grey(path: Path) -> np.ndarray:
-    """Decode to ``[H, W]`` uint8 in its own size: upright, transparent parts white.
+def decode_grey(path: Path, *, longest: int | None = None) -> np.ndarray:
+    """Decode to ``[H, W]`` uint8: upright, transparent parts white, or black under white ink.
 
+    longest: a side of twice as many pixels or more is averaged down to this number or more.
     Raises as `decode_image`.
     """
-    return np.asarray(_open(path, size=None, channels=1, background=255))
+    return _whole(path, channels=1, longest=longest)
 
 
-def decode_colour(path: Path) -> np.ndarray:
-    """Decode to ``[H, W, 3]`` uint8 in its own size: upright, transparent parts white.
+def decode_colour(path: Path, *, longest: int | None = None) -> np.ndarray:
+    """Decode to ``[H, W, 3]`` uint8, else as `decode_grey` does."""
+    return _whole(path, channels=3, longest=longest)
 
-    Raises as `decode_image`.
-    """
-    return np.asarray(_open(path, size=None, channels=3, background=255))
+
+def _whole(path: Path, *, channels: int, longest: int | None) -> np.ndarray:
+    image = _open(path, size=longest, channels=channels, background=255)
+    factor = max(image.size) // longest if longest else 1
+    return np.asarray(image.reduce(factor) if factor > 1 else image)
 
 
 def _open(path: Path, *, size: int | None, channels: int, background: int) -> Image.Image:
@@ -113,9 +119,29 @@ def _to_mode(image: Image.Image, *, path: Path, mode: str, background: int) -> I
         grey = (np.asarray(image).astype(np.uint32) + 128) // 257
         return Image.fromarray(grey.astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
-        solid = Image.new("RGBA", image.size, (background, background, background, 255))
-        return Image.alpha_composite(solid, image.convert("RGBA")).convert(mode)
+        return _on_background(image.convert("RGBA"), mode, background)
     return image.convert(mode)
+
+
+def _on_background(image: Image.Image, mode: str, background: int) -> Image.Image:
+    """Return a picture on a background; on its opposite where nothing can be seen on it."""
+    from PIL import Image
+
+    def on(grey: int) -> Image.Image:
+        solid = Image.new("RGBA", image.size, (grey, grey, grey, 255))
+        return Image.alpha_composite(solid, image).convert(mode)
+
+    usual = on(background)
+    if _contrast(usual) >= _LEAST_CONTRAST:
+        return usual
+    opposite = on(255 - background)
+    return opposite if _contrast(opposite) >= _LEAST_CONTRAST else usual
+
+
+def _contrast(image: Image.Image) -> int:
+    """Return the largest difference of grey levels within a channel of a grey or RGB picture."""
+    extrema = np.array(image.getextrema()).reshape(-1, 2)
+    return int((extrema[:, 1] - extrema[:, 0]).max())
 
 
 def _fit(image: Image.Image, *, size: int, background: int) -> Image.Image:

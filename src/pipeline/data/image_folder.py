@@ -58,9 +58,9 @@ def read_image_folder(
     """Read all images, scaled to fit ``image_size`` × ``image_size`` with their aspect kept.
 
     channels: 1 (grey) or 3 (RGB).  background: 0 … 255, the grey of padding and of transparent
-    pixels.  test_fraction: the share (0 < share < 1) of each class that becomes the test set where
-    there is no test folder; stratified and seeded.  scratch: a folder for images that memory should
-    not hold; None keeps them there.
+    pixels (see `decode_image`).  test_fraction: the share (0 < share < 1) of each class that
+    becomes the test set where there is no test folder; stratified and seeded.  scratch: a folder
+    for images that memory should not hold; None keeps them there.
     Classes are numbered in the order of their names. Hidden files and ``__MACOSX`` are ignored.
 
     Raises:

@@ -12,11 +12,12 @@ from pipeline.runs.prediction import PredictedPictures
 
 MOST_PICTURED = 40
 _LONGEST = 18  # characters of a class's name
+_SIDE = 200  # pixels of an original, or up to twice as many; its place has 150
 _PAIRS = 4  # of a picture and its view, in one row
 
 
 def plot(predicted: PredictedPictures) -> Figure:
-    """Draw each original beside its view, under the prediction; unfamiliar ones in red.
+    """Draw each original beside its view, under the prediction; unfamiliar and blank ones in red.
 
     Draws the first 40 pictures; an original has colours where the view has them.
     """
@@ -29,10 +30,10 @@ def plot(predicted: PredictedPictures) -> Figure:
     for i, prediction in enumerate(shown):
         left, right = grid[2 * i], grid[2 * i + 1]
         decode = decode_colour if len(predicted.views[i]) == 3 else decode_grey
-        left.imshow(decode(prediction.path), cmap="gray", vmin=0, vmax=255)
+        left.imshow(decode(prediction.path, longest=_SIDE), cmap="gray", vmin=0, vmax=255)
         _draw_view(right, predicted.views[i])
         name, probability = prediction.top[0]
-        colour = VERMILION if prediction.unfamiliar else INK
+        colour = VERMILION if prediction.unfamiliar or prediction.blank else INK
         left.set_title(
             f"{label(name, most=_LONGEST)}  {probability:.0%}",
             loc="left",

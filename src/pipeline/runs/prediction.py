@@ -21,6 +21,7 @@ from pipeline.models.saved import SavedModel, load_model
 from pipeline.runs.familiarity import Compared, compared_with_training
 
 NUM_TOP_CLASSES = 3
+LONGEST_SIDE = 1000  # pixels of a digit's photo; 48 million take 1.5 GB
 MAX_SHOWN = 10  # lines about pictures that cannot be used
 
 
@@ -32,6 +33,7 @@ class Prediction:
     entropy: of all probabilities, as a share of the entropy of guessing, 0 … 1.
     familiarity: p-value of the hypothesis that the picture is like the training images; None
     where the model has no measure of it.  limit: below it, the picture is unlike them.
+    blank: whether the network sees one even area, so that its answer says nothing.
     row: counted from 1; None for a picture.  unknown: values of the row that the training data does
     not have, as ``column=value``.
     """
@@ -41,6 +43,7 @@ class Prediction:
     entropy: float
     familiarity: float | None
     limit: float = 0.0
+    blank: bool = False
     row: int | None = None
     unknown: tuple[str, ...] = ()
 
@@ -81,8 +84,12 @@ def predict(
     files, views, left_out = _seen(paths, model, raw=raw)
     logits = predict_logits(model.network, views, mean=model.mean, std=model.std)
     compared = compared_with_training(views, model, root / "models" / name)
+    found = _predictions(files, logits, compared, class_names=model.class_names)
     return PredictedPictures(
-        predictions=_predictions(files, logits, compared, class_names=model.class_names),
+        predictions=tuple(
+            replace(prediction, blank=bool(np.ptp(view) == 0))
+            for prediction, view in zip(found, views, strict=True)
+        ),
         views=views,
         compared=compared is not None,
         left_out=left_out,
@@ -190,7 +197,8 @@ def network_views(files: Sequence[Path], model: SavedModel, *, raw: bool = False
     """
     channels, height, _ = model.input_shape
     if model.settings.data.name in DIGIT_SETS and channels == 1 and not raw:
-        return np.stack([as_mnist(decode_grey(file), size=height)[np.newaxis] for file in files])
+        greys = (decode_grey(file, longest=LONGEST_SIDE) for file in files)
+        return np.stack([as_mnist(grey, size=height)[np.newaxis] for grey in greys])
     return np.stack(
         [decode_image(file, size=height, channels=channels, background=0) for file in files]
     )
