@@ -71,9 +71,8 @@ def files(project: Path) -> Path:
     fixtures = ROOT / "tests" / "fixtures" / "keras"
     shutil.copy(fixtures / "tutorial_cnn.csv", project / "training.csv")
     shutil.copy(fixtures / "tutorial_cnn.json", project / "history.json")
-    (project / "folder").mkdir()
-    for name in ("photo.png", "folder/digit.png"):
-        shutil.copy(ROOT / "docs" / "pictures" / "three.png", project / name)
+    (project / "docs" / "pictures").mkdir(parents=True)
+    shutil.copy(ROOT / "docs" / "pictures" / "three.png", project / "docs" / "pictures")
     with SummaryWriter(project / "lightning_logs" / "version_0") as events:
         for epoch, loss in enumerate((1.0, 0.6, 0.4, 0.3)):
             events.add_scalar("train_loss_epoch", loss, epoch)
