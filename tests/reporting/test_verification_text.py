@@ -39,23 +39,28 @@ def test_only_an_arm_that_looks_better_is_worth_more_seeds(
 @pytest.mark.parametrize(
     ("known", "left_s", "jobs", "line"),
     [
-        (0, None, 1, "wide: 2 arms, 29 runs"),
-        (0, 370.0, 1, "wide: 2 arms, 29 runs; about 6 min with n_jobs=1"),
-        (0, 370.0, None, "wide: 2 arms, 29 runs"),
+        (0, None, 1, "wide: 2 remedies and the controls, 29 runs"),
+        (0, 370.0, 1, "wide: 2 remedies and the controls, 29 runs; about 6 min with n_jobs=1"),
+        (0, 370.0, None, "wide: 2 remedies and the controls, 29 runs"),
         (
             12,
             65.4,
             2,
-            "wide: 2 arms, 29 runs; 12 of 29 runs are known from earlier calls; "
-            "about 65 s for 17 runs with n_jobs=2",
+            "wide: 2 remedies and the controls, 29 runs; "
+            "12 of 29 runs are known from earlier calls; about 65 s for 17 runs with n_jobs=2",
         ),
-        (29, 0.0, 1, "wide: 2 arms, 29 runs; all 29 runs are known from earlier calls"),
+        (
+            29,
+            0.0,
+            1,
+            "wide: 2 remedies and the controls, 29 runs; all 29 runs are known from earlier calls",
+        ),
     ],
 )
 def test_the_first_line_says_runs_known_and_time(
     known: int, left_s: float | None, jobs: int | None, line: str
 ) -> None:
-    said = plan_line("wide", arms=2, runs=29, known=known, left_s=left_s, num_jobs=jobs)
+    said = plan_line("wide", remedies=2, runs=29, known=known, left_s=left_s, num_jobs=jobs)
     assert said == line
 
 

@@ -31,9 +31,9 @@ def the_one(name: str | None, known: list[str]) -> str:
             raise ConfigError(f"name: missing. Several are trained, name one: {', '.join(known)}")
         raise DataError("name: nothing is trained yet. Train a model first: pipeline train")
     if name not in known:
-        hint = nearest(name, known, prefix="name=")
+        hint = nearest(name, known, prefix="name=").rstrip(".")
         raise DataError(
-            f"name={name}: nothing of this name is trained{hint} "
+            f"name={name}: nothing of this name is trained{hint}. "
             f"To train it: pipeline train name={name}"
         )
     return name

@@ -14,14 +14,16 @@ from pipeline.reporting.sentences import change, p_heading, plain_percent, words
 
 
 def plan_line(
-    name: str, *, arms: int, runs: int, known: int, left_s: float | None, num_jobs: int | None
+    name: str, *, remedies: int, runs: int, known: int, left_s: float | None, num_jobs: int | None
 ) -> str:
     """Return what a verification will train, as it begins.
 
-    known: runs that earlier calls have finished.  left_s: seconds for the rest; None if unknown.
-    num_jobs: side by side on this machine; None where other machines train.
+    remedies: how many, combinations counted.  known: runs that earlier calls have finished.
+    left_s: seconds for the rest; None if unknown.  num_jobs: side by side on this machine; None
+    where other machines train.
     """
-    line = f"{name}: {arms} arm{'s' * (arms > 1)}, {runs} runs"
+    noun = "remedy" if remedies == 1 else "remedies"
+    line = f"{name}: {remedies} {noun} and the controls, {runs} runs"
     if known:
         some = f"all {runs}" if known == runs else f"{known} of {runs}"
         line += f"; {some} runs are known from earlier calls"

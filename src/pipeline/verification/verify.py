@@ -100,7 +100,7 @@ def _say_fixed(trials: Trials, plan: VerificationPlan) -> None:
         known += trials.count_known([_luckiest(plan.draws, draws)], plan.seeds[1:])
     line = plan_line(
         trials.patient.name,
-        arms=len(plan.remedies),
+        remedies=len(plan.remedies),
         runs=plan.num_runs,
         known=known,
         left_s=trials.progress.work.seconds_left(),
