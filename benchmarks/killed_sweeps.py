@@ -126,10 +126,10 @@ def import_everything() -> None:
     import pytorch_lightning
     from joblib.externals.loky.backend.context import set_start_method
 
-    import pipeline.commands.train
+    import pipeline.commands.train_job
     import pipeline.sweep.sweeper
 
-    assert mlflow and pytorch_lightning and pipeline.commands.train and pipeline.sweep.sweeper
+    assert mlflow and pytorch_lightning and pipeline.commands.train_job and pipeline.sweep.sweeper
     set_start_method("fork", force=True)
 
 

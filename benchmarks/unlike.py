@@ -204,7 +204,7 @@ def project() -> Path:
 
 def trained(seed: int, *, epochs: int, root: Path) -> str:
     """Train the textbook CNN with a seed, or take the one that is there; return its name."""
-    from pipeline.commands.train import train
+    from pipeline.commands.train_job import train
     from pipeline.config import compose
 
     name = f"cnn_{epochs}_{seed}"

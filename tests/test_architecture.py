@@ -24,7 +24,7 @@ ROWS: list[set[str]] = [
     {"sweep", "tracking", "training"},
     {"data", "models", "losses", "penalties", "optim", "evaluation", "diagnosis"},
     {"config"},
-    {"remembered"},
+    {"disk_cache"},
     {"records", "files", "disk"},
     {"errors"},
     {"passwords", "interruption", "terminal", "ending", "home"},

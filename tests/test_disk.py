@@ -17,7 +17,7 @@ from tests.reporting.test_sweep_report import planted
 from torch import nn
 
 from pipeline import cli, disk
-from pipeline.commands import train as stage
+from pipeline.commands import train_job as stage
 from pipeline.config import compose
 from pipeline.disk import check_disk
 from pipeline.errors import DiskError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.home import expanded, work_without_one
+from pipeline.home import expanded, use_temporary_if_missing
 
 
 def test_the_home_of_an_unknown_user_stays_as_it_is_written(
@@ -21,7 +21,7 @@ def test_the_home_of_an_unknown_user_stays_as_it_is_written(
 
 def test_a_home_that_is_known_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/somewhere")
-    work_without_one()
+    use_temporary_if_missing()
     assert os.environ["HOME"] == "/somewhere"
 
 
@@ -33,5 +33,5 @@ def test_without_a_home_libraries_find_the_temporary_folder(
     monkeypatch.setattr(os, "getuid", lambda: 4242)  # a user without an entry
     with pytest.raises(RuntimeError):
         Path.home()
-    work_without_one()
+    use_temporary_if_missing()
     assert Path.home() == Path(tempfile.gettempdir())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.commands.train import train
+from pipeline.commands.train_job import train
 from pipeline.config import compose
 
 ON_ONE_THREAD = (

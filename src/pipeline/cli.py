@@ -10,12 +10,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline import ending, home, interruption, terminal
 from pipeline.commands.registry import REGISTRY, load, overview
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.passwords import hide_all
+
+if TYPE_CHECKING:
+    from pipeline.commands.command import Call
 
 HELP_FLAGS = ("-h", "--help")
 # New objects between two searches for garbage. torch's import makes 100,000 and no garbage: with
@@ -33,7 +36,10 @@ def main() -> int:
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
     with interruption.handled():
         try:
-            return _main()
+            interruption.end_with_dvc()
+            terminal.survive_any_encoding()
+            home.use_temporary_if_missing()
+            return _run_into_pipe(sys.argv[1:])
         except KeyboardInterrupt:
             return _interrupted()
         except Exception:
@@ -42,25 +48,28 @@ def main() -> int:
             return _interrupted()  # a library has turned the signal into an error of its own
 
 
-def _main() -> int:
-    interruption.end_with_dvc()
-    terminal.survive_any_encoding()
-    home.work_without_one()
+def _interrupted() -> int:
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # one line for all processes of a training
+        print(interruption.line(), file=sys.stderr)
+    return interruption.exit_code()
+
+
+def _run_into_pipe(words: Sequence[str]) -> int:
+    """Run a command line, also where the reader of its output leaves: `pipeline … | head -1`."""
     try:
-        code = _answered(sys.argv[1:])
+        code = _run_with_messages(words)
         sys.stdout.flush()
         return code
     except BrokenPipeError as error:
         if not any(map(terminal.has_lost_its_reader, (sys.stdout, sys.stderr))):
             _print_error(f"{error}: another process has closed its connection. Try again.")
             return 1
-        # The reader has left: `pipeline … | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13  # as a shell reports SIGPIPE
 
 
-def _answered(words: Sequence[str]) -> int:
-    """Return the exit code of a command line, once its error, if any, is printed."""
+def _run_with_messages(words: Sequence[str]) -> int:
+    """Run a command line; print an error for a person as one message, without a traceback."""
     try:
         return _run(words)
     except PipelineError as error:
@@ -79,13 +88,13 @@ def _answered(words: Sequence[str]) -> int:
         return 1
 
 
-def _interrupted() -> int:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # one line for all processes of a training
-        print(interruption.line(), file=sys.stderr)
-    return interruption.exit_code()
+def _print_error(message: str) -> None:
+    lines = "\n  ".join(map(terminal.visible, message.splitlines()))
+    print(f"error: {lines}", file=sys.stderr)
 
 
 def _run(words: Sequence[str]) -> int:
+    """Run the command that the words name, or print the help that they ask for."""
     if not words or words[0] in (*HELP_FLAGS, "help"):
         if len(words) < 2:
             print(overview(), end="")
@@ -109,45 +118,44 @@ def _run(words: Sequence[str]) -> int:
     return call(name, rest)
 
 
-def call(name: str, rest: Sequence[str]) -> int:
-    """Run a command in the project's root; paths that are typed stay relative to the caller's."""
-    here = Path.cwd().resolve()
-    if REGISTRY[name].settles and (here / "conf" / "config.yaml").is_file():
-        from pipeline.commands.settled import is_settled
+def call(name: str, words: Sequence[str]) -> int:
+    """Run a command in the project's root; paths that are typed stay relative to the caller's.
 
-        if is_settled(name, rest, root=here):
+    words: those after the command's name.
+    """
+    here = Path.cwd().resolve()
+    if REGISTRY[name].skips_when_up_to_date and (here / "conf" / "config.yaml").is_file():
+        from pipeline.commands.up_to_date import is_up_to_date
+
+        if is_up_to_date(name, words, root=here):
             return 0
 
     if not REGISTRY[name].trains:
-        # Awake, they make a busy machine many times slower, and a quiet one hardly faster.
+        # Threads that wait awake slow a busy machine down many times.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from pipeline.commands.parse import parse
     from pipeline.config import find_root
-    from pipeline.config.lasting import keep_new
+    from pipeline.config.compose_cache import write_cache
 
     command = load(name)
     if command.resumed:
-        interruption.way_on("the same command goes on after the last finished epoch")
-    anywhere = command.anywhere_with and any(
-        word.startswith(f"{command.anywhere_with}=") for word in rest
-    )
-    root = find_root(here) if command.in_project and not anywhere else here
-    called = parse(name, command, hide_all(rest), here=here, root=root)
+        interruption.set_hint("the same command goes on after the last finished epoch")
+    root = find_root(here) if command.needs_project(words) else here
+    called = parse(name, command, hide_all(words), here=here, root=root)
     if root != here:
-        # Lightning starts the other processes of a training with this line, in the root.
-        if Path(sys.argv[0]).exists():
-            sys.argv[0] = str(Path(sys.argv[0]).absolute())
-        if command.settings == "training":
-            sys.argv[1:] = [name, *called.flags, *called.settings]
-        os.chdir(root)
+        _enter(root, name, called)
     code = command.run(called) or 0
-    keep_new(root)
+    write_cache(root)
     return code
 
 
-def _print_error(message: str) -> None:
-    lines = "\n  ".join(map(terminal.visible, message.splitlines()))
-    print(f"error: {lines}", file=sys.stderr)
+def _enter(root: Path, name: str, called: Call[Any]) -> None:
+    """Change into the root, where Lightning starts further processes with our own `sys.argv`."""
+    if Path(sys.argv[0]).exists():
+        sys.argv[0] = str(Path(sys.argv[0]).absolute())
+    if load(name).settings == "training":
+        sys.argv[1:] = [name, *called.flags, *called.settings]
+    os.chdir(root)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The home of a user, who may have none: in a container, a user often has no entry."""
+"""The home folder of a user. In a container, a user often has none."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def expanded(path: str | Path) -> Path:
-    """Return a path with a home in place of ``~``; of an unknown user it stays as it is written."""
+    """Return a path with the home folder in place of ``~``; unchanged where there is none."""
     return Path(os.path.expanduser(path))  # noqa: PTH111  (that of pathlib raises RuntimeError)
 
 
-def work_without_one() -> None:
-    """Let the temporary folder be the home where there is none: MLflow's import asks for one."""
+def use_temporary_if_missing() -> None:
+    """Set a missing home to the folder of temporary files: MLflow's import fails without a home."""
     if expanded("~") == Path("~"):
         import tempfile
 

@@ -35,12 +35,12 @@ class _State:
 
     received: int | None = None
     working = False
-    way_on = "the same command starts anew"
+    hint = "the same command starts anew"
 
 
-def way_on(sentence: str) -> None:
-    """Set the half sentence that says what goes on from where."""
-    _State.way_on = sentence
+def set_hint(hint: str) -> None:
+    """Set how to go on after an interruption, for the last line: "the same command goes on …"."""
+    _State.hint = hint
 
 
 def work_begins() -> None:
@@ -57,7 +57,7 @@ def line() -> str:
     """Return the line that a person reads at the end."""
     number = _State.received or signal.SIGINT
     word = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
-    return f"{word}: {_State.way_on}."
+    return f"{word}: {_State.hint}."
 
 
 def exit_code() -> int:
@@ -69,7 +69,7 @@ def exit_code() -> int:
 def handled() -> Iterator[None]:
     """Handle the three signals inside the block; one that is ignored (nohup, &) stays ignored."""
     _State.received, _State.working = None, False
-    _State.way_on = "the same command starts anew"
+    _State.hint = "the same command starts anew"
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in SIGNALS}

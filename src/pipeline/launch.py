@@ -1,9 +1,9 @@
 """Hydra: one run, a multirun, and the job that launchers call.
 
-The task is passed by its dotted name and is resolved when it runs, so this file imports nothing
-that stands above it. A task takes a composed configuration and the project's root. It checks
-them, writes nothing yet, and returns the function that does the work:
-``task(run, root=root)(output)``. The work returns its objective: one number, or a list of them.
+A task is a function such as `pipeline.commands.train_job.job`: ``task(config, root=root)`` checks
+everything, writes nothing, and returns the work. ``work(output)`` returns its objective: a number,
+or a list of them. A task is passed by its dotted name, since launchers send it to other processes,
+and since this file may not import from ``commands/``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import interruption
-from pipeline.config import RunConfig, find_root, settle
-from pipeline.config.compose import by_hydra, compose_job, explained
+from pipeline.config import find_root, run_config
+from pipeline.config.compose import compose_job, composed_by_hydra, hydra_errors_explained
 from pipeline.config.loading import conf_opened
 from pipeline.config.project import CONFIG_NAME
 from pipeline.config.references import register_functions
@@ -29,17 +29,15 @@ from pipeline.disk import check_disk
 from pipeline.errors import ConfigError
 from pipeline.passwords import hide_all
 
-# The training of one model, as `pipeline train` runs it.
-TRAINING = "pipeline.commands.train.job"
-NEW_TRAINING = "pipeline.commands.train.new_job"  # refuses the name of another model
-SEED_TRAINING = "pipeline.commands.train.seed_job"  # one seed of a group
+TRAINING = "pipeline.commands.train_job.job"
+NEW_TRAINING = "pipeline.commands.train_job.new_job"  # refuses the name of another model
+SEED_TRAINING = "pipeline.commands.train_job.seed_job"  # one seed of a group
 
 
 def run_once(overrides: Sequence[str], *, root: Path, task: str = TRAINING) -> Any:
-    """Compose once, check, run the task once in a folder of Hydra's; return its objective.
+    """Compose the settings, run the task once in a folder of Hydra's, and return its objective.
 
-    Nothing is written for settings that cannot train.  Raises `ConfigError` for wrong settings,
-    and the errors of the task.
+    Raises `ConfigError` for wrong settings, before anything is written, and the task's errors.
     """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.global_hydra import GlobalHydra
@@ -49,11 +47,11 @@ def run_once(overrides: Sequence[str], *, root: Path, task: str = TRAINING) -> A
     composed, config = compose_job(hide_all(overrides), root=root)
     if config.hydra.mode == RunMode.MULTIRUN:
         raise ConfigError("hydra.mode=MULTIRUN: a sweep is started with -m. Add it: train -m …")
-    work = _resolved(task)(composed, root=root)
+    work = _task_named(task)(composed, root=root)
     interruption.work_begins()
 
-    # `hydra.main` would compose again, and once more to learn the mode. Its last step is this:
-    # the run's folder with .hydra/, the log file, `hydra:` resolvers, env_set, chdir, callbacks.
+    # `hydra.main` would compose twice more. This is its last step alone: it makes the run's folder
+    # with .hydra/ and the log file, and obeys `hydra:` resolvers, env_set, chdir and callbacks.
     config.hydra.mode = RunMode.RUN
     with conf_opened(root):
         callbacks = Callbacks(config)
@@ -76,8 +74,8 @@ def run_once(overrides: Sequence[str], *, root: Path, task: str = TRAINING) -> A
 def multirun(overrides: Sequence[str], *, root: Path, task: str = TRAINING) -> Any:
     """Check every value of a sweep, then let Hydra's sweeper run the task for its trials.
 
-    Nothing is written for a mistyped value, or where the trials cannot write.  Returns what the
-    sweeper returns.
+    Returns what the sweeper returns. Raises `ConfigError` for a wrong value and the errors of
+    `check_disk`, before anything is written.
     """
     from hydra.core.global_hydra import GlobalHydra
 
@@ -86,7 +84,7 @@ def multirun(overrides: Sequence[str], *, root: Path, task: str = TRAINING) -> A
     wanted = checked_arguments(hide_all(overrides), root=root)
     check_disk({root / "checkpoints": 0}, largest=0)
     interruption.work_begins()
-    with explained(wanted, root), conf_opened(root):
+    with hydra_errors_explained(wanted, root), conf_opened(root):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         return hydra.multirun(
@@ -101,28 +99,27 @@ def job(config: Any, *, task: str) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
-    logging.raiseExceptions = False  # else a full disk prints a traceback for each line of the log
+    logging.raiseExceptions = False  # else a full disk prints a traceback for each line logged
     register_functions()  # a worker composes nothing itself
     hydra_config = HydraConfig.get()
     root = find_root(Path(hydra_config.runtime.cwd))
     values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    composed = RunConfig(settle(values, list(hydra_config.overrides.task)), values)
-    return _resolved(task)(composed, root=root)(Path(hydra_config.runtime.output_dir))
+    composed = run_config(values, list(hydra_config.overrides.task))
+    return _task_named(task)(composed, root=root)(Path(hydra_config.runtime.output_dir))
 
 
 def show(flags: Sequence[str], settings: Sequence[str], *, root: Path) -> None:
     """Let Hydra answer its own flags (``--cfg job``, ``--info``, …); nothing is run."""
     import hydra
 
-    # Hydra raises instead of printing, so that the error can be told in one piece.
+    # Hydra then raises its errors, and does not print them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    whole = sys.argv
-    # `hydra.main` reads its flags from nowhere else.
+    whole = sys.argv  # `hydra.main` reads its flags only there
     sys.argv = [whole[0], *flags, *settings]
     main = hydra.main(version_base="1.3", config_path=str(root / "conf"), config_name=CONFIG_NAME)
     try:
-        with explained(settings, root):
-            by_hydra(settings, root)  # words the errors that Hydra's own flags would not
+        with hydra_errors_explained(settings, root):
+            composed_by_hydra(settings, root)  # its errors are clearer than those of Hydra's main
             main(_nothing)()
     finally:
         sys.argv = whole
@@ -132,7 +129,8 @@ def _nothing(config: Any) -> None:
     """Run nothing: Hydra has printed what was asked for."""
 
 
-def _resolved(task: str) -> Callable[..., Callable[[Path], Any]]:
+def _task_named(task: str) -> Callable[..., Callable[[Path], Any]]:
+    """Import the function of a dotted name."""
     module, _, name = task.rpartition(".")
     found: Callable[..., Callable[[Path], Any]] = getattr(import_module(module), name)
     return found

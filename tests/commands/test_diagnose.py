@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 from command_line import read_line
 from pipeline import cli
-from pipeline.commands.diagnose import diagnose_with_probes
+from pipeline.commands.diagnose_sources import diagnose_with_probes
 from pipeline.diagnosis import Diagnosis, diagnose
 from pipeline.diagnosis.probes.plan import REPEATS
 from pipeline.diagnosis.probes.record import ProbesRecord

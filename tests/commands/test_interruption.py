@@ -36,7 +36,7 @@ WORKING = (
     BEGIN
     + """
     interruption.work_begins()
-    interruption.way_on("the same command goes on")
+    interruption.set_hint("the same command goes on")
     try:
         print("ready", flush=True)
         time.sleep(60)

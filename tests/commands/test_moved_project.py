@@ -11,7 +11,7 @@ import pytest
 
 from conftest import make_project
 from pipeline import cli
-from pipeline.commands.train import train
+from pipeline.commands.train_job import train
 from pipeline.config import compose
 
 QUICK = (

@@ -12,7 +12,7 @@ from PIL import Image
 
 from command_line import read_line
 from pipeline.commands import evaluate, preprocess
-from pipeline.commands.train import train
+from pipeline.commands.train_job import train
 from pipeline.config import compose
 from pipeline.config.experiment import write_experiment
 from pipeline.config.overrides import overrides_of

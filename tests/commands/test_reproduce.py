@@ -12,7 +12,7 @@ from command_line import read_line
 from pipeline import cli
 from pipeline.commands.reproduce import reproduce
 from pipeline.commands.reproduce import run as reproduce_command
-from pipeline.commands.train import train
+from pipeline.commands.train_job import train
 from pipeline.config import compose
 from pipeline.errors import ConfigError, DataError, TrackingError
 from pipeline.runs.reproduction import RecordedRun, recorded_model, recorded_run

@@ -14,8 +14,8 @@ import mlflow
 import numpy as np
 import pytest
 
-from pipeline.commands import train as command
-from pipeline.commands.train import train
+from pipeline.commands import train_job as command
+from pipeline.commands.train_job import train
 from pipeline.config import compose
 from pipeline.errors import TrainingError
 from pipeline.evaluation.metrics_files import headline, read_metrics

@@ -19,7 +19,7 @@ from scipy import stats
 
 from conftest import make_project
 from pipeline import cli
-from pipeline.commands import train
+from pipeline.commands import train_job
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError, DataError, TrainingError
 from pipeline.evaluation.metrics_files import read_metrics
@@ -194,14 +194,14 @@ def test_a_model_that_is_gone_is_named(group: Path) -> None:
 def test_a_seed_that_fails_is_named_and_left_out(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained = train.seed_job
+    trained = train_job.seed_job
 
     def seed_job(config: RunConfig, *, root: Path) -> Any:
         if config.settings.seed == 1:
             raise TrainingError("the loss is not finite")
         return trained(config, root=root)
 
-    monkeypatch.setattr(train, "seed_job", seed_job)
+    monkeypatch.setattr(train_job, "seed_job", seed_job)
     cli.call("train", ["seeds=3", *SETTING, "tracking=none"])
     record = record_of(project)
     assert [run.name for run in record.finished] == ["tiny_seed0", "tiny_seed2"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.commands.train import train
+from pipeline.commands.train_job import train
 from pipeline.config import compose
 
 CONF = Path(__file__).parents[2] / "conf"

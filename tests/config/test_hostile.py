@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import remembered
+from pipeline import disk_cache
 from pipeline.config import compose
-from pipeline.config.lasting import keep_new
+from pipeline.config.compose_cache import write_cache
 from pipeline.config.limits import MAX_FILE_BYTES
 from pipeline.errors import ConfigError
 
@@ -277,13 +277,13 @@ def test_a_remembered_composition_that_somebody_wrote_allows_no_code(
     """The folder of a data set may come from elsewhere, and so may what lies in it."""
     overrides = ["model.width=33"]
     compose(overrides, root=project)
-    keep_new(project)
+    write_cache(project)
     file = project / "data" / ".composed.json"
-    known = remembered.read(file)
+    known = disk_cache.read(file)
     (values,) = known.values()
     values |= {"allow_targets": ["os"], "model": {"name": "mine", "_target_": "os.system"}}
     file.unlink()
-    remembered.keep(file, known, most=1)
+    disk_cache.keep(file, known, most=1)
     module = sys.modules["pipeline.config.compose"]  # a function of the package has its name
     monkeypatch.setattr(module, "_composed_job", None)  # it is not composed anew
     with pytest.raises(ConfigError, match="can run any command"):

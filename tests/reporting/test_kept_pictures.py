@@ -14,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from drawn import CLASSES, EVALUATION
-from pipeline import remembered
+from pipeline import disk_cache
 from pipeline.reporting import confusion, kept_pictures
 from pipeline.reporting.kept_pictures import MOST_KEPT, Album
 from pipeline.reporting.style import png_bytes
@@ -114,7 +114,7 @@ def test_values_without_a_plain_form_are_refused(root: Path) -> None:
 
 def new_code(patch: pytest.MonkeyPatch) -> None:
     Path("new.py").write_text("other = 1")
-    patch.setattr(remembered, "_code", lambda names: [Path("new.py")])
+    patch.setattr(disk_cache, "_code", lambda names: [Path("new.py")])
 
 
 def settings_file(patch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def settings_elsewhere(patch: pytest.MonkeyPatch) -> None:
 
 
 CHANGES: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
-    "a library": lambda patch: patch.setattr(remembered, "version", lambda name: "0"),
+    "a library": lambda patch: patch.setattr(disk_cache, "version", lambda name: "0"),
     "our code": new_code,
     "a settings file": settings_file,
     "a settings file elsewhere": settings_elsewhere,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.commands.diagnose import diagnose_model
+from pipeline.commands.diagnose_sources import diagnose_model
 from pipeline.commands.evaluate import evaluate
 from pipeline.config import compose
 from pipeline.errors import DataError, TrainingError

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline import cli
-from pipeline.commands.train import train
+from pipeline.commands.train_job import train
 from pipeline.config import compose
 from pipeline.data.store import load_prepared
 from pipeline.runs.files import RunFiles

@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 
 from command_line import read_line
 from own_module import dense, examples, measured
-from pipeline.commands import diagnose_command as command
+from pipeline.commands import diagnose as command
 from pipeline.diagnosis import diagnose
 from pipeline.diagnosis.readers import read_log
 from pipeline.errors import ConfigError, DataError

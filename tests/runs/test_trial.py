@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands import train as command
+from pipeline.commands import train_job as command
 from pipeline.config import compose
 from pipeline.records import EpochRecord
 from pipeline.runs.alone import Alone

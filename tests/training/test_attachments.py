@@ -14,7 +14,7 @@ import torch
 from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
-from pipeline.commands.train import train
+from pipeline.commands.train_job import train
 from pipeline.config import compose
 from pipeline.config.lightning import PASSED, SET_BY_US
 from pipeline.data.augment import with_generator

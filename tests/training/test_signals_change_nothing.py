@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from own_module import OwnModule, examples, silent_trainer
-from pipeline.commands import train as stage
+from pipeline.commands import train_job as stage
 from pipeline.config import compose
 from pipeline.data.store import load_prepared
 from pipeline.evaluation.signal_file import read_signals

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.commands import train as stage
+from pipeline.commands import train_job as stage
 from pipeline.config import compose
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.evaluation.signal_file import read_signals

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from pipeline.commands import train as stage
+from pipeline.commands import train_job as stage
 from pipeline.config import compose
 from pipeline.data.batches import EpochOrder, standardisation
 from pipeline.data.store import load_card, load_prepared

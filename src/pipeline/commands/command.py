@@ -6,7 +6,7 @@ completion of its options stay fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -78,6 +78,11 @@ class Command(Generic[Given]):
     anywhere_with: str | None = None
     resumed: bool = False
     more: Callable[[Path], str] | None = None
+
+    def needs_project(self, words: Sequence[str]) -> bool:
+        """Return whether the command must run inside a project. words: those after its name."""
+        anywhere = f"{self.anywhere_with}="
+        return self.in_project and not any(word.startswith(anywhere) for word in words)
 
 
 def one_of(options: Options, *keys: str, required: bool = True) -> str | None:

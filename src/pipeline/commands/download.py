@@ -6,7 +6,7 @@ import shlex
 import sys
 
 from pipeline.commands.command import Call, Command, NoOptions
-from pipeline.commands.settled import downloaded_line, note
+from pipeline.commands.up_to_date import downloaded_line, note
 from pipeline.errors import ConfigError
 
 TIMEOUT_S = 15.0
@@ -18,11 +18,11 @@ def run(call: Call[NoOptions]) -> None:
     Raises `SourceError` with the answer of every source; `ConfigError` for a person's own data.
     """
     from pipeline.config import compose
+    from pipeline.config.outside_inputs import outside_inputs_read
     from pipeline.config.schema import Idx
-    from pipeline.config.surroundings import surroundings_read
     from pipeline.data.sources import fetch_dataset
 
-    with surroundings_read() as read:
+    with outside_inputs_read() as read:
         data = compose(call.settings, root=call.root).settings.data
     if not isinstance(data, Idx):
         command = shlex.join(["pipeline", "preprocess", *call.settings])

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.commands.command import Call, Command
-from pipeline.commands.verify_trials import TrialOptions, patient_of, trial_options
+from pipeline.commands.trial_options import TrialOptions, patient_of, verification_options
 
 
 class HealOptions(TrialOptions):
@@ -26,7 +26,7 @@ def run(call: Call[HealOptions]) -> None:
 
     healing = heal(
         patient_of(call.options, call.root),
-        trial_options(call),
+        verification_options(call),
         root=call.root,
         run_sweep=lambda overrides: multirun(overrides, root=call.root),
         rounds=call.options.rounds,

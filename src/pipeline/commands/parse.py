@@ -51,8 +51,7 @@ def parse(
         elif command.positional and (not equals or "/" in key or _is_file(command, word, here)):
             given.setdefault(command.positional, []).append(word)
         else:
-            own = f"{command.anywhere_with}="  # such a command knows no settings of a training
-            trains = command.settings == "hydra" and not any(w.startswith(own) for w in words)
+            trains = command.settings == "hydra" and command.needs_project(words)
             raise ConfigError(_unknown(name, command, word, trains=trains))
     options = _validated(name, command, given)
     return Call(_rebased(options, here, root), tuple(settings), tuple(flags), root)

@@ -1,7 +1,8 @@
-"""All commands, in the order of a person's work: what each does, and the file that declares it.
+"""All commands, in the order of a person's work, each with its one line of help.
 
-Only the standard library is imported here, so that ``pipeline --help`` is instant. A command's own
-file is imported when the command is typed; it holds ``COMMAND``, the rest of the declaration.
+Only the standard library is imported here, so that ``pipeline --help`` is instant. The file
+``commands/<name>.py`` of a command is imported when the command is typed. Its ``COMMAND`` is the
+rest of the declaration.
 """
 
 from __future__ import annotations
@@ -14,75 +15,58 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """A command's one line of help, and the file in ``commands/`` that declares it.
+    """What is known of a command before its file is imported.
 
-    settles: whether `settled` knows when it has nothing to do.  trains: whether it may train; its
-    threads wait for each other at every small step, and so are kept awake.
+    summary: its line of help.  skips_when_up_to_date: `up_to_date` knows when nothing is to do.
+    trains: it may train, so the threads of OpenMP stay awake between its small steps.
     """
 
     summary: str
-    file: str
-    settles: bool = False
+    skips_when_up_to_date: bool = False
     trains: bool = False
 
 
 REGISTRY: dict[str, Entry] = {
     "download": Entry(
         "fetch a data set; each file is checked against its official checksum",
-        "download",
-        settles=True,
+        skips_when_up_to_date=True,
     ),
     "preprocess": Entry(
-        "split it, measure it, fit two cheap baselines", "preprocess", settles=True
+        "split it, measure it, fit two cheap baselines", skips_when_up_to_date=True
     ),
     "train": Entry(
-        "train a model; with -m every combination of values, or Optuna's trials",
-        "train_command",
-        trains=True,
+        "train a model; with -m every combination of values, or Optuna's trials", trains=True
     ),
-    "tune-rate": Entry(
-        "try learning rates by short runs before a training", "tune_rate", trains=True
-    ),
-    "evaluate": Entry("measure a model on the untouched test set and on other data", "evaluate"),
-    "diagnose": Entry(
-        "say why a run is not better, with evidence and remedies",
-        "diagnose_command",
-        trains=True,
-    ),
-    "watch": Entry("read a log that grows, and say when a fault has become certain", "watch"),
+    "tune-rate": Entry("try learning rates by short runs before a training", trains=True),
+    "evaluate": Entry("measure a model on the untouched test set and on other data"),
+    "diagnose": Entry("say why a run is not better, with evidence and remedies", trains=True),
+    "watch": Entry("read a log that grows, and say when a fault has become certain"),
     "verify": Entry(
         "prove a remedy of a run, or of any command, over paired seeds with two controls",
-        "verify",
         trains=True,
     ),
-    "heal": Entry(
-        "diagnose, verify, adopt the confirmed remedy, again until healthy", "heal", trains=True
-    ),
+    "heal": Entry("diagnose, verify, adopt the confirmed remedy, again until healthy", trains=True),
     "reproduce": Entry(
-        "train a recorded run again and compare the weights bit for bit",
-        "reproduce",
-        trains=True,
+        "train a recorded run again and compare the weights bit for bit", trains=True
     ),
-    "compare": Entry("draw several runs in one picture, and say how each ended", "compare"),
-    "predict": Entry("classify pictures", "predict"),
-    "export": Entry("write a model as one file for other programs: ONNX or PT2", "export"),
+    "compare": Entry("draw several runs in one picture, and say how each ended"),
+    "predict": Entry("classify pictures"),
+    "export": Entry("write a model as one file for other programs: ONNX or PT2"),
     "register": Entry(
-        "give a model an alias in MLflow's registry, if it is better than the champion", "register"
+        "give a model an alias in MLflow's registry, if it is better than the champion"
     ),
-    "report": Entry("write results/report.html", "report"),
-    "sweep-report": Entry(
-        "report a sweep, and keep its best configuration as an experiment", "sweep_report"
-    ),
-    "check": Entry("check every file from the raw data to the report", "check"),
-    "sync": Entry("send MLflow what it did not take while its server was away", "sync"),
-    "ui": Entry("open the record of all runs (MLflow) in the browser", "ui"),
-    "completion": Entry("print the completion of this command line for bash or zsh", "completion"),
+    "report": Entry("write results/report.html"),
+    "sweep-report": Entry("report a sweep, and keep its best configuration as an experiment"),
+    "check": Entry("check every file from the raw data to the report"),
+    "sync": Entry("send MLflow what it did not take while its server was away"),
+    "ui": Entry("open the record of all runs (MLflow) in the browser"),
+    "completion": Entry("print the completion of this command line for bash or zsh"),
 }
 
 
 def load(name: str) -> Command:
     """Return the declaration of a command of the registry."""
-    module = import_module(f"pipeline.commands.{REGISTRY[name].file}")
+    module = import_module(f"pipeline.commands.{name.replace('-', '_')}")
     command: Command = module.COMMAND
     return command
 

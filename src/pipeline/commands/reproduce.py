@@ -43,7 +43,7 @@ def reproduce(recorded: RecordedRun, *, root: Path) -> Reproduction:
 
     Raises `DataError` where the prepared data is not the data of the run.
     """
-    from pipeline.commands.train import train
+    from pipeline.commands.train_job import train
     from pipeline.runs.reproduction import compare_with_record, config_again
 
     again = config_again(recorded, root=root)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Seeds = int | tuple[int, ...]
 # A killed training goes on after its last epoch, so a group loses no seed to kills from outside.
 MOST_ATTEMPTS = 1000
-_NOT_HERE = (
+_SWEEP_ONLY = (
     *("n_trials", "study_name", "direction", "max_failure_rate", "max_attempts", "params"),
     "seeds_per_trial",
 )
@@ -33,13 +33,13 @@ _NOT_HERE = (
 class Group:
     """The trainings that a command line asks for.
 
-    own: overrides of the training.  sweep: those of the sweep, written out.
+    overrides: those of each training.  sweep_overrides: those of ``hydra.…``, written out.
     """
 
     config: RunConfig
     seeds: tuple[int, ...]
-    own: tuple[str, ...]
-    sweep: tuple[str, ...]
+    overrides: tuple[str, ...]
+    sweep_overrides: tuple[str, ...]
     storage: str
 
     @property
@@ -68,8 +68,8 @@ def train_seeds(seeds: Seeds, settings: Sequence[str], *, overwrite: bool, root:
     print(f"{group.name}: {len(group.seeds)} trainings, seeds {listed}", flush=True)
 
     multirun(_sweep_overrides(group, study_name), root=root, task=SEED_TRAINING)
-    record = _recorded(group, read_study(group.storage, study_name), root=root)
-    for line in _ending(record):
+    record = _evaluate_and_record(group, read_study(group.storage, study_name), root=root)
+    for line in _last_lines(record):
         print(line)
 
 
@@ -80,28 +80,28 @@ def group_of(seeds: Seeds, settings: Sequence[str], *, root: Path) -> Group:
     from pipeline.sweep.arguments import written_out
 
     written = written_out(hide_all(settings))
-    sweep = tuple(o for o in written if o.lstrip("+~").startswith(("hydra.", "hydra/")))
-    own = tuple(o for o in written if o not in sweep)
+    of_sweep = tuple(o for o in written if o.lstrip("+~").startswith(("hydra.", "hydra/")))
+    of_training = tuple(o for o in written if o not in of_sweep)
     _check_settings(seeds, settings, root=root)
-    config = compose(own, root=root)
+    config = compose(of_training, root=root)
     first = config.settings.seed
     return Group(
         config=config,
         seeds=tuple(range(first, first + seeds)) if isinstance(seeds, int) else seeds,
-        own=own,
-        sweep=sweep,
-        storage=str(sweep_options(sweep, root=root)["storage"]),
+        overrides=of_training,
+        sweep_overrides=of_sweep,
+        storage=str(sweep_options(of_sweep, root=root)["storage"]),
     )
 
 
 def _check_settings(seeds: Seeds, settings: Sequence[str], *, root: Path) -> None:
-    """Raise `ConfigError` for a setting that speaks of several trainings too."""
+    """Raise `ConfigError` for a setting that asks for several trainings by itself."""
     from pipeline.config import config_loader
     from pipeline.sweep.grammar import parse_space
 
     for setting in settings:
         key = setting.partition("=")[0].lstrip("+").removeprefix("hydra.sweeper.")
-        if key in _NOT_HERE or key == "sweep":
+        if key in _SWEEP_ONLY or key == "sweep":
             raise ConfigError(
                 f"{setting}: belongs to a sweep, and {shown(seeds)} trains one setting. "
                 "Leave one of the two out."
@@ -144,7 +144,7 @@ def _study_name(group: Group, *, overwrite: bool, root: Path) -> str:
     from pipeline.sweep.study import study_names
 
     data = data_sha256(card_of(group.config.settings.data, root=root))
-    content = [sorted(group.own), group.seeds, group.config.values, data]
+    content = [sorted(group.overrides), group.seeds, group.config.values, data]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     prefix = f"seeds_{safe_name(group.name)}_{digest}"
     present = [name for name in study_names(group.storage) if name.startswith(prefix)]
@@ -164,12 +164,12 @@ def _sweep_overrides(group: Group, study_name: str) -> list[str]:
     names = [objective] if isinstance(objective, str) else list(objective)
     directions = ["maximize" if name.endswith("accuracy") else "minimize" for name in names]
     direction = directions[0] if isinstance(objective, str) else override_text(directions)
-    without_seed = [o for o in group.own if o.partition("=")[0] not in ("seed", "name")]
+    without_seed = [o for o in group.overrides if o.partition("=")[0] not in ("seed", "name")]
     return [
         *without_seed,
         f"name={member_name(group.name, '${seed}')}",
         f"seed={','.join(map(str, group.seeds))}",
-        *group.sweep,
+        *group.sweep_overrides,
         f"study_name={study_name}",
         f"hydra.sweeper.direction={direction}",
         "hydra.sweeper.max_failure_rate=1.0",
@@ -177,7 +177,7 @@ def _sweep_overrides(group: Group, study_name: str) -> list[str]:
     ]
 
 
-def _recorded(group: Group, study: StudyRecord, *, root: Path) -> SeedsRecord:
+def _evaluate_and_record(group: Group, study: StudyRecord, *, root: Path) -> SeedsRecord:
     """Evaluate the models that are not evaluated yet; write and track the group's record."""
     from pipeline.commands.evaluate import evaluate
     from pipeline.evaluation.over_seeds import SEEDS_FILE, SEEDS_PICTURE, read_seeds
@@ -208,7 +208,7 @@ def _recorded(group: Group, study: StudyRecord, *, root: Path) -> SeedsRecord:
     return record
 
 
-def _ending(record: SeedsRecord) -> list[str]:
+def _last_lines(record: SeedsRecord) -> list[str]:
     """Return the last lines: what failed, size and cost, the result, and where the record lies."""
     from pipeline.evaluation.over_seeds import ACCURACY, SEEDS_FILE, SEEDS_PICTURE
 

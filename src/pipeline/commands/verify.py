@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from pipeline.commands.command import Call, Command
-from pipeline.commands.verify_command import EXIT_CODES, CommandOptions, check, verify_any
-from pipeline.commands.verify_trials import patient_of, trial_options
+from pipeline.commands.trial_options import patient_of, verification_options
+from pipeline.commands.verify_cmd import EXIT_CODES, CommandOptions, check, verify_any
 
 
 class VerifyOptions(CommandOptions):
@@ -27,7 +27,7 @@ def run(call: Call[VerifyOptions]) -> int:
     from pipeline.reporting.verification_text import show_verification
     from pipeline.verification.verify import verify
 
-    patient, options = patient_of(call.options, call.root), trial_options(call)
+    patient, options = patient_of(call.options, call.root), verification_options(call)
     found = verify(
         patient,
         options,

@@ -6,7 +6,7 @@ from pipeline.config.compose import (
     compose,
     config_loader,
     explicit_keys,
-    settle,
+    run_config,
     sweep_options,
 )
 from pipeline.config.project import find_root
@@ -23,7 +23,7 @@ __all__ = [
     "explicit_keys",
     "find_root",
     "nearest",
-    "settle",
+    "run_config",
     "sweep_options",
     "validate",
 ]

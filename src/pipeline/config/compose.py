@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.config.compose_cache import cached
 from pipeline.config.hydra_guard import check_search_path
-from pipeline.config.lasting import lasting
 from pipeline.config.limits import check_overrides
 from pipeline.config.loading import conf_opened
 from pipeline.config.project import CONFIG_NAME
@@ -22,15 +22,15 @@ from pipeline.passwords import hide_all
 # Settings of a sweep that a person may write without `hydra.sweeper.`.
 SHORT_FORMS = ("n_trials", "n_jobs", "seeds_per_trial", "study_name", "storage")
 
-# Hydra takes the kind of some values for granted, so these come from its depths for a wrong one.
+# Hydra does not check the kind of some values: a wrong one raises one of these somewhere inside.
 _MALFORMED = (AttributeError, TypeError, AssertionError, LookupError, RecursionError)
 
 
 class RunConfig(NamedTuple):
-    """One composed configuration, as it travels through the rooms.
+    """One composed configuration in two forms.
 
-    settings: validated and typed, for our own functions.  values: the same configuration as plain
-    nested values, resolved, as it is recorded and hashed.
+    settings: validated and typed, for our own functions.  values: the same as plain nested values,
+    resolved, to be recorded and hashed.
     """
 
     settings: Settings
@@ -43,7 +43,7 @@ def compose(overrides: Sequence[str], *, root: Path) -> RunConfig:
     Raises `ConfigError` for an unknown key or option, a value out of range, or a file of ``conf/``
     that cannot be read.
     """
-    values = lasting(
+    values = cached(
         "settings", overrides, root=root, compose=lambda: _composed_job(overrides, root)[0]
     )
     return _checked(values, overrides, root)
@@ -59,8 +59,8 @@ def _composed_job(overrides: Sequence[str], root: Path) -> tuple[dict[str, Any],
     """Return the resolved values, not yet validated, and Hydra's own form."""
     from omegaconf import OmegaConf
 
-    with explained(overrides, root):
-        config = by_hydra(overrides, root)
+    with hydra_errors_explained(overrides, root):
+        config = composed_by_hydra(overrides, root)
         task = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
         missing = sorted(OmegaConf.missing_keys(task))
         if missing:
@@ -70,9 +70,19 @@ def _composed_job(overrides: Sequence[str], root: Path) -> tuple[dict[str, Any],
 
 def _checked(values: Mapping[str, Any], overrides: Sequence[str], root: Path) -> RunConfig:
     try:
-        return RunConfig(settle(values, overrides), values)
+        return run_config(values, overrides)
     except ConfigError as error:
         raise ConfigError(_with_defaults(str(error), overrides, root)) from error
+
+
+def run_config(values: Mapping[str, Any], overrides: Sequence[str]) -> RunConfig:
+    """Validate composed values. Raises `ConfigError` with every mistake.
+
+    overrides: those of the command line. A value that they set without effect is a mistake too.
+    """
+    settings = validate(values)
+    check_rules(settings, explicit=explicit_keys(overrides))
+    return RunConfig(settings, values)
 
 
 def config_loader(root: Path) -> Any:
@@ -87,18 +97,11 @@ def sweep_options(overrides: Sequence[str], *, root: Path) -> dict[str, Any]:
     """Return ``hydra.sweeper``, and under ``choices`` the chosen option of each group."""
     from omegaconf import OmegaConf
 
-    with explained(overrides, root):
-        config = by_hydra(overrides, root)
+    with hydra_errors_explained(overrides, root):
+        config = composed_by_hydra(overrides, root)
         sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
     assert isinstance(sweeper, dict)
     return {**sweeper, "choices": OmegaConf.to_container(config.hydra.runtime.choices)}
-
-
-def settle(values: Mapping[str, Any], overrides: Sequence[str]) -> Settings:
-    """Validate composed values, and the rules across fields for the values set explicitly."""
-    settings = validate(values)
-    check_rules(settings, explicit=explicit_keys(overrides))
-    return settings
 
 
 def explicit_keys(overrides: Sequence[str]) -> set[str]:
@@ -108,7 +111,7 @@ def explicit_keys(overrides: Sequence[str]) -> set[str]:
 
 
 @contextmanager
-def explained(overrides: Sequence[str], root: Path) -> Iterator[None]:
+def hydra_errors_explained(overrides: Sequence[str], root: Path) -> Iterator[None]:
     """Turn what Hydra and OmegaConf raise in the block into one `ConfigError`."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -121,10 +124,10 @@ def explained(overrides: Sequence[str], root: Path) -> Iterator[None]:
         raise ConfigError(explain(error, overrides, root)) from error
 
 
-def by_hydra(overrides: Sequence[str], root: Path) -> Any:
+def composed_by_hydra(overrides: Sequence[str], root: Path) -> Any:
     """Return the composed configuration in Hydra's own form, with its node ``hydra``.
 
-    It is unresolved, and checked by `conf_opened`: resolving it is cheap.
+    It is unresolved. `conf_opened` has checked it, so resolving it is safe.
     """
     from hydra import compose as hydra_compose
 
@@ -160,10 +163,10 @@ def values_and_references(
     """Return the values of `composed_values`, and the same with references as they are written."""
 
     def both() -> list[dict[str, Any]]:
-        config = by_hydra(overrides, root)
+        config = composed_by_hydra(overrides, root)
         return [_without_hydra(config, resolve=resolve) for resolve in (True, False)]
 
-    resolved, raw = lasting("values and references", overrides, root=root, compose=both)
+    resolved, raw = cached("values and references", overrides, root=root, compose=both)
     return flat(resolved), flat(raw)
 
 
@@ -172,7 +175,7 @@ def unresolved_values(overrides: Sequence[str], root: Path) -> dict[str, Any]:
     pairs = [(text, *text.partition("=")[::2]) for text in overrides]
     conf = root / "conf"
     groups = [t for t, group, name in pairs if group and (conf / group / f"{name}.yaml").is_file()]
-    return flat(_without_hydra(by_hydra(groups, root), resolve=False))
+    return flat(_without_hydra(composed_by_hydra(groups, root), resolve=False))
 
 
 def _without_hydra(config: Any, *, resolve: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.compose import by_hydra, unresolved_values
+from pipeline.config.compose import composed_by_hydra, unresolved_values
 from pipeline.config.project import groups_of, options_of
 from pipeline.config.words import nearest, suggested_key
 
@@ -81,7 +81,7 @@ def _keys_of_hydra(section: str, overrides: Sequence[str], root: Path) -> list[s
     from omegaconf import OmegaConf
 
     groups = [text for text in overrides if "/" in text.partition("=")[0]]
-    found = OmegaConf.select(by_hydra(groups, root), section)
+    found = OmegaConf.select(composed_by_hydra(groups, root), section)
     return [f"{section}.{key}" for key in found] if OmegaConf.is_dict(found) else []
 
 

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from pipeline.config.hydra_guard import check_allow_targets, check_hydra, check_search_path
 from pipeline.config.limits import no_yaml, read_yaml_text
+from pipeline.config.outside_inputs import record_search_path, watch_resolvers
 from pipeline.config.references import check_references, register_functions
-from pipeline.config.surroundings import note_search_path, watch_functions
 from pipeline.errors import ConfigError
 from pipeline.passwords import hide
 
@@ -60,7 +60,7 @@ def _check_before_hydra_reads() -> None:
     from hydra.core.plugins import Plugins
 
     register_functions()
-    watch_functions()
+    watch_resolvers()
     Plugins.instance()  # registers the sources; their classes are not those that an import finds
     files: Any = SourcesRegistry.instance().resolve("file")
     read, count = files.load_config, CachingConfigRepository.load_config
@@ -81,7 +81,7 @@ def _check_before_hydra_reads() -> None:
     def applied(overrides: Any, config: Any) -> None:
         apply(overrides, config)
         check_composed(config)
-        note_search_path(config)
+        record_search_path(config)
 
     files.load_config = checked
     cast(Any, ConfigLoaderImpl)._apply_overrides_to_config = staticmethod(applied)

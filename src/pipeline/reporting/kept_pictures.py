@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import numpy as np
 
-from pipeline import remembered
+from pipeline import disk_cache
 from pipeline.home import expanded
 from pipeline.reporting.style import png_bytes
 
@@ -51,18 +51,18 @@ class Album:
         Raises `TypeError` for values whose content has no plain form, and the errors of ``plot``.
         """
         file = self._folder / _key(plot, args, kwargs)
-        content = remembered.recalled(file)
+        content = disk_cache.recall(file)
         if content is None:
             content = png_bytes(plot(*args, **kwargs))
             if self._folder.parent.is_dir():
-                remembered.seal(file, content)
-                remembered.remove_oldest(self._folder, most=MOST_KEPT)
+                disk_cache.write_sealed(file, content)
+                disk_cache.remove_oldest(self._folder, most=MOST_KEPT)
         return content
 
 
 @cache
 def _drawn_by() -> bytes:
-    digest = remembered.made_by(libraries=LIBRARIES)
+    digest = disk_cache.fingerprint(libraries=LIBRARIES)
     digest.update(platform.platform().encode())
     return digest.digest()
 

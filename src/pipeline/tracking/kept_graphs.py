@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import remembered
+from pipeline import disk_cache
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,15 +42,15 @@ class KeptGraphs:
         if mark is None:
             return export()
         file = self._folder / mark
-        kept = remembered.recalled(file)
+        kept = disk_cache.recall(file)
         if kept is not None:
             return _with_weights(kept, network.state_dict())
         archive = export()
         graph = _without_weights(archive)
         # Another torch may write archives that are built in another way.
         if _same_weights(archive, graph, network.state_dict()):
-            remembered.seal(file, graph)
-            remembered.remove_oldest(self._folder, most=MOST_KEPT)
+            disk_cache.write_sealed(file, graph)
+            disk_cache.remove_oldest(self._folder, most=MOST_KEPT)
         return archive
 
 
@@ -62,7 +62,7 @@ def _mark(network: nn.Module, example: np.ndarray) -> str | None:
     """
     from pipeline.models.structure import has_known_layers_only
 
-    digest = remembered.made_by(libraries=("torch",), code=("models", "tracking"))
+    digest = disk_cache.fingerprint(libraries=("torch",), code=("models", "tracking"))
     weights = network.state_dict()
     are_shared = len({tensor.data_ptr() for tensor in weights.values()}) < len(weights)
     if are_shared or not has_known_layers_only(network):

@@ -1,4 +1,4 @@
-"""What ``verify`` and ``heal`` share: the run to mend, and the wishes for its paired trials."""
+"""What ``verify`` and ``heal`` share: the run to mend, and the options of its paired trials."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def patient_of(options: TrialOptions, root: Path) -> Patient:
     return patient.patient_of(trained.the_one(options.name, trained.results(root)), root=root)
 
 
-def trial_options(call: Call[TrialOptions]) -> VerificationOptions:
+def verification_options(call: Call[TrialOptions]) -> VerificationOptions:
     """Return the plan of the trials, as the options and Hydra's settings ask for it."""
     from pipeline.config import sweep_options
     from pipeline.verification.early import MOST_SEEDS

@@ -1,4 +1,4 @@
-"""The part of ``verify`` that serves commands of people's own: ``verify cmd="…"``."""
+"""``verify cmd="…"``: the part of ``verify`` that runs a command of the user's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline import interruption
 from pipeline.commands.command import Call
-from pipeline.commands.verify_trials import TrialOptions
+from pipeline.commands.trial_options import TrialOptions
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def verify_any(call: Call[CommandOptions]) -> int:
     asked = call.options
     if call.settings:
         raise ConfigError(f"{call.settings[0]}: has no effect with cmd=. Leave it out.")
-    interruption.way_on("the same command goes on after the last finished run")
+    interruption.set_hint("the same command goes on after the last finished run")
     template = template_of(asked.cmd or "", ",".join(asked.remedies))
-    options = _wishes(asked, template.words)
+    options = _options_of(asked, template.words)
     say = partial(print, flush=True, file=sys.stderr if asked.output == "json" else None)
     chosen = "as asked" if asked.goal else "by its name; goal= changes it"
     say(f"{options.name}: {options.metric}, goal={options.goal} ({chosen}), stop={options.stop}")
@@ -98,7 +98,7 @@ def _show(proof: ForeignProof) -> None:
     show_command(proof)
 
 
-def _wishes(asked: CommandOptions, words: tuple[str, ...]) -> ForeignOptions:
+def _options_of(asked: CommandOptions, words: tuple[str, ...]) -> ForeignOptions:
     from pipeline.verification.anytime import MOST_PAIRS
     from pipeline.verification.foreign.options import ForeignOptions, goal_of, name_of
 

@@ -1,8 +1,7 @@
-"""Answers that are kept in files of the project while all that decided them stays the same.
+"""Caches in files of the project: what was computed, under a hash of all that decided it.
 
-Composing takes ten times as long as reading the files of ``conf/``. So what composing gave is kept
-under a mark of ``conf/``, of our code and of the libraries. Only the standard library is imported
-at the top.
+A hash of the content stands before it, so a damaged file counts as missing. Only the standard
+library is imported at the top.
 """
 
 from __future__ import annotations
@@ -31,14 +30,15 @@ MOST_FILES, MOST_BYTES = 2_000, 1_000_000
 
 
 def key_of(words: Sequence[str], *, root: Path, code: Sequence[str]) -> str | None:
-    """Return a hash of all that decides what words mean; None where more may decide it.
+    """Return a hash of the words of a command and of all files that decide what they mean.
 
+    None where other files may decide it too: then nothing is cached.
     code: files and folders of this package, such as ``config``, which read the words.
     """
     settings = _conf_files(root / "conf")
     if settings is None or "searchpath" in " ".join(words):
         return None
-    digest = made_by(libraries=LIBRARIES, code=code)
+    digest = fingerprint(libraries=LIBRARIES, code=code)
     digest.update(json.dumps(list(words)).encode())
     for line in sorted(set(_plugins())):  # a path may name a folder twice, or in another order
         digest.update(line.encode(errors="surrogateescape"))
@@ -51,8 +51,8 @@ def key_of(words: Sequence[str], *, root: Path, code: Sequence[str]) -> str | No
     return digest.hexdigest()
 
 
-def made_by(*, libraries: Sequence[str], code: Sequence[str] = (".",)) -> hashlib._Hash:
-    """Return a hash of Python, of libraries and of our code, to which more may be added.
+def fingerprint(*, libraries: Sequence[str], code: Sequence[str] = (".",)) -> hashlib._Hash:
+    """Return a hash of Python's version, of libraries and of our code, to be updated with more.
 
     code: files and folders of this package; without them all of it.
     """
@@ -68,13 +68,13 @@ def made_by(*, libraries: Sequence[str], code: Sequence[str] = (".",)) -> hashli
 def read(file: Path) -> dict[str, Any]:
     """Return the answers in a file by their keys; none for a file that is missing or damaged."""
     try:
-        return dict(json.loads(intact(file) or b"{}"))
+        return dict(json.loads(read_sealed(file) or b"{}"))
     except (ValueError, TypeError, RecursionError):
         return {}
 
 
-def intact(file: Path) -> bytes | None:
-    """Return what `seal` has written; None for a file that is missing, damaged or of others."""
+def read_sealed(file: Path) -> bytes | None:
+    """Return what `write_sealed` has written; None for a file that is missing or damaged."""
     try:
         if not file.is_file() or file.stat().st_size > MOST_BYTES:
             return None
@@ -84,16 +84,16 @@ def intact(file: Path) -> bytes | None:
     return content if hashlib.sha256(content).hexdigest().encode() == digest else None
 
 
-def recalled(file: Path) -> bytes | None:
-    """Return what `intact` does, and let the file be the last that was asked for."""
-    content = intact(file)
+def recall(file: Path) -> bytes | None:
+    """Return what `read_sealed` does, and mark the file as used last, for `remove_oldest`."""
+    content = read_sealed(file)
     if content is not None:
         with contextlib.suppress(OSError):
             os.utime(file)
     return content
 
 
-def seal(file: Path, content: bytes) -> None:
+def write_sealed(file: Path, content: bytes) -> None:
     """Write content behind its hash. Does nothing where the file cannot be written."""
     from pipeline.files import write_atomically
 
@@ -103,7 +103,7 @@ def seal(file: Path, content: bytes) -> None:
 
 
 def remove_oldest(folder: Path, *, most: int) -> None:
-    """Keep the files of a folder that were asked for last."""
+    """Remove all files of a folder but the ``most`` that were used last."""
     with contextlib.suppress(OSError):  # another process may remove them too
         files = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
         for file in files[:-most]:
@@ -120,7 +120,7 @@ def keep(file: Path, answers: Mapping[str, Any], *, most: int) -> None:
     if all(key in known and known[key] == answer for key, answer in new.items()):
         return
     kept = [(key, answer) for key, answer in known.items() if key not in new]
-    seal(file, json.dumps(dict([*kept, *new.items()][-most:])).encode())
+    write_sealed(file, json.dumps(dict([*kept, *new.items()][-most:])).encode())
 
 
 def _survives(answer: Any) -> bool:

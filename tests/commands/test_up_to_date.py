@@ -15,9 +15,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from pipeline import cli, remembered
-from pipeline.commands import settled
-from pipeline.commands.settled import is_settled
+from pipeline import cli, disk_cache
+from pipeline.commands import up_to_date
+from pipeline.commands.up_to_date import is_up_to_date
 from pipeline.data import manifest, unchanged
 from pipeline.data.idx import format_idx
 
@@ -88,7 +88,7 @@ def test_a_second_download_says_the_same(raw: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     assert cli.call("download", ["seed=1"]) == 0
     long_way = capsys.readouterr().out
-    assert is_settled("download", [], root=raw.parents[2])
+    assert is_up_to_date("download", [], root=raw.parents[2])
     assert capsys.readouterr().out == long_way
 
 
@@ -114,10 +114,10 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_a_change_takes_the_long_way(
     photos: Path, change: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert is_settled("preprocess", WORDS, root=photos)
+    assert is_up_to_date("preprocess", WORDS, root=photos)
     capsys.readouterr()
     change(photos)
-    assert not is_settled("preprocess", WORDS, root=photos)
+    assert not is_up_to_date("preprocess", WORDS, root=photos)
     assert capsys.readouterr().out == ""
 
 
@@ -127,19 +127,19 @@ def test_a_change_takes_the_long_way(
     ids=["fewer", "another order", "help", "others"],
 )
 def test_other_words_take_the_long_way(photos: Path, words: list[str]) -> None:
-    assert not is_settled("preprocess", words, root=photos)
+    assert not is_up_to_date("preprocess", words, root=photos)
 
 
 def test_another_library_or_other_code_takes_the_long_way(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as changed:
-        changed.setattr(remembered, "version", lambda name: "0")
-        assert not is_settled("preprocess", WORDS, root=photos)
+        changed.setattr(disk_cache, "version", lambda name: "0")
+        assert not is_up_to_date("preprocess", WORDS, root=photos)
     with monkeypatch.context() as changed:
-        changed.setattr(remembered, "_code", lambda names: [Path(__file__)])
-        assert not is_settled("preprocess", WORDS, root=photos)
-    assert is_settled("preprocess", WORDS, root=photos)
+        changed.setattr(disk_cache, "_code", lambda names: [Path(__file__)])
+        assert not is_up_to_date("preprocess", WORDS, root=photos)
+    assert is_up_to_date("preprocess", WORDS, root=photos)
 
 
 @pytest.mark.parametrize("place", ["~/photos", "photos_${now:%Y}"])
@@ -153,7 +153,7 @@ def test_settings_that_words_do_not_decide_are_not_noted(
     words = [*WORDS[:2], f"data.path='{place}'", "data.name=third"]
     for _ in range(2):
         assert cli.call("preprocess", words) == 0
-        assert not is_settled("preprocess", words, root=photos)
+        assert not is_up_to_date("preprocess", words, root=photos)
 
 
 @pytest.mark.parametrize(
@@ -169,15 +169,15 @@ def test_raw_files_that_are_not_official_take_the_long_way(
     raw: Path, change: Callable[[Path], object]
 ) -> None:
     root = raw.parents[2]
-    assert is_settled("download", [], root=root)
+    assert is_up_to_date("download", [], root=root)
     change(raw)
-    assert not is_settled("download", [], root=root)
+    assert not is_up_to_date("download", [], root=root)
 
 
 def test_only_the_newest_notes_are_kept(raw: Path) -> None:
     root = raw.parents[2]
-    for number in range(settled.MOST_NOTES + 5):
-        settled.note("download", [f"seed={number}"], {"data": "mnist"}, root=root)
-    assert len(remembered.read(root / "data" / ".settled.json")) == settled.MOST_NOTES
-    assert not is_settled("download", ["seed=0"], root=root)
-    assert is_settled("download", [f"seed={settled.MOST_NOTES}"], root=root)
+    for number in range(up_to_date.MOST_NOTES + 5):
+        up_to_date.note("download", [f"seed={number}"], {"data": "mnist"}, root=root)
+    assert len(disk_cache.read(root / "data" / ".settled.json")) == up_to_date.MOST_NOTES
+    assert not is_up_to_date("download", ["seed=0"], root=root)
+    assert is_up_to_date("download", [f"seed={up_to_date.MOST_NOTES}"], root=root)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli, remembered
-from pipeline.config import compose, lasting
+from pipeline import cli, disk_cache
+from pipeline.config import compose, compose_cache
 from pipeline.config.compose import values_and_references
-from pipeline.config.lasting import MOST_KEPT, keep_new
+from pipeline.config.compose_cache import MOST_KEPT, write_cache
 from pipeline.errors import PipelineError
 
 WORDS = ["model=cnn", "model.dropout=0.25", "optimizer.learning_rate=1e-5", "name=own"]
@@ -23,12 +23,12 @@ import json, sys
 from pathlib import Path
 from pipeline.config import compose
 from pipeline.config.compose import values_and_references
-from pipeline.config.lasting import keep_new
+from pipeline.config.compose_cache import write_cache
 words = sys.argv[1:]
 print(json.dumps([compose(words, root=Path.cwd()).values,
                   values_and_references(words, root=Path.cwd())]))
 print("hydra" in sys.modules)
-keep_new(Path.cwd())
+write_cache(Path.cwd())
 """
 
 
@@ -37,7 +37,7 @@ def root(project: Path) -> Path:
     """A project that remembers what `WORDS` compose to."""
     values_and_references(WORDS, root=project)
     compose(WORDS, root=project)
-    keep_new(project)
+    write_cache(project)
     return project
 
 
@@ -46,15 +46,15 @@ def memory(root: Path) -> Path:
 
 
 def num_kept(root: Path) -> int:
-    keep_new(root)
-    return len(remembered.read(memory(root)))
+    write_cache(root)
+    return len(disk_cache.read(memory(root)))
 
 
 def poison(root: Path) -> None:
     """Make every remembered answer wrong, so that its use is seen."""
-    answers = {key: {"poisoned": True} for key in remembered.read(memory(root))}
+    answers = {key: {"poisoned": True} for key in disk_cache.read(memory(root))}
     assert len(answers) == 2
-    remembered.keep(memory(root), answers, most=MOST_KEPT)
+    disk_cache.keep(memory(root), answers, most=MOST_KEPT)
 
 
 def test_another_process_answers_the_same_without_hydra(root: Path) -> None:
@@ -115,10 +115,10 @@ def test_other_libraries_code_plugins_and_words_are_composed_anew(
     (plugins / "hydra_plugins" / "mine").mkdir(parents=True)
     (plugins / "hydra_plugins" / "mine" / "__init__.py").touch()
     with monkeypatch.context() as changed:
-        changed.setattr(remembered, "version", lambda name: "0")
+        changed.setattr(disk_cache, "version", lambda name: "0")
         compose(WORDS, root=root)
     with monkeypatch.context() as changed:
-        changed.setattr("pipeline.config.lasting.CODE", ("config",))
+        changed.setattr("pipeline.config.compose_cache.CODE", ("config",))
         compose(WORDS, root=root)
     with monkeypatch.context() as changed:
         changed.syspath_prepend(str(plugins))
@@ -177,31 +177,31 @@ def test_a_command_that_fails_keeps_nothing(project: Path) -> None:
     with pytest.raises(PipelineError, match="nothing of this name is trained"):
         cli.call("evaluate", ["name=mlp"])
     assert not memory(project).exists()
-    lasting._new.clear()
+    compose_cache._unwritten.clear()
 
 
 def test_a_command_leaves_another_project_as_it_is(project: Path, tmp_path: Path) -> None:
     compose(WORDS, root=project)
-    keep_new(tmp_path / "another")
-    keep_new(project)
+    write_cache(tmp_path / "another")
+    write_cache(project)
     assert not memory(project).exists()
 
 
 def test_no_folder_is_made_for_it(project: Path) -> None:
     (project / "data").rename(project / "elsewhere")
     compose(WORDS, root=project)
-    keep_new(project)
+    write_cache(project)
     assert not (project / "data").exists()
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     file = tmp_path / "kept.json"
     for number in range(5):
-        remembered.keep(file, {str(number): number}, most=3)
-    assert remembered.read(file) == {"2": 2, "3": 3, "4": 4}
+        disk_cache.keep(file, {str(number): number}, most=3)
+    assert disk_cache.read(file) == {"2": 2, "3": 3, "4": 4}
 
 
 @pytest.mark.parametrize("answer", [{1: "key"}, {"a": (1, 2)}, {"a": Path("b")}], ids=str)
 def test_an_answer_that_json_would_change_is_not_kept(tmp_path: Path, answer: object) -> None:
-    remembered.keep(tmp_path / "kept.json", {"key": answer, "other": 1}, most=3)
-    assert remembered.read(tmp_path / "kept.json") == {"other": 1}
+    disk_cache.keep(tmp_path / "kept.json", {"key": answer, "other": 1}, most=3)
+    assert disk_cache.read(tmp_path / "kept.json") == {"other": 1}

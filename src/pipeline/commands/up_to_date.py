@@ -1,9 +1,9 @@
-"""``preprocess`` and ``download`` with nothing to do: seen without composing the settings again.
+"""``preprocess`` and ``download`` with nothing to do: found without composing the settings again.
 
 Composing takes ten times as long as a look at the files. So a call that has ended well notes what
-its words meant. The same words mean the same again while ``conf/``, the code and the libraries that
-compose are the same. Then only the files decide, as they always do. Whatever does not fit takes the
-long way. Only the standard library is imported here.
+its words meant. The note holds while ``conf/``, the code and the libraries are the same. Then only
+the files are checked, as ever. In every other case the command runs in full. Only the standard
+library is imported here.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import remembered
+from pipeline import disk_cache
 from pipeline.terminal import visible
 
 MOST_NOTES = 50
 
 
-def is_settled(name: str, words: Sequence[str], *, root: Path) -> bool:
-    """Whether a command has nothing to do; then its lines are printed.
+def is_up_to_date(name: str, words: Sequence[str], *, root: Path) -> bool:
+    """Return whether a command has nothing to do. If so, print the lines that it would print.
 
     words: after the command's name, typed in the root.
     """
@@ -28,7 +28,7 @@ def is_settled(name: str, words: Sequence[str], *, root: Path) -> bool:
         return False
     try:
         key = _key(name, words, root)
-        facts = remembered.read(_file(root)).get(key) if key else None
+        facts = disk_cache.read(_file(root)).get(key) if key else None
         lines = check(facts, root) if facts is not None else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False  # a damaged note, or a file that has just gone
@@ -45,7 +45,7 @@ def note(name: str, words: Sequence[str], facts: Mapping[str, Any], *, root: Pat
     """
     key = _key(name, words, root)
     if key is not None:
-        remembered.keep(_file(root), {key: facts}, most=MOST_NOTES)
+        disk_cache.keep(_file(root), {key: facts}, most=MOST_NOTES)
 
 
 def _prepared(facts: Mapping[str, Any], root: Path) -> list[str] | None:
@@ -64,7 +64,7 @@ def _downloaded(facts: Mapping[str, Any], root: Path) -> list[str] | None:
 
     name = facts["data"]
     directory, files = root / "data" / "raw" / name, DATASETS[name].files
-    if any(directory.glob(".*.part")):  # left by a killed download; the long way removes it
+    if any(directory.glob(".*.part")):  # left by a killed download; a full run removes it
         return None
     if not all(is_official(file, directory=directory) for file in files):
         return None
@@ -72,6 +72,11 @@ def _downloaded(facts: Mapping[str, Any], root: Path) -> list[str] | None:
     return [*present, downloaded_line(name, len(files))]
 
 
+# The files of ``commands/`` that decide what a command does.
+_COMMAND_FILES = {
+    "preprocess": ("commands/preprocess.py", "commands/preprocess_sources.py"),
+    "download": ("commands/download.py",),
+}
 _CHECKS: dict[str, Callable[[Mapping[str, Any], Path], list[str] | None]] = {
     "preprocess": _prepared,
     "download": _downloaded,
@@ -88,6 +93,6 @@ def _file(root: Path) -> Path:
 
 
 def _key(name: str, words: Sequence[str], root: Path) -> str | None:
-    """Return the key of a command's words; see `remembered.key_of`."""
-    code = ("config", "data", f"commands/{name}.py", "commands/settled.py")
-    return remembered.key_of([name, *words], root=root, code=code)
+    """Return the key of a command's words; see `disk_cache.key_of`."""
+    code = ("config", "data", *_COMMAND_FILES[name], "commands/up_to_date.py")
+    return disk_cache.key_of([name, *words], root=root, code=code)
