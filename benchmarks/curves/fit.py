@@ -5,17 +5,21 @@
 
 Only the parts `cases.FITTED` are read. Every choice (numbers, strength of the penalty, softened
 logs, temperature, limits of the verdict) is made by leaving out data set *and* kind of network: a
-log is judged by models that have seen neither. The softened logs (`soften.py`) are only learned
-from, never judged. The choices see one log of two seeds of each case, the weights see all.
+log is judged by models that have seen neither, and by the facts that need no model. The softened
+logs (`soften.py`) are only learned from, never judged. Every fourth log is learned from without its
+training part too. A log whose loss was lost is a fact, so the model never sees one: it would take
+each curve that is missing for a lost one. The choices see one log of two seeds of each case, the
+weights see all.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +36,14 @@ from pack import Run, runs
 from scores import Told, best_limits, by_group, decided, table
 from soften import drawn, holds, reached
 
+from pipeline.diagnosis.learned.facts import guarded_at_end
+from pipeline.diagnosis.learned.model import Judged
 from pipeline.diagnosis.learned.numbers import NAMES, numbers
 
 WEIGHTS = Path(__file__).parents[2] / "src" / "pipeline" / "diagnosis" / "learned" / "weights.json"
 NUM_DRESSES = 2  # ways of logging in which each run is shown
 NUM_SOFT = 1  # and how often as on data with unsure answers
+ALONE = 0.25  # of the logs are shown without their training part too
 CHOSEN_BY = 2  # seeds of each case that the choices see, each shown in one way
 QUANTILES = (0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99)
 LEAST_SHARE = 0.005  # of the logs in a class
@@ -50,7 +57,7 @@ ROUNDS, SHARE_A_ROUND, RATE, DAMPING = 80, 0.7, 0.15, 3.0
 MISSING = -30.0  # below every number, see `numbers.LARGEST`
 # Rates whose optimizer is not known and the number of points tell the data set and the network
 # rather than the fault.
-LEFT_OUT = frozenset(("points", "learning_rate", "rate_fall"))
+LEFT_OUT = frozenset(("points", "learning_rate", "rate_fall", "lost"))
 
 
 @dataclass(frozen=True)
@@ -59,17 +66,28 @@ class Sample:
 
     numbers: ``[N, F]``, NaN where missing.  classes: ``[N]``, a family and a fault as
     ``family/fault``.  groups: ``[N]``, data set and network as ``data-net``.
-    soft: ``[N]``, whether it is softened.
+    soft: ``[N]``, whether it is softened.  alone: ``[N]``, whether it shows validation alone.
     """
 
     numbers: np.ndarray
     classes: np.ndarray
     groups: np.ndarray
     soft: np.ndarray
+    alone: np.ndarray
 
     def at(self, rows: np.ndarray) -> Sample:
         """Some of the logs."""
-        return Sample(self.numbers[rows], self.classes[rows], self.groups[rows], self.soft[rows])
+        return Sample(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @property
+    def lost(self) -> np.ndarray:
+        """``[N]``, whether the loss was lost."""
+        return self.numbers[:, NAMES.index("lost")] > 0
+
+    @property
+    def real(self) -> np.ndarray:
+        """``[N]``, whether it is judged as a run's own log."""
+        return ~self.soft & ~self.alone
 
     @property
     def weights(self) -> np.ndarray:
@@ -94,37 +112,46 @@ def sample(*parts: str, dresses: int, soft: int, seeds: int = 5) -> Sample:
     reach = reached(every)
     first = {part: SEEDS[part][0] for part in parts}
     rows = [
-        (run, found, is_soft)
+        (run, *shown)
         for run in every
         if run.settings["seed"] - first[run.part] < seeds
-        for found, is_soft in _shown(run, dresses, soft, reach[run.pair])
+        for shown in _shown(run, dresses, soft, reach[run.pair])
     ]
     return Sample(
-        np.array([[found[name] for name in NAMES] for _, found, _ in rows]),
-        np.array([f"{run.family}/{run.fault}" for run, _, _ in rows]),
-        np.array(["-".join(run.pair) for run, _, _ in rows]),
-        np.array([is_soft for _, _, is_soft in rows]),
+        np.array([[found[name] for name in NAMES] for _, found, _, _ in rows]),
+        np.array([f"{run.family}/{run.fault}" for run, _, _, _ in rows]),
+        np.array(["-".join(run.pair) for run, _, _, _ in rows]),
+        np.array([is_soft for _, _, is_soft, _ in rows]),
+        np.array([is_alone for _, _, _, is_alone in rows]),
     )
 
 
 def _shown(
     run: Run, dresses: int, soft: int, reach: float
-) -> Iterator[tuple[dict[str, float], bool]]:
-    """The numbers of a run's logs, and whether each is softened."""
+) -> Iterator[tuple[dict[str, float], bool, bool]]:
+    """The numbers of a run's logs, whether each is softened, and whether it is without training."""
     for number in range(dresses):
-        yield numbers(logged(run, key=f"{run.part} {number}")), False
+        curves = logged(run, key=f"{run.part} {number}")
+        yield numbers(curves), False, False
+        if _drawn_alone(run, number):
+            yield numbers(replace(curves, train_loss=None, train_accuracy=None)), False, True
     for number in range(1, 1 + soft):
         key = f"{run.part} soft {number}"
         noise = drawn(run, key)
         if holds(run, noise, reach):
-            yield numbers(noise.curves(logged(run, key=key))), True
+            yield numbers(noise.curves(logged(run, key=key))), True, False
+
+
+def _drawn_alone(run: Run, number: int) -> bool:
+    return random.Random(f"{run.case} {run.settings['seed']} alone {number}").random() < ALONE
 
 
 def usual(data: Sample, *, of: int = 0) -> Sample:
-    """The logs of classes that are not rare: a few logs teach nothing of a class.
+    """The logs of classes that are not rare, as far as no loss was lost.
 
     of: the logs of which a class needs its share, where ``data`` is a part of them.
     """
+    data = data.at(~data.lost)
     names, counts = np.unique(data.classes, return_counts=True)
     enough = counts >= LEAST_SHARE * max(of, len(data.classes))
     return data.at(np.isin(data.classes, names[enough]))
@@ -279,6 +306,18 @@ def left_out(data: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     return scores, distances
 
 
+def beside_facts(data: Sample, p: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """``[N, K]``: the probabilities of the classes ``[K]`` with the facts that need no model."""
+    classes = [(family, fault) for family, fault in zip(*split(names), strict=True)]
+    told = np.zeros_like(p)
+    for row, values in enumerate(data.numbers):
+        found = dict(zip(NAMES, values.tolist(), strict=True))
+        judged = Judged(dict(zip(classes, p[row].tolist(), strict=True)), {}, 0.0)
+        said = guarded_at_end(judged, found).classes
+        told[row] = [said[each] for each in classes]
+    return told
+
+
 def classes_of(data: Sample) -> np.ndarray:
     """The classes that are fitted, sorted."""
     return np.unique(usual(data).classes)
@@ -374,22 +413,30 @@ def main() -> None:
     options = parser.parse_args()
     data = sample(*FITTED, dresses=1, soft=NUM_SOFT, seeds=CHOSEN_BY)
     names = [name for name in NAMES if name not in LEFT_OUT]
-    judged, real = left_out(data, names), ~data.soft
-    logs, scores, distances = data.at(real), judged[0][real], judged[1][real]
-    temperature, widening = calibrated(data, real, scores, distances)
+    scores, distances = left_out(data, names)
+    open_logs = data.real & ~data.lost
+    temperature, widening = calibrated(data, open_logs, scores[open_logs], distances[open_logs])
     p = probabilities(scores, temperature * (1 + widening * distances))
+    told, alone = (_told(data, p, rows) for rows in (data.real, data.alone))
     pairs = len(np.unique(data.groups))
-    print(f"{len(p)} logs of {pairs} pairs; neither data nor network was seen")
-    told = Told(p, *split(classes_of(data)), *split(logs.classes))
+    print(f"{len(told.p)} logs of {pairs} pairs; neither data nor network was seen")
     print(table(told))
     limits = best_limits(told)
     print(f"limits {limits}: {decided(told, limits).in_words}")
-    print(by_group(told, limits, logs.groups))
+    print(by_group(told, limits, data.groups[data.real]))
+    print(f"{len(alone.p)} logs without training: {decided(alone, limits).in_words}")
     print(f"temperature {temperature:.2f}, widening {widening}")
     if not options.check:
         seen = usual(sample(*FITTED, dresses=NUM_DRESSES, soft=NUM_SOFT))
         model, trees = Additive(names).fit(seen), Grown(names).fit(seen)
         write(model, trees, Calibration(temperature, widening, limits))
+
+
+def _told(data: Sample, p: np.ndarray, rows: np.ndarray) -> Told:
+    """What is said of some logs, facts included."""
+    logs = data.at(rows)
+    said = beside_facts(logs, p[rows], classes_of(data))
+    return Told(said, *split(classes_of(data)), *split(logs.classes))
 
 
 def split(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -78,7 +78,7 @@ def test_a_log_says_first_which_loss_was_lost(name: str, tmp_path: Path) -> None
         assert (found.verdict, found.family) == (verdict, family)
         assert found.family_confidence >= (0.9 if family else 0)
     else:
-        assert found.family_confidence < 0.9, "the weights are numbers"
+        assert found.family != "unstable" or found.family_confidence < 0.9
     if evidence:
         assert found.evidence[0].words.startswith(evidence)
         assert all(each.evidence[0] == found.evidence[0] for each in found.findings)

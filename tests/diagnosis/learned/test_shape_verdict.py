@@ -216,3 +216,12 @@ def test_no_sentence_says_nothing(
         assert not [
             t for t in said if "lowest value" in t or t.endswith(" of 1.") or "best value" in t
         ]
+
+
+@pytest.mark.parametrize("name", list(CLEAR))
+def test_a_log_without_its_training_part_is_not_called_unstable_for_it(name: str) -> None:
+    """In the corpus a training loss is missing only where a log is shown without it."""
+    curves = {key: y for key, y in CLEAR[name].items() if key.startswith("val/")}
+    for logged in (curves, {"val/loss": curves["val/loss"]}):
+        found = diagnose(history(logged))
+        assert found.family in ("", FAMILIES[name], HEALTHY), found.likely
