@@ -1,8 +1,8 @@
 """Write runs of the corpus as JSON lines, in the form that `benchmarks/rivals.py` reads.
 
-    python benchmarks/curves/export.py sealed > benchmarks/runs/sealed.jsonl
-    python benchmarks/curves/export.py sealed --rate > benchmarks/runs/sealed_rate.jsonl
-    python benchmarks/rivals.py benchmarks/runs/sealed.jsonl
+    python benchmarks/curves/export.py locked > benchmarks/runs/locked.jsonl
+    python benchmarks/curves/export.py locked --rate > benchmarks/runs/locked_rate.jsonl
+    python benchmarks/rivals.py benchmarks/runs/locked.jsonl
 
 Each run is logged in one way of `dress`, drawn by its name. Nothing else is told but the learning
 rate, with ``--rate``.

@@ -2,7 +2,7 @@
 
     python benchmarks/curves/live.py                 # a few minutes; writes limits.json
     python benchmarks/curves/live.py --check         # writes nothing
-    python benchmarks/curves/live.py --judge sealed  # judges another part by limits.json
+    python benchmarks/curves/live.py --judge locked  # judges another part by limits.json
 
 Runs of the parts `cases.FITTED` are replayed epoch by epoch, each judged by the fitted model. The
 limits are those with the most right alarms, as far as a share of `TARGET` at most alarms at any

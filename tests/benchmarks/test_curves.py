@@ -17,7 +17,7 @@ import scores
 from cases import FITTED, LOCKED, PARTS, Case
 from fit import CELLS, folds
 from oracle import best, cut, end_of, family, gain, label
-from pack import Run, runs
+from pack import Run, planes_of, runs, values_of
 from scores import OVER, Told, best_limits, decided, said
 from soften import Noise, holds
 from stacked import CURVES, Settings, Trained, train, with_seed
@@ -158,10 +158,15 @@ def test_the_corpus_holds_labelled_logs_of_parts_that_share_nothing() -> None:
     assert {run.fault for run in kept} <= set(FAMILIES)
     for part in PARTS:
         pairs = {run.pair for run in kept if run.part == part}
-        absent = part == "locked" and not pairs  # it may lie outside of the file
-        assert absent or pairs == {(p.data, p.net) for p in PARTS[part]}
+        assert pairs == {(p.data, p.net) for p in PARTS[part]}
     one = kept[0]
     assert len(one.curves["val_loss"]) == len(one.curves["train_loss"])
+
+
+def test_numbers_in_two_planes_of_bytes_come_back_bit_by_bit() -> None:
+    bits = np.arange(2**16, dtype=np.uint16)
+    np.testing.assert_array_equal(values_of(planes_of(bits.view(np.float16))).view(np.uint16), bits)
+    assert planes_of(np.array([1.0], np.float16)).tolist() == [[0x00], [0x3C]]
 
 
 # --- softened logs, folds, limits -----------------------------------------------------------------
