@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 from tests.training.test_lazy_torchmetrics import BY_LIGHTNING, BY_US, printed
 
@@ -133,3 +136,18 @@ def test_threads_that_use_it_at_the_same_time_all_get_it() -> None:
         "print(found)\n"
     )
     assert printed(BY_US + code) == [str([True] * 6)]
+
+
+def test_a_thread_that_comes_while_another_loads_it_gets_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The package's code runs, and has not come to the names that have stand-ins."""
+    from pipeline.training import lazy_dynamo
+
+    half = ModuleType(lazy_dynamo.PACKAGE)
+    vars(half).update(lazy_dynamo._load())
+    monkeypatch.setitem(sys.modules, lazy_dynamo.PACKAGE, half)
+    assert lazy_dynamo.disable(lambda x: x + 1)(1) == 2
+    assert not isinstance(1, lazy_dynamo.OptimizedModule)
+    assert not issubclass(int, lazy_dynamo.OptimizedModule)
+    lazy_dynamo.graph_break()

@@ -19,9 +19,13 @@ PACKAGE = "torch._dynamo"
 
 
 def _loaded(name: str) -> Any:
-    """Return what the true package has under a name; None before its code has come to it."""
+    """Return what the true package has under a name; None before its code has come to it.
+
+    While another thread runs that code, the package may still have our own under the name.
+    """
     package = sys.modules.get(PACKAGE)
-    return None if type(package) is LazyPackage else vars(package).get(name)
+    found = None if type(package) is LazyPackage else vars(package).get(name)
+    return None if found is globals()[name] else found
 
 
 class _OfCompiledModules(type):
