@@ -85,12 +85,24 @@ def test_a_seed_gives_one_answer_which_changes_nothing_but_the_picture(
     assert after == before
 
 
+@pytest.mark.parametrize("sign", ["", "++"])
 def test_a_rate_that_was_typed_is_replaced(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    sign: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cli.call("tune-rate", [*QUICK, "steps=5", "optimizer.learning_rate=0.01"])
+    cli.call("tune-rate", [*QUICK, "steps=5", f"{sign}optimizer.learning_rate=0.01"])
     command = capsys.readouterr().out.splitlines()[-2]
     assert command.count("optimizer.learning_rate=") == 1
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that takes no files")
+def test_where_no_picture_can_be_written_none_is_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "results").symlink_to("/sys")
+    cli.call("tune-rate", [*QUICK, "steps=5"])
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1].startswith("pipeline train ")
+    assert "note: the picture was not written" in printed.err
 
 
 def test_a_network_with_an_optimizer_of_its_own_is_refused(project: Path) -> None:

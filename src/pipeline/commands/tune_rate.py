@@ -44,12 +44,12 @@ def run(call: Call[TuneRateOptions]) -> None:
         report=partial(print, flush=True),
         announce=partial(print, flush=True, file=sys.stderr),
     )
+    for line in lines_of(tuned, call.settings, present=config.settings.optimizer.learning_rate):
+        print(line, flush=True)  # the runs took minutes, and the disk may be full
     picture = Path("results") / config.settings.name / PICTURE
     with noted_if_read_only("the picture"):
         save_png(rate_plot.plot(tuned), call.root / picture)
-    for line in lines_of(tuned, call.settings, present=config.settings.optimizer.learning_rate):
-        print(line)
-    print(f"picture: {picture}")
+        print(f"picture: {picture}")
 
 
 def lines_of(tuned: TunedRate, settings: Sequence[str], *, present: float) -> list[str]:
@@ -61,7 +61,8 @@ def lines_of(tuned: TunedRate, settings: Sequence[str], *, present: float) -> li
             f"stable up to {found.largest_stable:.2g}; at {found.lowest_unstable:.2g} "
             f"{tuned.steps} steps no longer lower the loss"
         )
-    kept = [shlex.quote(setting) for setting in settings if setting.partition("=")[0] != _KEY]
+    others = (s for s in settings if s.partition("=")[0].lstrip("+") != _KEY)
+    kept = [shlex.quote(setting) for setting in others]
     command = " ".join(["pipeline train", *kept, f"{_KEY}={tuned.rate:g}"])
     return [*lines, f"the settings have {present:g}; suggested:", command]
 
