@@ -15,7 +15,7 @@ from pipeline.commands.reproduce import run as reproduce_command
 from pipeline.commands.train_job import train
 from pipeline.config import compose
 from pipeline.errors import ConfigError, DataError, TrackingError
-from pipeline.runs.reproduction import RecordedRun, recorded_model, recorded_run
+from pipeline.runs.reproduction import RecordedRun, config_again, recorded_model, recorded_run
 from sealed_records import fields_of, write_fields
 
 QUICK = (
@@ -112,6 +112,24 @@ def test_other_data_is_refused_before_training(trained: Path, recorded: Recorded
     with pytest.raises(DataError, match="000000000000…"):
         reproduce(replace(recorded, data_sha256="0" * 64), root=trained)
     assert not (trained / "models" / "mlp_again").exists()
+
+
+def test_a_model_that_has_the_name_already_stays(trained: Path, recorded: RecordedRun) -> None:
+    mine = compose([*QUICK, "name=mlp_again", "model.width=8", "tracking=none"], root=trained)
+    train(mine, root=trained, output=trained)
+    before = weights(trained, "mlp_again")
+    for _ in range(2):
+        again = reproduce(recorded, root=trained)
+        assert (again.name, again.same_weights) == ("mlp_again_2", True)
+    assert weights(trained, "mlp_again") == before
+    assert not (trained / "models" / "mlp_again_3").exists()
+
+
+def test_a_run_with_the_longest_name_can_be_trained_again(
+    trained: Path, recorded: RecordedRun
+) -> None:
+    longest = replace(recorded, settings={**recorded.settings, "name": "a" * 100})
+    assert config_again(longest, root=trained).settings.name == f"{'a' * 85}_again"
 
 
 def test_settings_of_another_version_come_with_their_commit(

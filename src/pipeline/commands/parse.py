@@ -211,7 +211,7 @@ def _mistake(
 
 def _rule(schema: Mapping[str, Any]) -> str:
     wanted = range_of(schema)
-    noun = wanted.split(" ")[0] in ("whole", "number", "name", "path", "text")
+    noun = wanted.split(" ")[0].rstrip(",") in ("whole", "number", "name", "path", "text")
     return f"must be {'a ' if noun else ''}{wanted.replace('|', ' or ')}."
 
 

@@ -39,7 +39,7 @@ def run(call: Call[ReproduceOptions]) -> int:
 
 
 def reproduce(recorded: RecordedRun, *, root: Path) -> Reproduction:
-    """Train a run again as ``<name>_again`` and print the comparison; leave its own files alone.
+    """Train a run again as ``<name>_again`` and print the comparison; leave other models alone.
 
     Raises `DataError` where the prepared data is not the data of the run.
     """

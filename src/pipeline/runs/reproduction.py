@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +18,7 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.evaluation.model_description import read_description
 from pipeline.evaluation.tables import read_history_csv
 from pipeline.records import EpochRecord
-from pipeline.runs import provenance
+from pipeline.runs import names, provenance
 from pipeline.runs.files import CONFIG_FILE, HISTORY_FILE, RunFiles, read_settings
 from pipeline.tracking import MODEL_TAG, missing_files, read_artifact, read_tags
 
@@ -29,6 +30,7 @@ _WAYS_BACK = {
 # Parts of a training's summary that decide the bits of the weights.
 _DECIDING = ("accelerator", "precision", "channels_last", "num_threads", "one_thread_from")
 _TRAINING_TAG = "training."
+LONGEST_BASE = 85  # letters of the run's name: a name may have 100
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def recorded_run(run_id: str, *, uri: str, root: Path) -> RecordedRun:
 def config_again(recorded: RecordedRun, *, root: Path) -> RunConfig:
     """Return the configuration that trains the run again, under the name ``<name>_again``.
 
+    A number follows where a model of other settings has that name.
     Raises `DataError` where the prepared data is not the data of the run: other data gives other
     weights.  Raises `ConfigError` where this version does not accept the run's settings.
     """
@@ -136,14 +139,26 @@ def config_again(recorded: RecordedRun, *, root: Path) -> RunConfig:
             f"{recorded.data_sha256[:12]}…. Prepare the data as it was: "
             "pipeline preprocess with the run's data."
         )
-    values = {**recorded.settings, "name": f"{recorded.name}_again"}
+    values = dict(recorded.settings)
     values["trainer"] = {**values["trainer"], **_threads_of(recorded)}
+    values["name"] = _name_for(values, root=root)
     try:
         return RunConfig(validate(values), values)
     except ConfigError as error:
         commit = recorded.tags.get("mlflow.source.git.commit")
         way_out = f" Another version made the run: git checkout {commit}" if commit else ""
         raise ConfigError(f"{error}{way_out}") from error
+
+
+def _name_for(values: Mapping[str, Any], *, root: Path) -> str:
+    """Return the first name under which no model of other settings lies."""
+    base = f"{str(values['name'])[:LONGEST_BASE]}_again"
+
+    def is_free(name: str) -> bool:
+        model = names.recorded(name, root=root)
+        return model is None or not names.differing_keys(model.settings, values)
+
+    return next(filter(is_free, chain([base], (f"{base}_{number}" for number in count(2)))))
 
 
 def _threads_of(recorded: RecordedRun) -> dict[str, int]:
