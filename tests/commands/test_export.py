@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,25 @@ def test_a_folder_is_no_file_to_write(tiny_model: Path, folder: str) -> None:
     (tiny_model / "exports").mkdir(exist_ok=True)
     with pytest.raises(ConfigError, match=r"is a folder. Name a file: file=.*mlp.onnx"):
         cli.call("export", ["name=mlp", f"file={folder}"])
+
+
+def test_a_pipe_is_not_replaced_by_the_file(tiny_model: Path) -> None:
+    os.mkfifo(tiny_model / "pipe")
+    with pytest.raises(ConfigError, match="is a device or a pipe"):
+        cli.call("export", ["name=mlp", "format=pt2", "file=pipe"])
+    assert (tiny_model / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("words", "way_out"),
+    [
+        (["file=cnn.pt2"], "Write format=pt2, or name it cnn.onnx"),
+        (["file=cnn.ONNX", "format=pt2"], "Write format=onnx, or name it cnn.pt2"),
+    ],
+)
+def test_the_ending_of_another_format_is_refused(
+    words: list[str], way_out: str, tiny_model: Path
+) -> None:
+    with pytest.raises(ConfigError, match=way_out):
+        cli.call("export", ["name=mlp", *words])
+    assert not list(tiny_model.glob("cnn.*"))

@@ -57,12 +57,11 @@ def export(name: str, *, format: str, path: Path, root: Path) -> Exported:
     """Write ``models/<name>/`` as one file, once it answers as the network on the whole test set.
 
     format: a key of `FORMATS`.  An existing file is replaced in one step.
-    Raises `ConfigError` for missing packages and for a folder, `DataError` without the model's
-    data, and `ModelError` where the network cannot be exported or the file answers otherwise.
+    Raises `ConfigError` for missing packages and for a path that is a folder, a device or of
+    another format, `DataError` without the model's data, and `ModelError` where the network cannot
+    be exported or the file answers otherwise.
     """
-    if not path.name or path.is_dir():
-        example = path / f"{name}{FORMATS[format].suffix}"
-        raise ConfigError(f"file={path}: is a folder. Name a file: file={example}")
+    _check_path(path, name=name, format=format)
     check_packages(format)
     model = load_model(root / "models" / name)
     card_of(model.settings.data, root=root)
@@ -98,6 +97,24 @@ def export(name: str, *, format: str, path: Path, root: Path) -> Exported:
         )
         unchecked.replace(path)
     return exported
+
+
+def _check_path(path: Path, *, name: str, format: str) -> None:
+    """Raise `ConfigError` for a path that the file should not have."""
+    suffix = FORMATS[format].suffix
+    if not path.name or path.is_dir():
+        raise ConfigError(f"file={path}: is a folder. Name a file: file={path / name}{suffix}")
+    if path.exists() and not path.is_file():
+        raise ConfigError(
+            f"file={path}: is a device or a pipe, which the file would replace. "
+            f"Name another: file={name}{suffix}"
+        )
+    for other, its in FORMATS.items():
+        if path.suffix.lower() == its.suffix and other != format:
+            raise ConfigError(
+                f"file={path}: has the ending of format={other}, but format={format} is set. "
+                f"Write format={other}, or name it {path.with_suffix(suffix)}"
+            )
 
 
 def _metadata(name: str, model: SavedModel) -> dict[str, Any]:
