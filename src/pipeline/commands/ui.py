@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from pipeline.commands.command import Call, Command, Options
 from pipeline.errors import ConfigError, TrackingError
+from pipeline.files import sqlite_file
+from pipeline.passwords import masked, reveal
+
+OWN = "sqlite:///mlflow.db"  # the working directory is the root, whatever signs its path has
 
 
 class UiOptions(Options):
@@ -28,23 +34,22 @@ def run(call: Call[UiOptions]) -> int:
     off (it would add eight processes that nothing here uses).
     """
     root, port = call.root, call.options.port
-    database = root / "mlflow.db"
-    own = "sqlite:///mlflow.db"  # the working directory is the root, whatever signs its path has
-    store = os.environ.get("MLFLOW_BACKEND_STORE_URI") or own
-    if store == own and not database.is_file():
+    store = _store(root)
+    database = sqlite_file(store)
+    if database is not None and not (root / database).is_file():
         raise TrackingError(
-            f"{database}: no runs are recorded yet. Train a model first: pipeline train"
+            f"{root / database}: no runs are recorded yet. Train a model first: pipeline train"
         )
     _check_free(port)
     from pipeline.tracking import mend_project, training_page
 
-    if store == own:
+    if store == OWN:
         mend_project(root)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
     command += ["--default-artifact-root", (root / "mlruns").as_uri(), "--no-serve-artifacts"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--allowed-hosts", f"localhost:{port},127.0.0.1:{port}"]
-    page = training_page(database if store == own else None)
+    page = training_page(None if database is None else root / database)
     print(f"http://127.0.0.1:{port}/{page}  (Ctrl-C ends it)", flush=True)
     environment = {
         **os.environ,
@@ -52,6 +57,26 @@ def run(call: Call[UiOptions]) -> int:
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     os.execve(sys.executable, command, environment)
+
+
+def _store(root: Path) -> str:
+    """Return the address of the database that trainings write into.
+
+    Raises `TrackingError` where they write to a server, which has pages of its own.
+    """
+    from pipeline.config import compose
+
+    named = [os.environ.get(f"MLFLOW_{each}_URI") for each in ("BACKEND_STORE", "TRACKING")]
+    configured = OWN
+    with contextlib.suppress(ConfigError):  # a configuration that is being edited hides no runs
+        configured = compose([], root=root).settings.tracking.uri
+    store = next((uri for uri in named if uri), configured)
+    if store.startswith(("http://", "https://")):
+        raise TrackingError(
+            f"{masked(store)}: runs are recorded on this server, so open it in the browser. "
+            "To see the project's own record: MLFLOW_BACKEND_STORE_URI=sqlite:///mlflow.db"
+        )
+    return reveal(store)
 
 
 def _check_free(port: int) -> None:
