@@ -135,3 +135,20 @@ def test_the_log_reads_at_most_a_twentieth_of_the_time_and_adds_its_own() -> Non
     assert trial_log.best == (0.25, ended.number)
     # The last reading counted 5; 19 trials of this worker have ended since.
     assert line.startswith("[24/100] #-1 complete 0.25  best 0.25 (#-1)"), line
+
+
+def test_the_line_of_a_trial_names_its_objective_and_writes_settings_as_overrides() -> None:
+    class NoRows:
+        def count(self) -> Counter[str]:
+            return Counter()
+
+    choices = optuna.distributions.CategoricalDistribution([None, 3])
+    ended = optuna.trial.create_trial(
+        value=0.25,
+        params={"trainer.early_stopping_patience": None},
+        distributions={"trainer.early_stopping_patience": choices},
+        user_attrs={"objective": "val/loss"},
+    )
+    trial_log = TrialLog(NoRows(), directions=("minimize",), n_trials=2)  # type: ignore[arg-type]
+    line = trial_log.line(optuna.create_study(), "complete", ended)
+    assert "complete val/loss 0.25  0.0 s  trainer.early_stopping_patience=null" in line, line

@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.commands.command import Call, Command, NoOptions
-from pipeline.commands.preprocess_sources import RawData, files_read, read_raw, shown_path
+from pipeline.commands.preprocess_sources import files_read, read_raw, shown_path
 from pipeline.commands.up_to_date import note
-from pipeline.config.schema import DataSection, Idx, ImageFolder, OwnData, TableData
+from pipeline.config.schema import (
+    DataSection,
+    Idx,
+    ImageFolder,
+    OwnData,
+    Settings,
+    TableData,
+)
 from pipeline.errors import ConfigError
 from pipeline.terminal import visible
 
@@ -28,37 +35,35 @@ def run(call: Call[NoOptions]) -> None:
     from pipeline.data.prepared import prepared_folder
     from pipeline.data.store import load_card
     from pipeline.data.unchanged import Preparation
-    from pipeline.disk import check_disk
 
-    with outside_inputs_read() as read:
-        settings = compose(call.settings, root=call.root).settings
+    root = call.root
+    with outside_inputs_read() as outside_inputs:
+        settings = compose(call.settings, root=root).settings
     data = settings.data
-    _check_name(data, root=call.root)
-    directory = prepared_folder(data.name, root=call.root)
+    _check_name(data, root=root)
+    directory = prepared_folder(data.name, root=root)
+    if isinstance(data, OwnData):
+        _prepare(settings, directory, root=root)
+        return
+
     wanted = {"name": data.name, **data.preparation()}
-    preparation = Preparation(directory, settings=wanted, sources=files_read(data, call.root))
-    shown = directory.relative_to(call.root)
+    preparation = Preparation(directory, settings=wanted, sources=files_read(data, root))
+    shown = directory.relative_to(root)
     nothing_to_do = f"nothing to do: {shown}/ was made from these files and settings"
-    files_are_known = not isinstance(data, OwnData)
-    if files_are_known and preparation.is_done():
+    if preparation.is_done():
         lines = _card_lines(load_card(directory))
         print("\n".join([nothing_to_do, *lines]))
     else:
-        # Rights are checked before minutes of decoding. Room is checked later, when it is known.
-        check_disk({directory: 0}, largest=0)
-        raw = read_raw(data, allow=settings.allow_targets, root=call.root)
-        lines = _card_lines(_prepare(raw, data, directory))
-        print("\n".join(lines))
-        if files_are_known:
-            preparation.note()
-    if files_are_known and _same_for_every_user(data) and not read:
+        lines = _prepare(settings, directory, root=root)
+        preparation.note()
+    if _same_for_every_user(data) and not outside_inputs:
         facts = {
             "directory": str(shown),
             "settings": wanted,
-            "sources": [shown_path(source, call.root) for source in preparation.sources],
+            "sources": [shown_path(source, root) for source in preparation.sources],
             "lines": [nothing_to_do, *lines],
         }
-        note("preprocess", call.settings, facts, root=call.root)
+        note("preprocess", call.settings, facts, root=root)
 
 
 def _same_for_every_user(data: DataSection) -> bool:
@@ -66,12 +71,18 @@ def _same_for_every_user(data: DataSection) -> bool:
     return not str(getattr(data, "path", "")).startswith("~")
 
 
-def _prepare(raw: RawData, data: DataSection, directory: Path) -> DataCard:
+def _prepare(settings: Settings, directory: Path, *, root: Path) -> list[str]:
+    """Read, split, measure and write the data. Print what was found; return the card as lines."""
     from pipeline.data.prepare import prepare_dataset
+    from pipeline.disk import check_disk
 
+    data = settings.data
+    # Rights are checked before minutes of decoding. Room is checked later, when it is known.
+    check_disk({directory: 0}, largest=0)
+    raw = read_raw(data, allow=settings.allow_targets, root=root)
     for line in raw.lines:
         print(visible(line))
-    return prepare_dataset(
+    card = prepare_dataset(
         raw.train,
         raw.test,
         val=raw.val,
@@ -83,6 +94,9 @@ def _prepare(raw: RawData, data: DataSection, directory: Path) -> DataCard:
         settings=data.preparation(),
         columns=raw.columns,
     )
+    lines = _card_lines(card)
+    print("\n".join(lines))
+    return lines
 
 
 def _check_name(data: DataSection, *, root: Path) -> None:

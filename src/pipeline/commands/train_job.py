@@ -120,10 +120,8 @@ def _train(
     check_room(network, settings, output=output, root=root)
     for line in _first_lines(network, data, settings):
         role.say(line)
-    with (
-        names.held(settings.name, root=output) if role.attended else nullcontext(),
-        resumable(config, data.card, role=role, root=root) as resume,
-    ):
+    held = names.held(settings.name, root=output) if role.attended else nullcontext()
+    with held, resumable(config, data.card, role=role, root=root) as resume:
         with tracked_run(config, data.card, role=role, resume=resume, root=root) as record:
             files = RunFiles(output, settings.name)
             keeper = OutcomeKeeper(config, data, role, files, record, root)
@@ -133,19 +131,26 @@ def _train(
             weights_sha256 = keeper.keep_trained(run)
         # The record is complete. Where the disk was full before this line, the run can be resumed.
         if role.attended and weights_sha256:
-            continuation.keep(
-                resume,
-                config,
-                data.card,
-                epochs=len(run.history),
-                run=record.key,
-                weights_sha256=weights_sha256,
-                root=root,
-            )
+            _allow_more_epochs(run, keeper, resume, weights_sha256)
 
     for line in _last_lines(run, settings):
         role.say(line)
     return run.objective(settings.objective)
+
+
+def _allow_more_epochs(
+    run: TrainedRun, keeper: OutcomeKeeper, resume: ResumeFolder, weights_sha256: str
+) -> None:
+    """Keep the last checkpoint, from which the same name can train for more epochs."""
+    continuation.keep(
+        resume,
+        keeper.config,
+        keeper.data.card,
+        epochs=len(run.history),
+        run=keeper.record.key,
+        weights_sha256=weights_sha256,
+        root=keeper.root,
+    )
 
 
 def _trained(

@@ -23,10 +23,10 @@ from pipeline.sweep.trial import (
     FAILURE,
     FOLDER,
     METRICS,
-    OBJECTIVE,
     PARENT_RUN,
     SECONDS,
     VERDICT,
+    objective_names,
 )
 from pipeline.sweep.trial_seeds import OverSeeds, over_seeds
 
@@ -181,8 +181,7 @@ def _trial(frozen: optuna.trial.FrozenTrial) -> FinishedTrial:
 def _objectives(trials: Sequence[optuna.trial.FrozenTrial], count: int) -> tuple[str, ...]:
     """Return the names that the first trial with as many objectives as directions has."""
     for trial in trials:
-        given = trial.user_attrs.get(OBJECTIVE)
-        names = [given] if isinstance(given, str) else list(given or ())
+        names = objective_names(trial.user_attrs)
         if len(names) == count:
             return tuple(names)
     return ("value",) if count == 1 else tuple(f"value {i + 1}" for i in range(count))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from pipeline.config.overrides import value_text
+
 SEED = "seed"
 
 
@@ -124,7 +126,7 @@ def summary(groups: Sequence[SeedGroup]) -> str:
     best = groups[0]
     if len(groups) == 1 and not best.params:
         return f"mean {best.in_words}"
-    settings = " ".join(f"{key}={value}" for key, value in best.params.items())
+    settings = " ".join(f"{key}={value_text(value)}" for key, value in best.params.items())
     return f"best mean: {best.in_words}: {settings}"
 
 

@@ -16,6 +16,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf, open_dict
 
 from pipeline import interruption
+from pipeline.config.overrides import value_text
 from pipeline.errors import NoTrialCompleted, SweepError
 from pipeline.files import write_atomically
 from pipeline.sweep import noted, progress
@@ -34,7 +35,7 @@ from pipeline.sweep.storage import (
     readable_errors,
 )
 from pipeline.sweep.study import load_study, open_study
-from pipeline.sweep.trial import FAILURE, FOLDER
+from pipeline.sweep.trial import FAILURE, FOLDER, objective_names
 from pipeline.sweep.trial_seeds import first_seed, over_seeds
 from pipeline.sweep.worker import Worker
 
@@ -295,10 +296,11 @@ def _print_end(study: optuna.Study, counts: Mapping[str, int]) -> None:
         print("no completed trial keeps hydra.sweeper.constraints, so there is no best one")
     elif len(study.directions) == 1:
         best = study.best_trial
-        settings = " ".join(f"{key}={value}" for key, value in best.params.items())
+        settings = " ".join(f"{key}={value_text(v)}" for key, v in best.params.items())
         seeds = over_seeds(best.user_attrs)
         value = seeds.in_words if seeds else f"{best.value:.6g}"
-        print(f"best: {value} by #{best.number}: {settings}")
+        named = " ".join(["best", *objective_names(best.user_attrs)])
+        print(f"{named}: {value} by #{best.number}: {settings}")
     elif front := study_front(study):
         print(
             f"{len(front)} settings on the Pareto front, by their means over seeds; "

@@ -32,6 +32,15 @@ SEEDS = "seeds"
 PARENT_RUN, FOLDER = "pipeline:mlflow_run", "pipeline:folder"
 
 
+def objective_names(attributes: Mapping[str, Any]) -> list[str]:
+    """Return the names of a trial's objectives; empty where its task has given none.
+
+    attributes: of the trial, in Optuna.
+    """
+    given = attributes.get(OBJECTIVE)
+    return [given] if isinstance(given, str) else list(given or ())
+
+
 class OptunaTrial(Protocol):
     """The part of `optuna.trial.Trial` that is used here."""
 

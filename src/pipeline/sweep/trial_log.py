@@ -13,14 +13,16 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 
 import optuna
 from optuna.trial import TrialState
 
+from pipeline.config.overrides import value_text
 from pipeline.sweep.budget import Budget
 from pipeline.sweep.constraints import is_feasible
 from pipeline.sweep.seed_groups import has_seed
-from pipeline.sweep.trial import FAILURE, SECONDS
+from pipeline.sweep.trial import FAILURE, SECONDS, objective_names
 from pipeline.sweep.trial_seeds import over_seeds
 
 REST = 20.0
@@ -96,9 +98,11 @@ def _result(trial: optuna.trial.FrozenTrial) -> str:
         return f"after {len(seeds.seeds)} seed{'s' * (len(seeds.seeds) > 1)}"
     if trial.values:
         spread = f" ± {seeds.spread:.2g}" if seeds and seeds.spread is not None else ""
-        return ", ".join(f"{value:.5g}" for value in trial.values) + spread
+        names = objective_names(trial.user_attrs)
+        named = zip_longest(names[: len(trial.values)], trial.values, fillvalue="")
+        return ", ".join(f"{name} {value:.5g}".lstrip() for name, value in named) + spread
     return trial.user_attrs.get(FAILURE) or f"pruned after {len(trial.intermediate_values)}"
 
 
 def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else value_text(value)
