@@ -128,6 +128,7 @@ def test_a_run_that_diverges_is_failed_and_keeps_its_history(project: Path, rate
     assert run.info.status == "FAILED"
     assert "train/loss" in run.data.metrics
     assert run.data.tags["diagnosis.verdict"] == "learning_rate_too_high"
+    assert "not finite. Verdict: **learning rate too high" in run.data.tags["mlflow.note.content"]
     patient = patient_of_run(run.info.run_id, uri="sqlite:///mlflow.db", root=project)
     assert patient.settings == config.values
     assert patient.diagnosis.verdict == "learning_rate_too_high"

@@ -12,11 +12,12 @@ from pipeline.records import Prepared
 from pipeline.reporting import learning_curves
 from pipeline.reporting.style import save_png
 from pipeline.runs.files import RunFiles
+from pipeline.runs.note import of_model, of_training
 from pipeline.runs.role import Role
 from pipeline.runs.tracked import Curves, record_network, record_signals, record_trained
 from pipeline.runs.train_once import TrainedRun, diagnosis_of
 from pipeline.runs.verdict import tags_of
-from pipeline.tracking import Run
+from pipeline.tracking import NOTE_TAG, Run
 from pipeline.training.fit import Diverged
 
 
@@ -47,9 +48,12 @@ class OutcomeKeeper:
         diagnosis = diagnosis_of(config, self.data.card, history, signals, kept_epoch=None)
         if diagnosis is None:
             return
-        self.record.set_tags(tags_of(diagnosis))
+        name = config.settings.name
+        note = of_model(name, {}, diagnosis) if self.role.attended else of_training({}, diagnosis)
+        description = {NOTE_TAG: f"The loss was not finite. {note}"}
+        self.record.set_tags({**tags_of(diagnosis), **description})
         if diagnosis.findings and self.role.attended:
-            self.role.say(verdict_line(config.settings.name, diagnosis))
+            self.role.say(verdict_line(name, diagnosis))
 
     def keep_trained(self, run: TrainedRun) -> str | None:
         """Write a run that reached its end; return the hash of its model's weights.

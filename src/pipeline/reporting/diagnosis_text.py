@@ -68,7 +68,8 @@ def sentence(c: Condition) -> str:
     sign = ">" if c.wanted == "above" else "<"
     digits = _digits(c)
     limit = f"limit {sign} {number(c.limit)}{c.unit}{_epochs(c)}"
-    return f"{c.what}: {number(c.value, digits)}{c.unit}{_interval(c, digits)} ({limit})"
+    unit = c.unit if math.isfinite(c.value) else ""
+    return f"{c.what}: {number(c.value, digits)}{unit}{_interval(c, digits)} ({limit})"
 
 
 def number(value: float, digits: int = 3) -> str:
