@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.diagnosis.proof import Healing
 from pipeline.reporting.verification_text import (
     about,
     early_lines,
     plan_line,
+    show_healing,
     show_verification,
     step_line,
 )
@@ -108,3 +110,21 @@ def test_a_step_says_its_runs_its_time_and_what_may_follow(
 )
 def test_an_estimate_is_said_roughly(seconds: float, words: str) -> None:
     assert about(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("verdict", "end", "line"),
+    [
+        ("healthy", "healthy", "wide: healthy now (0.87); ended: healthy"),
+        (
+            "undetermined",
+            "undetermined",
+            "wide: undetermined now; ended: without a verdict there is no remedy to prove",
+        ),
+    ],
+)
+def test_a_healing_says_how_it_ended(
+    verdict: str, end: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_healing(Healing("wide", (), end, verdict, experiment=None, confidence=0.87))
+    assert capsys.readouterr().out.splitlines() == [line]

@@ -9,6 +9,7 @@ from rich.table import Table
 from pipeline.diagnosis.foreign_proof import ForeignArm, ForeignProof
 from pipeline.diagnosis.paired_trials import MOST_SEEDS, NOT_CONFIRMED, Judged
 from pipeline.diagnosis.proof import Healing, Round, Verification
+from pipeline.diagnosis.record import UNDETERMINED
 from pipeline.reporting.console import console
 from pipeline.reporting.sentences import change, p_heading, plain_percent, words
 
@@ -121,8 +122,10 @@ def _more_seeds(arm: Judged | ForeignArm) -> str:
 def show_healing(healing: Healing) -> None:
     """Print the end of a healing, its rounds, and the command that trains the result."""
     shown = console()
-    confidence = "" if healing.confidence is None else f" ({healing.confidence:.2f})"
-    shown.print(f"{healing.name}: {words(healing.verdict)} now{confidence}; ended: {healing.end}")
+    is_open = healing.verdict == UNDETERMINED
+    sure = "" if healing.confidence is None or is_open else f" ({healing.confidence:.2f})"
+    end = "without a verdict there is no remedy to prove" if is_open else healing.end
+    shown.print(f"{healing.name}: {words(healing.verdict)} now{sure}; ended: {end}")
     for number, step in enumerate(healing.steps, start=1):
         shown.print(f"  {round_line(number, step)}")
     _print_command(healing.experiment)
