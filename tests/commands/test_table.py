@@ -17,6 +17,8 @@ from sklearn.neural_network import MLPClassifier
 
 from pipeline import cli
 from pipeline.data.store import load_prepared
+from pipeline.errors import DataError
+from pipeline.models.exported import load_exported
 from pipeline.models.inference import predict_logits
 from pipeline.models.saved import load_model
 from pipeline.records import ImageSet
@@ -131,6 +133,24 @@ def test_every_command_works_on_a_table(project: Path, capsys: pytest.CaptureFix
     assert "new.csv row 2: " in capsys.readouterr().out
     assert cli.call("predict", ["new.csv", "name=own", "output=inputs"]) == 0
     assert np.array(json.loads(capsys.readouterr().out)["inputs"]).shape == (2, 1, 1, 4)
+
+
+def test_a_model_of_a_table_is_handed_on(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = prepared_table(project, "iris")
+    quick = ["evaluation.num_resamples=100", "trainer.max_epochs=2", "model.width=16"]
+    assert cli.call("train", [*data, *quick, "name=own", "trainer.accelerator=cpu"]) == 0
+    rows = _prepared(project, "iris").test.images
+    model = load_model(project / "models/own")
+    wanted = predict_logits(model.network, rows, mean=model.mean, std=model.std)
+    for form in ("onnx", "pt2"):
+        assert cli.call("export", ["name=own", f"format={form}"]) == 0
+        answer = load_exported(form, project / f"exports/own.{form}")
+        np.testing.assert_allclose(answer(rows), wanted, atol=1e-4)
+    assert "takes rows as float32 numbers" in capsys.readouterr().out
+    assert cli.call("register", ["name=own"]) == 0
+    (project / "new.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"new\.csv: The column .* is not there"):
+        cli.call("predict", ["new.csv", "name=own"])
 
 
 UNFIT = {

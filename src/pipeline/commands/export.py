@@ -56,7 +56,7 @@ def lines_of(name: str, done: Exported) -> list[str]:
         f"{done.num_images:,} test images; logits differ by at most {done.difference:.1e}",
         f"size {megabytes:.2f} MB (weights {weights:.2f} MB); one image takes {done.ms:.2f} ms "
         f"(the network {done.network_ms:.2f} ms)",
-        f"takes uint8 pixels as they are, gives logits: {done.path}",
+        f"takes {done.takes}, gives logits: {done.path}",
     ]
 
 

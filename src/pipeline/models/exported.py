@@ -32,8 +32,8 @@ Run = Callable[[np.ndarray], np.ndarray]
 class Format:
     """A file format. needs: packages beside torch.
 
-    write: module, example ``[2, C, H, W]`` uint8, metadata, path.
-    load: path → images ``[N, C, H, W]`` uint8 → logits ``[N, K]`` float32.
+    write: module, example ``[2, C, H, W]`` uint8 (of a table float32), metadata, path.
+    load: path → images ``[N, C, H, W]`` of that type → logits ``[N, K]`` float32.
     """
 
     suffix: str
@@ -43,7 +43,7 @@ class Format:
 
 
 class OfPixels(nn.Module):
-    """A network behind training's standardisation: uint8 images → logits, float32."""
+    """A network behind training's standardisation: images as they are stored → logits, float32."""
 
     shift: Tensor
     scale: Tensor
@@ -56,7 +56,7 @@ class OfPixels(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits ``[N, K]`` of images ``[N, C, H, W]`` uint8."""
+        """Return logits ``[N, K]`` of images ``[N, C, H, W]`` uint8, or of rows float32."""
         logits: Tensor = self.network(torch.addcmul(self.shift, images.float(), self.scale))
         return logits.float()
 
@@ -72,13 +72,20 @@ def check_packages(name: str) -> None:
 
 
 def write_exported(
-    name: str, module: nn.Module, path: Path, *, shape: Sequence[int], metadata: Mapping[str, Any]
+    name: str,
+    module: nn.Module,
+    path: Path,
+    *,
+    shape: Sequence[int],
+    dtype: torch.dtype = torch.uint8,
+    metadata: Mapping[str, Any],
 ) -> None:
     """Write a module in the format of this name; the number of images stays free.
 
-    shape: of one image.  Raises `ModelError` for a network that torch cannot export.
+    shape, dtype: of one image, or of a table's row.
+    Raises `ModelError` for a network that torch cannot export.
     """
-    example = torch.zeros(2, *shape, dtype=torch.uint8)
+    example = torch.zeros(2, *shape, dtype=dtype)
     try:
         with _quiet(), torch.no_grad():
             FORMATS[name].write(module.eval(), example, metadata, path)
@@ -91,7 +98,7 @@ def write_exported(
 
 
 def load_exported(name: str, path: Path) -> Run:
-    """Return a file of this format as a function: uint8 images → logits."""
+    """Return a file of this format as a function: images → logits."""
     with _quiet():
         return FORMATS[name].load(path)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from pipeline.models.saved import WEIGHTS, SavedModel, load_model
 # Another program may add float32 numbers in another order.
 TOLERANCE = 1e-3
 BATCH = 500
+PIXELS = "uint8 pixels as they are"
+ROWS = "rows as float32 numbers, encoded as `columns` in its metadata says"
 WARM_UP, NUM_TIMED = 20, 200
 
 
@@ -38,12 +40,14 @@ WARM_UP, NUM_TIMED = 20, 200
 class Exported:
     """A file that answers as the network does.
 
+    takes: what its input is, in words.
     num_images: of the test set, all compared.  difference: the largest between two logits.
     disagreeing: images that get another class.  size, network_size: bytes of the file, and of the
     weights.  ms, network_ms: median milliseconds for one image, on this machine.
     """
 
     path: Path
+    takes: str
     num_images: int
     difference: float
     disagreeing: int
@@ -73,7 +77,10 @@ def export(name: str, *, format: str, path: Path, root: Path) -> Exported:
     with scratch_folder(path) as scratch:
         unchecked = scratch / path.name
         metadata = _metadata(name, model)
-        write_exported(format, module, unchecked, shape=model.input_shape, metadata=metadata)
+        dtype = torch.float32 if model.columns else torch.uint8
+        write_exported(
+            format, module, unchecked, shape=model.input_shape, dtype=dtype, metadata=metadata
+        )
         answer = load_exported(format, unchecked)
         found = _in_batches(answer, test.images)
         wanted = predict_logits(model.network, test.images, mean=model.mean, std=model.std)
@@ -87,6 +94,7 @@ def export(name: str, *, format: str, path: Path, root: Path) -> Exported:
         one = test.images[:1]
         exported = Exported(
             path=path,
+            takes=ROWS if model.columns else PIXELS,
             num_images=len(test),
             difference=difference,
             disagreeing=int((found.argmax(1) != wanted.argmax(1)).sum()),
@@ -119,9 +127,13 @@ def _check_path(path: Path, *, name: str, format: str) -> None:
 
 def _metadata(name: str, model: SavedModel) -> dict[str, Any]:
     channels, height, width = model.input_shape
+    inputs = f"images [N, {channels}, {height}, {width}] uint8, 0 to 255, as in training"
+    if model.columns:
+        inputs = f"rows [N, {channels}, {height}, {width}] float32, encoded as columns says"
     return {
         "name": name,
-        "inputs": f"images [N, {channels}, {height}, {width}] uint8, 0 to 255, as in training",
+        "inputs": inputs,
+        **({"columns": [asdict(column) for column in model.columns]} if model.columns else {}),
         "outputs": "logits [N, classes] float32; their softmax gives the probabilities",
         "class_names": list(model.class_names),
         "data": model.settings.data.name,

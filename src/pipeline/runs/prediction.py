@@ -13,7 +13,7 @@ from pipeline.data.decode import decode_grey, decode_image
 from pipeline.data.digit_view import DIGIT_SETS, as_mnist
 from pipeline.data.file_names import SUFFIXES
 from pipeline.data.table import encoded, unknown_values
-from pipeline.data.table_file import read_cells
+from pipeline.data.table_file import Cells, read_cells
 from pipeline.errors import DataError
 from pipeline.evaluation.scores import log_softmax
 from pipeline.models.inference import network_inputs, predict_logits
@@ -103,7 +103,7 @@ def serving_request(paths: Sequence[Path], *, name: str, root: Path, raw: bool =
     """
     model = load_model(root / "models" / name)
     if model.columns:
-        views = np.concatenate([encoded(read_cells(path), model.columns) for path in paths])
+        views = np.concatenate([_rows(path, read_cells(path), model) for path in paths])
     else:
         _, views, _ = _seen(paths, model, raw=raw)
     return json.dumps({"inputs": network_inputs(views, mean=model.mean, std=model.std).tolist()})
@@ -120,7 +120,7 @@ def predict_rows(paths: Sequence[Path], model: SavedModel, folder: Path) -> Pred
     unknown: list[list[str]] = []
     for path in paths:
         cells = read_cells(path)
-        views.append(encoded(cells, model.columns))
+        views.append(_rows(path, cells, model))
         unknown += unknown_values(cells, model.columns)
         rows += range(1, len(views[-1]) + 1)
         files += [path] * len(views[-1])
@@ -134,6 +134,14 @@ def predict_rows(paths: Sequence[Path], model: SavedModel, folder: Path) -> Pred
         views=numbers,
         compared=compared is not None,
     )
+
+
+def _rows(path: Path, cells: Cells, model: SavedModel) -> np.ndarray:
+    """Return the numbers ``[N, 1, 1, D]`` of a table's cells; its errors name the table."""
+    try:
+        return encoded(cells, model.columns)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
