@@ -148,6 +148,11 @@ def test_a_model_of_a_table_is_handed_on(project: Path, capsys: pytest.CaptureFi
         np.testing.assert_allclose(answer(rows), wanted, atol=1e-4)
     assert "takes rows as float32 numbers" in capsys.readouterr().out
     assert cli.call("register", ["name=own"]) == 0
+    (project / "results").rename(project / "former")
+    (project / "results").symlink_to("/sys")  # takes no files
+    capsys.readouterr()
+    assert cli.call("predict", ["iris.csv", "name=own"]) == 0
+    assert capsys.readouterr().err == "", "no picture is missing, for a table has none"
     (project / "new.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match=r"new\.csv: The column .* is not there"):
         cli.call("predict", ["new.csv", "name=own"])

@@ -63,15 +63,15 @@ def predict(
     if output == "inputs":
         print(serving_request(paths, name=name, root=root, raw=raw))
         return
-    with_picture = False
-    with noted_if_read_only("the picture"):
-        check_results(name, root=root)
-        with_picture = True
     predicted = predict_pictures(paths, name=name, root=root, raw=raw)
+    drawn = False
+    if predicted.predictions[0].row is None:
+        with noted_if_read_only("the picture"):
+            check_results(name, root=root)
+            drawn = True
     for sentence in predicted.left_out:
         print(f"left out: {visible(sentence)}", file=sys.stderr)
     picture = root / "results" / name / "predictions.png"
-    drawn = with_picture and predicted.predictions[0].row is None
     if drawn:
         save_png(predictions.plot(predicted), picture)
     if output == "json":

@@ -25,7 +25,8 @@ def read_cells(path: Path) -> Cells:
     Raises `DataError` for a file that is missing, empty, or no table.
     """
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file. Give a .csv or .parquet file.")
+        found = "is a folder" if path.is_dir() else "there is no such file"
+        raise DataError(f"{path}: {found}. Give a .csv or .parquet file.")
     cells = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _csv(path)
     if not cells or not len(next(iter(cells.values()))):
         raise DataError(f"{path}: has no rows. Give a table with names in its first line.")
