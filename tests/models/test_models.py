@@ -13,6 +13,7 @@ from torch import nn
 
 from pipeline.errors import ConfigError
 from pipeline.models import CNN, GRU, LSTM, MLP, RNN, ResNet, layers
+from pipeline.models.dropout import Dropout
 from pipeline.models.initialization import initialize
 
 TEXTBOOK: dict[str, Any] = {
@@ -234,7 +235,7 @@ def test_cnn_is_the_textbook_network() -> None:
         nn.Flatten(),
         nn.Linear(1600, 128),
         nn.ReLU(),
-        nn.Dropout(0.5),
+        Dropout(0.5),
         nn.Linear(128, 10),
     )
     sequence.load_state_dict(

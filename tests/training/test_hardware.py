@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as lightning
 import torch
 
 from pipeline.config import compose
+from pipeline.training import hardware
 from pipeline.training.hardware import choose_hardware, sums_in, without_search_for_cuda
 
 NAME = "CUDA_VISIBLE_DEVICES"
@@ -39,6 +41,47 @@ def test_cards_stay_visible_where_they_train(monkeypatch: pytest.MonkeyPatch) ->
         assert os.environ[NAME] == "1"
 
 
+LSTM = torch.nn.LSTM(28, 128)  # 80,896 weights
+
+
+@pytest.mark.parametrize(
+    ("network", "batch_size", "expected"),
+    [
+        (torch.nn.Linear(784, 1000), "32", "bf16"),  # 25 million products
+        (torch.nn.Linear(784, 100), "32", "32"),
+        (torch.nn.Linear(784, 100), "256", "bf16"),
+        (torch.nn.Linear(784, 100), "all", "bf16"),
+        (torch.nn.Conv2d(1, 1, 3), "1", "bf16"),
+        (LSTM, "128", "bf16"),
+        (LSTM, "32", "32"),
+    ],
+    ids=str,
+)
+def test_networks_with_enough_to_do_are_computed_in_bfloat16(
+    network: torch.nn.Module,
+    batch_size: str,
+    expected: str,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["trainer.accelerator=cpu", f"data.batch_size={batch_size}"]
+    settings = compose(words, root=project).settings
+    for able, precision in ((True, expected), (False, "32")):
+        monkeypatch.setattr(hardware, "_fast_bfloat16", lambda _, able=able: able)
+        assert choose_hardware(network, settings, shape=(1, 28, 28)).precision == precision
+
+
+def test_a_lightning_module_of_ones_own_keeps_float32_without_convolutions(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may predict numbers that need more than the three digits of bfloat16."""
+    monkeypatch.setattr(hardware, "_fast_bfloat16", lambda _: True)
+    settings = compose(["trainer.accelerator=cpu"], root=project).settings
+    module = lightning.LightningModule()
+    module.layer = torch.nn.Linear(784, 4000)
+    assert choose_hardware(module, settings, shape=(1, 28, 28)).precision == "32"
+
+
 @pytest.mark.parametrize(
     ("kernel", "stride", "expected"), [(1, 2, False), (1, 1, True), (3, 2, True)], ids=str
 )
@@ -46,6 +89,6 @@ def test_a_strided_convolution_of_single_pixels_keeps_torch_from_channels_last(
     project: Path, kernel: int, stride: int, expected: bool
 ) -> None:
     """In that order and float32, torch 2.15 crashes in the gradients of such a convolution."""
-    trainer = compose(["trainer.accelerator=cpu"], root=project).settings.trainer
+    settings = compose(["trainer.accelerator=cpu"], root=project).settings
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, kernel, stride=stride))
-    assert choose_hardware(network, trainer, shape=(3, 8, 8)).channels_last is expected
+    assert choose_hardware(network, settings, shape=(3, 8, 8)).channels_last is expected

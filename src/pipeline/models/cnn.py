@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from pipeline.errors import ConfigError
+from pipeline.models.dropout import Dropout
 
 Normalization = Literal["none", "batch", "layer"]
 Padding = Literal["valid", "same"]
@@ -146,5 +147,5 @@ def _head(
         steps["dense"] = nn.Linear(num_features, dense)
         steps["activation"] = activation()
     if dropout > 0:
-        steps["dropout"] = nn.Dropout(dropout)
+        steps["dropout"] = Dropout(dropout)
     return nn.Sequential(steps)

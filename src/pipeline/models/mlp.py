@@ -9,6 +9,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from pipeline.models.dropout import Dropout
+
 Normalization = Literal["none", "batch", "layer"]
 
 
@@ -43,7 +45,7 @@ class MLP(nn.Module):
                 steps[f"norm{number}"] = _norm(normalization, width=width)
             steps[f"activation{number}"] = activation()
             if dropout > 0:
-                steps[f"dropout{number}"] = nn.Dropout(dropout)
+                steps[f"dropout{number}"] = Dropout(dropout)
             size = width
         self.hidden = nn.Sequential(steps)
         self.output = nn.Linear(size, num_classes)

@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pipeline.models.dropout import Dropout
+
 Normalization = Literal["none", "layer"]
 
 
@@ -50,7 +52,7 @@ class _RowReader(nn.Module):
             **options,
         )
         self.norm = nn.LayerNorm(num_features) if normalization == "layer" else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(num_features, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from pipeline.models.dropout import Dropout
+
 Normalization = Literal["none", "batch", "layer"]
 # The longest side up to which the stem halves nothing, and that up to which it halves once.
 WHOLE_UP_TO, HALF_UP_TO = 48, 112
@@ -178,5 +180,5 @@ def _head(dropout: float) -> nn.Sequential:
     steps: OrderedDict[str, nn.Module] = OrderedDict(pool=nn.AdaptiveAvgPool2d(1))
     steps["flatten"] = nn.Flatten()
     if dropout > 0:
-        steps["dropout"] = nn.Dropout(dropout)
+        steps["dropout"] = Dropout(dropout)
     return nn.Sequential(steps)

@@ -95,7 +95,7 @@ def fit(
     Raises `Diverged` when a loss is not finite, after the epoch has been recorded, and
     `ForeignCodeError` where a person's own class fails: finished epochs stay in ``resume``.
     """
-    network, hardware = _on_this_machine(network, settings.trainer, prepared.card.image_shape)
+    network, hardware = _on_this_machine(network, settings, prepared.card.image_shape)
     folder = outputs / "lightning" / settings.name
     attached = attachments_of(settings, num_classes=prepared.card.num_classes, folder=folder)
     measures = own_measures(network, settings, metrics := ValidationMetrics(attached.metrics))
@@ -128,11 +128,11 @@ def fit(
 
 
 def _on_this_machine(
-    network: nn.Module, trainer: Trainer, shape: Sequence[int]
+    network: nn.Module, settings: Settings, shape: Sequence[int]
 ) -> tuple[nn.Module, Hardware]:
-    if trainer.num_threads is not None:
-        torch.set_num_threads(trainer.num_threads)
-    hardware = choose_hardware(network, trainer, shape=shape)
+    if settings.trainer.num_threads is not None:
+        torch.set_num_threads(settings.trainer.num_threads)
+    hardware = choose_hardware(network, settings, shape=shape)
     if hardware.channels_last:
         network = network.to(memory_format=torch.channels_last)
     return network, hardware
