@@ -74,7 +74,7 @@ def bare(words: list[str], epochs: int) -> None:
     settings = compose(words, root=ROOT).settings
     data = load_prepared(ROOT / "data" / "processed" / settings.data.name)
     network = untrained_network(settings, data.card, root=ROOT)
-    chosen = choose_hardware(network, settings, shape=data.card.image_shape)
+    chosen = choose_hardware(network, settings, card=data.card)
     device = torch.device(chosen.accelerator)
     layout = torch.channels_last if chosen.channels_last else torch.contiguous_format
     network = network.to(device).to(memory_format=layout)

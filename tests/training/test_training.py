@@ -109,7 +109,7 @@ RESUMED: dict[str, Sequence[str]] = {
     "keep best": ("trainer.keep=best", "optimizer.learning_rate=0.05"),
     "early stopping": (
         "trainer.early_stopping_patience=1",
-        "optimizer.learning_rate=0.1",
+        "optimizer.learning_rate=0.02",
         "trainer.max_epochs=8",
     ),
     "batch norm and augmentation": CNN,

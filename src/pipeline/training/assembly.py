@@ -195,7 +195,7 @@ def check_attachments(settings: Settings, network: nn.Module, *, card: DataCard)
     )
     own_measures(network, settings, ValidationMetrics({}))
     if settings.trainer.extra:
-        hardware = choose_hardware(network, settings, shape=card.image_shape)
+        hardware = choose_hardware(network, settings, card=card)
         trainer_of(settings.trainer, hardware, callbacks=[], resume=None, show=False)
     if not attached.loggers and any(
         isinstance(callback, LearningRateMonitor) for callback in attached.callbacks

@@ -17,7 +17,7 @@ from pipeline.config.guard import is_inside
 from pipeline.config.schema import Settings, Trainer
 from pipeline.diagnosis.history import TRAINS_ITSELF
 from pipeline.errors import TrainingError
-from pipeline.records import EpochRecord, Prepared, SignalRecord
+from pipeline.records import DataCard, EpochRecord, Prepared, SignalRecord
 from pipeline.training.assembly import (
     images_of,
     module_of,
@@ -95,7 +95,7 @@ def fit(
     Raises `Diverged` when a loss is not finite, after the epoch has been recorded, and
     `ForeignCodeError` where a person's own class fails: finished epochs stay in ``resume``.
     """
-    network, hardware = _on_this_machine(network, settings, prepared.card.image_shape)
+    network, hardware = _on_this_machine(network, settings, prepared.card)
     folder = outputs / "lightning" / settings.name
     attached = attachments_of(settings, num_classes=prepared.card.num_classes, folder=folder)
     measures = own_measures(network, settings, metrics := ValidationMetrics(attached.metrics))
@@ -128,11 +128,11 @@ def fit(
 
 
 def _on_this_machine(
-    network: nn.Module, settings: Settings, shape: Sequence[int]
+    network: nn.Module, settings: Settings, card: DataCard
 ) -> tuple[nn.Module, Hardware]:
     if settings.trainer.num_threads is not None:
         torch.set_num_threads(settings.trainer.num_threads)
-    hardware = choose_hardware(network, settings, shape=shape)
+    hardware = choose_hardware(network, settings, card=card)
     if hardware.channels_last:
         network = network.to(memory_format=torch.channels_last)
     return network, hardware

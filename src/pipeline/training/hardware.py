@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pytorch_lightning as lightning
 import torch
@@ -17,6 +15,7 @@ from torch import nn
 from pipeline.config.schema import Settings, Trainer
 from pipeline.errors import ConfigError
 from pipeline.models.layout import bears_channels_last, convolves
+from pipeline.records import DataCard
 
 LIGHTNING_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 # Weights times images of a step. From here on, bfloat16 took 0.3 to 0.8 of float32's time, with one
@@ -76,8 +75,8 @@ class Hardware:
     channels_last: bool
 
 
-def choose_hardware(network: nn.Module, settings: Settings, *, shape: Sequence[int]) -> Hardware:
-    """Return the hardware of a training, with every "auto" decided. shape: of an image.
+def choose_hardware(network: nn.Module, settings: Settings, *, card: DataCard) -> Hardware:
+    """Return the hardware of a training, with every "auto" decided. card: of its data.
 
     bfloat16 saves time on graphics cards that support it, and on processors with AMX or AVX-512
     BF16. In small dense and recurrent layers its conversions cost more time.
@@ -86,15 +85,22 @@ def choose_hardware(network: nn.Module, settings: Settings, *, shape: Sequence[i
     convolutional = convolves(network)
     precision, last = settings.trainer.precision, settings.trainer.channels_last
     if precision == "auto":
-        large = convolutional or _works_much(network, settings.data.batch_size)
+        large = convolutional or _works_much(network, _step_size(settings, card))
         precision = "bf16" if large and _fast_bfloat16(accelerator) else "32"
     if last == "auto":
         sound = accelerator == "cuda" or _sound_channels_last(network, accelerator)
-        last = convolutional and sound and bears_channels_last(network, shape)
+        last = convolutional and sound and bears_channels_last(network, card.image_shape)
     return Hardware(accelerator, precision, bool(last))
 
 
-def _works_much(network: nn.Module, batch_size: int | Literal["all"]) -> bool:
+def _step_size(settings: Settings, card: DataCard) -> int:
+    """How many images a step has."""
+    images = int(sum(card.class_counts["train"]) * settings.data.fraction)
+    wanted = settings.data.batch_size
+    return images if wanted == "all" else min(wanted, images)
+
+
+def _works_much(network: nn.Module, step_size: int) -> bool:
     """Whether the dense or the recurrent layers have enough to do in a step for bfloat16 to pay.
 
     Never for a LightningModule: what it predicts may need more than three digits.
@@ -110,8 +116,7 @@ def _works_much(network: nn.Module, batch_size: int | Literal["all"]) -> bool:
         )
         for kind in LEAST_WORK
     }
-    images = math.inf if batch_size == "all" else batch_size
-    return any(weights[kind] * images >= least for kind, least in LEAST_WORK.items())
+    return any(weights[kind] * step_size >= least for kind, least in LEAST_WORK.items())
 
 
 def _sound_channels_last(network: nn.Module, accelerator: str) -> bool:

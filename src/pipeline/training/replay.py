@@ -52,7 +52,7 @@ def find_loss(
     begins at its first epoch.  until_epoch: 0-based epoch whose loss was not finite.
     Returns None where the numbers stay finite this time.
     """
-    hardware = choose_hardware(network, settings, shape=prepared.card.image_shape)
+    hardware = choose_hardware(network, settings, card=prepared.card)
     if hardware.channels_last:
         network = network.to(memory_format=torch.channels_last)
     data = images_of(prepared, settings, channels_last=hardware.channels_last)
