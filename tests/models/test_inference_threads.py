@@ -1,20 +1,22 @@
-"""The batches of an evaluation are computed by the faster number of threads, with the same bits."""
+"""The batches of an evaluation run beside one another, and their answers are the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.models import inference_threads
-from pipeline.models.inference import predict_logits
-from pipeline.models.inference_threads import FIRST_WAIT, InferenceThreads
+from pipeline.models.features import logits_and_features
+from pipeline.models.inference import CONVOLVED, predict_logits
+from pipeline.models.inference_threads import FEWEST_BATCHES, beside_one_another
 
-BATCH = np.ones((5, 2), np.float32)
-KNOWN = nn.Linear(2, 1)
+KNOWN = nn.Linear(2, 1).eval()
+SCALE = {"mean": (0.1,), "std": (0.3,)}
+BATCHES = [np.full(3, number) for number in range(40)]
 
 
 @pytest.fixture(autouse=True)
@@ -25,73 +27,48 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    now = [0.0]
-    monkeypatch.setattr(inference_threads.time, "perf_counter", lambda: now[0])
-    return now
+def convolutional() -> nn.Module:
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 9), nn.Linear(9, 3))
+    return nn.Sequential(*layers).eval()
 
 
-def computing(clock: list[float], seconds: dict[int, float], used: list[int]) -> Callable:
-    """A network that takes so many seconds with so many threads."""
-
-    def compute(batch: np.ndarray) -> Tensor:
-        number = torch.get_num_threads()
-        used.append(number)
-        clock[0] += seconds[number]
-        return torch.from_numpy(batch).sum(1)
-
-    return compute
+def pictures(number: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (number, 1, 8, 8), dtype=np.uint8)
 
 
-def test_a_busy_machine_computes_with_one_thread_and_seldom_tries_again(clock: list[float]) -> None:
-    used: list[int] = []
-    compute = computing(clock, {1: 0.01, 2: 0.3}, used)
-    threads = InferenceThreads(KNOWN, 200)
-    for _ in range(200):
-        torch.testing.assert_close(threads.outputs(compute, BATCH), torch.full((5,), 2.0))
-    assert used[:4] == [1, 2, 2, 1]  # the bits of both, then the time of both
-    waits = np.diff([i for i, number in enumerate(used) if number == 2][1:]).tolist()
-    assert waits == [FIRST_WAIT + 2, 2 * FIRST_WAIT + 1, 4 * FIRST_WAIT + 1, 8 * FIRST_WAIT + 1]
+def test_two_batches_are_computed_at_the_same_time_each_on_one_thread() -> None:
+    both = threading.Barrier(2)
+
+    def compute(batch: np.ndarray) -> tuple[int, int]:
+        both.wait(timeout=20)  # for ever, where one batch follows the other
+        return int(batch[0]), torch.get_num_threads()
+
+    found = list(beside_one_another(compute, BATCHES, KNOWN))
+    assert found == [(number, 1) for number in range(40)]
     assert torch.get_num_threads() == 2
 
 
-def test_a_machine_that_becomes_busy_is_noticed(clock: list[float]) -> None:
-    used: list[int] = []
-    seconds = {1: 0.02, 2: 0.01}
-    threads = InferenceThreads(KNOWN, 200)
-    compute = computing(clock, seconds, used)
-    for index in range(200):
-        seconds[2] = 0.01 if index < 50 else 0.3
-        threads.outputs(compute, BATCH)
-    assert used[10:40].count(2) > 25 and used[-50:].count(1) > 45
+def test_only_a_few_batches_are_computed_before_they_are_asked_for() -> None:
+    """The answers to large data must not all wait in memory."""
+    done: list[int] = []
+    answers = beside_one_another(lambda batch: done.append(int(batch[0])), BATCHES, KNOWN)
+    next(answers)
+    assert len(done) < 10
+    answers.close()  # waits for what runs
+    assert len(done) < 10
 
 
-def test_outputs_whose_bits_depend_on_the_number_get_all_threads(clock: list[float]) -> None:
-    used: list[int] = []
-    compute = computing(clock, {1: 0.01, 2: 0.3}, used)
+def test_an_error_of_a_batch_is_raised_in_its_place() -> None:
+    def compute(batch: np.ndarray) -> int:
+        if batch[0] == 20:
+            raise ValueError("the twentieth")
+        return int(batch[0])
 
-    def differing(batch: np.ndarray) -> Tensor:
-        return compute(batch) + torch.get_num_threads() * 1e-7
-
-    threads = InferenceThreads(KNOWN, 20)
-    found = [threads.outputs(differing, BATCH) for _ in range(20)]
-    assert used == [1, 2] + [2] * 19
-    assert all(torch.equal(each, found[0]) for each in found)
-
-
-def test_few_batches_and_one_of_another_size_get_all_threads(clock: list[float]) -> None:
-    used: list[int] = []
-    compute = computing(clock, {1: 0.01, 2: 0.3}, used)
-    threads = InferenceThreads(KNOWN, 3)
-    for _ in range(3):
-        threads.outputs(compute, BATCH)
-    threads = InferenceThreads(KNOWN, 20)
-    for _ in range(5):
-        threads.outputs(compute, BATCH)
-    used.clear()
-    threads.outputs(compute, BATCH[:2])
-    assert used == [2]
+    answers = beside_one_another(compute, BATCHES, KNOWN)
+    assert [next(answers) for _ in range(20)] == list(range(20))
+    with pytest.raises(ValueError, match="the twentieth"):
+        next(answers)
 
 
 class Counting(nn.Module):
@@ -106,27 +83,47 @@ class Counting(nn.Module):
         return images.flatten(1) + self.num_calls
 
 
-def test_a_layer_of_a_persons_own_sees_each_batch_once() -> None:
+def compiled() -> nn.Module:
+    network = nn.Linear(2, 1).eval()
+    network.compile(backend="eager")
+    return network
+
+
+@pytest.mark.parametrize(
+    ("network", "batches", "num_threads"),
+    [
+        (nn.Sequential(Counting()).eval(), BATCHES, 2),
+        (nn.Linear(2, 1).train(), BATCHES, 2),
+        (compiled(), BATCHES, 2),
+        (KNOWN, BATCHES[: FEWEST_BATCHES - 1], 2),
+        (KNOWN, BATCHES, 1),
+    ],
+    ids=["own layer", "training", "compiled", "few batches", "one thread"],
+)
+def test_else_one_batch_follows_the_other(
+    network: nn.Module, batches: list[np.ndarray], num_threads: int
+) -> None:
+    torch.set_num_threads(num_threads)
+    used = beside_one_another(
+        lambda _: (threading.current_thread(), torch.get_num_threads()), batches, network
+    )
+    assert set(used) == {(threading.main_thread(), num_threads)}
+
+
+def test_a_layer_of_a_persons_own_sees_each_batch_once_and_in_order() -> None:
     images = np.zeros((500 * 9, 1, 1, 2), np.uint8)
     network = nn.Sequential(Counting()).eval()
     found = predict_logits(network, images, mean=(0.0,), std=(1.0,))
     assert np.array_equal(found[::500, 0], np.arange(1, 10))
 
 
-def test_one_thread_computes_each_batch_once(clock: list[float]) -> None:
-    torch.set_num_threads(1)
-    used: list[int] = []
-    threads = InferenceThreads(KNOWN, 20)
-    for _ in range(20):
-        threads.outputs(computing(clock, {1: 0.01}, used), BATCH)
-    assert used == [1] * 20
-
-
-def test_logits_are_those_of_all_threads_bit_for_bit() -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
-    images = np.random.default_rng(0).integers(0, 256, (1300, 1, 8, 8), dtype=np.uint8)
-    found = predict_logits(network.eval(), images, mean=(0.1,), std=(0.3,))
-    parts = [images[i : i + 125] for i in range(0, 1300, 125)]  # too few for a trial
-    wanted = [predict_logits(network, part, mean=(0.1,), std=(0.3,)) for part in parts]
-    assert np.array_equal(found, np.concatenate(wanted))
+def test_logits_and_features_are_those_of_one_batch_after_the_other() -> None:
+    images, network = pictures(1300), convolutional()
+    logits, features = logits_and_features(network, images, **SCALE)
+    assert np.array_equal(logits, predict_logits(network, images, **SCALE))
+    parts = [images[i : i + CONVOLVED] for i in range(0, 1300, CONVOLVED)]  # too few for threads
+    alone = [logits_and_features(network, part, **SCALE) for part in parts]
+    assert np.array_equal(logits, np.concatenate([part[0] for part in alone]))
+    assert len(features) == 2
+    for number, layer in enumerate(features):
+        assert np.array_equal(layer, np.concatenate([part[1][number] for part in alone]))

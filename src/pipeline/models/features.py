@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.inference import logits_in_parts
+from pipeline.models.inference import in_batches
 from pipeline.models.structure import eager, layers
 
 NUM_LAYERS = 2
@@ -37,33 +38,40 @@ def logits_and_features(
     a network without such layers.
     """
     by_image = _by_image(network, images.shape[1:])
-    parts: list[list[np.ndarray]] = []
-    logits: list[np.ndarray] = []
-    with _inputs_of_layers(network) as called:
-        for part in logits_in_parts(network, images, mean=mean, std=std):
-            logits.append(part)
-            # From the last call on: the trial of the layout has made calls before.
-            backwards = zip(reversed(called), reversed(by_image), strict=False)
-            own = [inputs for inputs, is_own in backwards if is_own]
-            parts.append([_flat(inputs).numpy() for inputs in own[:NUM_LAYERS]])
-            called.clear()
-    features = [np.concatenate(layer) for layer in zip(*parts, strict=True)]
-    return np.concatenate(logits), features
+    with _inputs_of_layers(network) as here:
+
+        def both(inputs: Tensor) -> tuple[np.ndarray, list[np.ndarray]]:
+            here.called = []
+            logits = network(inputs).float().numpy()
+            backwards = zip(reversed(here.called), reversed(by_image), strict=False)
+            own = [values for values, is_own in backwards if is_own]
+            return logits, [_flat(values).numpy() for values in own[:NUM_LAYERS]]
+
+        parts = list(in_batches(both, network, images, mean=mean, std=std))
+    features = [np.concatenate(layer) for layer in zip(*(part[1] for part in parts), strict=True)]
+    return np.concatenate([part[0] for part in parts]), features
+
+
+class _Called(threading.local):
+    """The inputs of the layers that this thread has called."""
+
+    def __init__(self) -> None:
+        self.called: list[Tensor] = []
 
 
 @contextmanager
-def _inputs_of_layers(network: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the input of each call of a layer, in the order of the forward pass."""
-    called: list[Tensor] = []
+def _inputs_of_layers(network: nn.Module) -> Iterator[_Called]:
+    """Collect the input of each call of a layer, in the order of the forward pass, by thread."""
+    here = _Called()
 
     def keep(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         if inputs and isinstance(inputs[0], Tensor):
-            called.append(inputs[0])
+            here.called.append(inputs[0])
 
     hooks = [m.register_forward_pre_hook(keep) for _, m in layers(network)]
     try:
         with eager(network):
-            yield called
+            yield here
     finally:
         for hook in hooks:
             hook.remove()
@@ -76,9 +84,9 @@ def _by_image(network: nn.Module, shape: Sequence[int]) -> list[bool]:
     """
     trials = []
     for num_images in (2, 3):
-        with _inputs_of_layers(network) as called, torch.inference_mode():
+        with _inputs_of_layers(network) as here, torch.inference_mode():
             network(torch.zeros(num_images, *shape))
-            trials.append([inputs.ndim > 1 and len(inputs) == num_images for inputs in called])
+            trials.append([each.ndim > 1 and len(each) == num_images for each in here.called])
     return [all(pair) for pair in zip(*trials, strict=True)]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,34 +12,49 @@ from torch import Tensor, nn
 from pipeline.data.batches import standardisation
 from pipeline.data.views import num_views, views_of
 from pipeline.evaluation.scores import log_softmax
-from pipeline.models.inference_threads import InferenceThreads
+from pipeline.models.inference_threads import beside_one_another
 from pipeline.models.layout import convolves, fastest_layout
 
-BATCH, CONVOLVED = 500, 125  # images: the maps of more do not stay in the processor's cache
+# Images at once: the maps of more do not stay in the processor's cache.
+BATCH, CONVOLVED = 500, 50
+Answer = TypeVar("Answer")
 
 
 def predict_logits(
     network: nn.Module, images: np.ndarray, *, mean: Sequence[float], std: Sequence[float]
 ) -> np.ndarray:
     """Return logits ``[N, K]`` float32 of images ``[N, C, H, W]`` uint8; N may be 0."""
-    return np.concatenate(list(logits_in_parts(network, images, mean=mean, std=std)))
+
+    def logits(inputs: Tensor) -> np.ndarray:
+        answers: np.ndarray = network(inputs).float().numpy()
+        return answers
+
+    return np.concatenate(list(in_batches(logits, network, images, mean=mean, std=std)))
 
 
-def logits_in_parts(
-    network: nn.Module, images: np.ndarray, *, mean: Sequence[float], std: Sequence[float]
-) -> Iterator[np.ndarray]:
-    """Yield the logits of `predict_logits` by batches, one at least."""
+def in_batches(
+    answer: Callable[[Tensor], Answer],
+    network: nn.Module,
+    images: np.ndarray,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Iterator[Answer]:
+    """Yield what ``answer`` makes of each batch, in their order; of one batch at least.
+
+    answer: calls the network with images as it takes them, ``[B, C, H, W]`` float32.  Several calls
+    may run at the same time, each in a thread of its own.
+    """
     size = CONVOLVED if convolves(network) else BATCH
-    threads = InferenceThreads(network, len(images) // size)
+    parts = [images[start : start + size] for start in range(0, max(len(images), 1), size)]
     with fastest_layout(network, images.shape[1:]) as layout:
 
-        def logits_of(batch: np.ndarray) -> Tensor:
+        def compute(batch: np.ndarray) -> Answer:
             inputs = torch.from_numpy(network_inputs(batch, mean=mean, std=std))
             with torch.inference_mode():
-                return network(inputs.contiguous(memory_format=layout)).float()
+                return answer(inputs.contiguous(memory_format=layout))
 
-        for start in range(0, max(len(images), 1), size):
-            yield threads.outputs(logits_of, images[start : start + size]).numpy()
+        yield from beside_one_another(compute, parts, network)
 
 
 def averaged_logits(

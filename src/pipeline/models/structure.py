@@ -27,13 +27,17 @@ def layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def eager(network: nn.Module) -> AbstractContextManager[Any]:
     """Run modules of ``torch.compile`` uncompiled inside: compiled ones do not call new hooks."""
-    compiled = any(
+    # Only where needed: it imports torch's compiler, which takes seconds.
+    return torch.compiler.set_stance("force_eager") if is_compiled(network) else nullcontext()
+
+
+def is_compiled(network: nn.Module) -> bool:
+    """Whether a part of a network is one of ``torch.compile``."""
+    return any(
         type(module).__module__.startswith("torch._dynamo")
         or module._compiled_call_impl is not None
         for module in network.modules()
     )
-    # Only where needed: it imports torch's compiler, which takes seconds.
-    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
 def has_known_layers_only(network: nn.Module) -> bool:
