@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from rich.console import Console
 from pipeline.diagnosis import Diagnosis, diagnose
 from pipeline.diagnosis.probes import settle
 from pipeline.diagnosis.probes.settle import evidence_of
-from pipeline.diagnosis.record import Condition
+from pipeline.diagnosis.record import SHARE, Condition
 from pipeline.reporting import diagnosis_text, probe_text
 from pipeline.reporting.diagnosis_text import sentence
 from pipeline.reporting.remedy_command import verify_command
@@ -44,7 +45,7 @@ def lines(
 def condition(**changes: Any) -> Condition:
     fields: dict[str, Any] = {
         "what": "rise", "value": 0.1, "low": 0.08, "high": 0.12, "wanted": "above", "limit": 0.05,
-        "probability": 0.9, "epochs": (3, 12),
+        "probability": 0.9, "epochs": (3, 12), "unit": SHARE,
     }  # fmt: skip
     return Condition(**fields | changes)
 
@@ -52,11 +53,15 @@ def condition(**changes: Any) -> Condition:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, "rise: 0.1 [0.08, 0.12] (limit > 0.05, epochs 3-12)"),
-        ({"epochs": (4, 4)}, "rise: 0.1 [0.08, 0.12] (limit > 0.05, epoch 4)"),
-        ({"low": 0.1, "high": 0.1, "epochs": None}, "rise: 0.1 (limit > 0.05)"),
-        ({"wanted": "below", "unit": "×"}, "rise: 0.1× [0.08, 0.12] (limit < 0.05×, epochs 3-12)"),
-        ({"value": float("nan"), "epochs": None}, "rise: not finite (limit > 0.05)"),
+        ({}, "rise: 10 % (above 5 % counts; 95 % interval 8 % to 12 %; epochs 3-12)"),
+        ({"low": 0.1, "high": 0.1}, "rise: 10 % (above 5 % counts; epochs 3-12)"),
+        ({"low": 0.1, "high": 0.1, "epochs": (4, 4)}, "rise: 10 % (above 5 % counts; epoch 4)"),
+        (
+            {"wanted": "below", "unit": "×", "epochs": None},
+            "rise: 0.1× (below 0.05× counts; 95 % interval 0.08× to 0.12×)",
+        ),
+        ({"unit": "", "low": 0.1, "high": 0.1, "epochs": None}, "rise: 0.1 (above 0.05 counts)"),
+        ({"value": math.nan, "epochs": None}, "rise: not finite (above 5 % counts)"),
     ],
 )
 def test_a_condition_shows_number_interval_limit_and_epochs(
@@ -111,9 +116,15 @@ def test_probes_show_each_change_and_one_summary() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
-    [(1.013, "1.013 [1.004, 1.02]"), (1.01, "1.01 [1, 1.02]"), (1.05, "1.05 [1, 1.02]")],
+    ("value", "shown", "interval"),
+    [
+        (1.013, "1.013×", "1.004× to 1.02×"),
+        (1.01, "1.01×", "1× to 1.02×"),
+        (1.05, "1.05×", "1× to 1.02×"),
+    ],
 )
-def test_a_value_has_the_digits_that_tell_it_from_its_limit(value: float, shown: str) -> None:
-    near = condition(value=value, low=1.0041, high=1.02, limit=1.01)
-    assert sentence(near) == f"rise: {shown} (limit > 1.01, epochs 3-12)"
+def test_a_value_has_the_digits_that_tell_it_from_its_limit(
+    value: float, shown: str, interval: str
+) -> None:
+    near = condition(value=value, low=1.0041, high=1.02, limit=1.01, unit="×", epochs=None)
+    assert sentence(near) == f"rise: {shown} (above 1.01× counts; 95 % interval {interval})"

@@ -152,9 +152,9 @@ def test_the_parts_lead_from_evidence_to_proof() -> None:
     "expected",
     [
         "0.512×",
-        "interval 0.4 … 0.6; the rule asks for above 0.3×; epoch 2",
+        "above 0.3× counts; 95 % interval 0.4× to 0.6×; epoch 2",
         "not finite",
-        "the rule asks for below 2; epochs 1 to 3",
+        "below 2 counts; epochs 1-3",
         "It stays <weak>.",
         "Undecided: label noise.",
         "Not judged: dead units, which needs signals.",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from drawn import SPACE, VERIFICATION
-from pipeline.diagnosis.record import HEALTHY, UNDETERMINED, Condition, Diagnosis, Finding
+from pipeline.diagnosis.record import HEALTHY, UNDETERMINED, Diagnosis, Finding
 from pipeline.evaluation.intervals import wilson
 from pipeline.records import Estimate
 from pipeline.reporting import sentences
@@ -26,20 +24,6 @@ def diagnosis(verdict: str, *findings: Finding, reason: str = "") -> Diagnosis:
         undecided=(),
         ruled_out=(),
         not_run=(),
-    )
-
-
-def condition(value: float = 0.51234, epochs: tuple[int, int] | None = (2, 2)) -> Condition:
-    return Condition(
-        what="share",
-        value=value,
-        low=0.4,
-        high=0.6,
-        unit="×",
-        wanted="above",
-        limit=0.3,
-        probability=0.9,
-        epochs=epochs,
     )
 
 
@@ -78,31 +62,6 @@ def test_a_fault_is_named_with_the_remedy_that_was_proved() -> None:
     assert sentences.of_verdict(found, VERIFICATION) == (
         f"{alone}; proved to help: more data, test loss falls by 18{SPACE}% [12, 24]."
     )
-
-
-@pytest.mark.parametrize(
-    ("epochs", "expected"),
-    [
-        (None, "above 0.3×"),
-        ((2, 2), "above 0.3×; epoch 2"),
-        ((1, 3), "above 0.3×; epochs 1 to 3"),
-    ],
-)
-def test_a_limit_names_the_epochs_of_its_number(
-    epochs: tuple[int, int] | None, expected: str
-) -> None:
-    assert sentences.limit(condition(epochs=epochs)) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "number", "interval"),
-    [(0.51234, "0.512×", "interval 0.4 … 0.6; "), (math.nan, "not finite", "")],
-)
-def test_a_number_that_is_not_finite_has_no_interval(
-    value: float, number: str, interval: str
-) -> None:
-    assert sentences.three_digits(value, "×") == number
-    assert sentences.interval(condition(value)) == interval
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.diagnosis.measured import Measured, measurement
 from pipeline.diagnosis.measured_run import MeasuredRun, Missing
-from pipeline.diagnosis.record import Part
+from pipeline.diagnosis.record import SHARE, Part
 from pipeline.diagnosis.trend import expected_luck, theil_sen
 
 PART_WORDS = {"train": "training", "val": "validation"}
@@ -105,7 +105,9 @@ def error_rate_to_guessing_ratio(run: MeasuredRun) -> Measured:
     return Measured(wrong.value / guessing, wrong.error / guessing, wrong.epochs)
 
 
-@measurement("share of wrong answers on training images minus that on validation images")
+@measurement(
+    "share of wrong answers on training images minus that on validation images", unit=SHARE
+)
 def excess_train_error_rate(run: MeasuredRun) -> Measured:
     """Training error rate minus validation error rate, at the best epoch.
 
@@ -160,7 +162,10 @@ def initial_loss_ratio(run: MeasuredRun) -> Measured:
 # --- training against validation ------------------------------------------------------------------
 
 
-@measurement("share of the validation loss that is missing on training images (generalization gap)")
+@measurement(
+    "share of the validation loss that is missing on training images (generalization gap)",
+    unit=SHARE,
+)
 def generalization_gap(run: MeasuredRun) -> Measured:
     """1 - training loss / validation loss, at the kept epoch."""
     train, val = loss_at(run, "train", run.kept), _finite_val_loss(run)
@@ -194,7 +199,7 @@ def _error_of_ratio(train: Measured, val: Measured) -> float:
     return math.hypot(train.error, val.error * train.value / val.value) / val.value
 
 
-@measurement("how much of the drop in training loss also showed in validation (log scale)")
+@measurement("how much of the fall of the training loss validation images show too", unit=SHARE)
 def loss_transfer(run: MeasuredRun) -> Measured:
     """Slope of log validation loss on log training loss, up to the kept epoch.
 
@@ -215,7 +220,7 @@ def loss_transfer(run: MeasuredRun) -> Measured:
 # --- how a curve moves ----------------------------------------------------------------------------
 
 
-@measurement("rise of the validation loss since its best epoch")
+@measurement("rise of the validation loss since its best epoch", unit=SHARE)
 def val_loss_rise(run: MeasuredRun) -> Measured:
     """Validation loss of the kept epoch over that of the best epoch, minus 1.
 
@@ -260,13 +265,13 @@ def _rise_of_curve(run: MeasuredRun) -> Measured:
     return Measured(rise, noise * math.sqrt(2), span)
 
 
-@measurement("fall of the training loss per epoch")
+@measurement("fall of the training loss per epoch", unit=SHARE)
 def train_loss_fall(run: MeasuredRun) -> Measured:
     """Relative fall of the training loss per epoch at the end, see `_fall_per_epoch`."""
     return _fall_per_epoch(run, "train", run.train_loss)
 
 
-@measurement("fall of the validation loss per epoch")
+@measurement("fall of the validation loss per epoch", unit=SHARE)
 def val_loss_fall(run: MeasuredRun) -> Measured:
     """Relative fall of the validation loss per epoch at the end, see `_fall_per_epoch`."""
     return _fall_per_epoch(run, "val", run.val_loss)
@@ -295,7 +300,7 @@ def _fall_per_epoch(run: MeasuredRun, part: Part, curve: np.ndarray) -> Measured
     return Measured(1 - math.exp(slope), error, span)
 
 
-@measurement("mean rise of the training loss from epoch to epoch", log=True)
+@measurement("mean rise of the training loss from epoch to epoch", unit=SHARE, log=True)
 def train_loss_roughness(run: MeasuredRun) -> Measured:
     """Mean rise of the training loss from one epoch to the next, relative to its level.
 

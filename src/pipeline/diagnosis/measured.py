@@ -48,7 +48,7 @@ class Measured:
     error: of the natural logarithm where ``log``.
     log: compare the natural logarithms of number and limit.
     epochs: first and last epoch (1-based) that the number comes from.
-    key: stable name.  words: the same for people.  unit: written after the number.
+    key: stable name.  words: the same for people.  unit: as in `Condition`.
     """
 
     value: float

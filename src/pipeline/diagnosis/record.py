@@ -47,6 +47,7 @@ Probability = Annotated[float, PlainSerializer(lambda value: round(value, 4))]
 Odds = Annotated[float, PlainSerializer(lambda value: round(value, 3))]
 Span = tuple[int, int]
 Part = Literal["train", "val"]
+SHARE = "share"  # the unit of what people read in percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class Condition:
 
     key: stable name of the number, such as ``val_loss_rise``.  what: the same in words, for people.
     value, low, high: the number with its 95 % interval; NaN or infinite where the loss was.
+    unit: written after the number; of a `SHARE` the number is 0.23 where people read 23 %.
     probability: that the true number lies on the wanted side of the limit, 0 … 1.
     epochs: first and last epoch (1-based) that the number comes from.
     """

@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.diagnosis.measured import Measured, measurement
 from pipeline.diagnosis.measured_run import MeasuredRun, Missing
+from pipeline.diagnosis.record import SHARE
 
 # A gradient this much smaller than the largest one may have faded to exactly zero in 32 bits.
 FADED = 1e-20
@@ -51,13 +52,13 @@ def weight_growth(run: MeasuredRun) -> Measured:
     return Measured(float(np.nanmax(ratios)), epochs=run.span(0, 0))
 
 
-@measurement("share of layers whose weights are all zero before training")
+@measurement("share of layers whose weights are all zero before training", unit=SHARE)
 def zero_layer_share(run: MeasuredRun) -> Measured:
     """Share of the layers whose weights are all zero before the first step."""
     return Measured(float((run.before_training("layers/weight_norm") == 0).mean()))
 
 
-@measurement("share of the gradient that comes from penalties", log=True)
+@measurement("share of the gradient that comes from penalties", unit=SHARE, log=True)
 def penalty_gradient_share(run: MeasuredRun) -> Measured:
     """Share of the penalties in the gradient; the median of the epochs, because it fluctuates."""
     shares = run.signal("penalty_gradient_share")[run.moments >= 0].astype(np.float64)
@@ -69,7 +70,7 @@ def penalty_gradient_share(run: MeasuredRun) -> Measured:
 # --- silent units ---------------------------------------------------------------------------------
 
 
-@measurement("share of silent units")
+@measurement("share of silent units", unit=SHARE)
 def silent_unit_share(run: MeasuredRun) -> Measured:
     """Largest share of a layer's units that are zero on every image at both last moments."""
     layer, share = _worst_layer(run)
@@ -85,13 +86,13 @@ def num_silent_units(run: MeasuredRun) -> Measured:
     return Measured(number, epochs=run.span(run.last - 1, run.last))
 
 
-@measurement("largest share of a layer's units that are silent before training")
+@measurement("largest share of a layer's units that are silent before training", unit=SHARE)
 def initial_silent_share(run: MeasuredRun) -> Measured:
     """Share of units that are silent before the first step, in the worst layer."""
     return Measured(_initial_silent_share(run))
 
 
-@measurement("share of units that fell silent during training")
+@measurement("share of units that fell silent during training", unit=SHARE)
 def fallen_silent_share(run: MeasuredRun) -> Measured:
     """`silent_unit_share` minus the share that was silent before the first step."""
     layer, share = _worst_layer(run)
@@ -141,7 +142,7 @@ def gradient_time_ratio(run: MeasuredRun) -> Measured:
     return Measured(float(norms[0] / norms[-1]) if norms[-1] > 0 else 0.0)
 
 
-@measurement("share of time steps that no gradient reaches before training")
+@measurement("share of time steps that no gradient reaches before training", unit=SHARE)
 def cut_time_step_share(run: MeasuredRun) -> Measured:
     """Share of the time steps whose gradient is exactly zero before the first step.
 

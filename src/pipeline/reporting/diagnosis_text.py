@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
@@ -19,6 +18,7 @@ from pipeline.diagnosis.record import (
     NotRun,
     Remedy,
 )
+from pipeline.reporting.condition_text import bounds, measured
 from pipeline.reporting.console import console as default_console
 from pipeline.terminal import visible
 
@@ -64,38 +64,8 @@ def words(verdict: str) -> str:
 
 
 def sentence(c: Condition) -> str:
-    """Return one condition with its number, its interval and its limit."""
-    sign = ">" if c.wanted == "above" else "<"
-    digits = _digits(c)
-    limit = f"limit {sign} {number(c.limit)}{c.unit}{_epochs(c)}"
-    unit = c.unit if math.isfinite(c.value) else ""
-    return f"{c.what}: {number(c.value, digits)}{unit}{_interval(c, digits)} ({limit})"
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Return a number with so many digits."""
-    return f"{value:.{digits}g}" if math.isfinite(value) else "not finite"
-
-
-def _digits(c: Condition) -> int:
-    """As many digits as tell the value from its limit: three, and six at most."""
-    if c.value == c.limit:
-        return 3
-    telling = (d for d in range(3, 6) if number(c.value, d) != number(c.limit))
-    return next(telling, 6)
-
-
-def _interval(c: Condition, digits: int) -> str:
-    if c.low == c.high or not math.isfinite(c.value):
-        return ""
-    return f" [{number(c.low, digits)}, {number(c.high, digits)}]"
-
-
-def _epochs(c: Condition) -> str:
-    if c.epochs is None:
-        return ""
-    first, last = c.epochs
-    return f", epoch {first}" if first == last else f", epochs {first}-{last}"
+    """Return one condition in words: its number, the limit, how sure the number is, and when."""
+    return f"{c.what}: {measured(c)} ({bounds(c)})"
 
 
 def _headline(diagnosis: Diagnosis) -> Text:

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from pipeline.errors import DataError
 from pipeline.records import Estimate
-from pipeline.reporting import comparison, pictures, sentences
+from pipeline.reporting import comparison, condition_text, pictures, sentences
 from pipeline.reporting.forest import rows_of
 from pipeline.reporting.kept_pictures import Album
 from pipeline.reporting.model_report import ModelReport
@@ -30,9 +30,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "percent": sentences.percent,
     "whole_percent": sentences.whole_percent,
     "count": sentences.count,
-    "three_digits": sentences.three_digits,
-    "interval": sentences.interval,
-    "limit": sentences.limit,
+    "measured": condition_text.measured,
+    "bounds": condition_text.bounds,
     "p_heading": sentences.p_heading,
     "lead": sentences.lead,
     "numbers": sentences.numbers,

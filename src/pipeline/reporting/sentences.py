@@ -8,7 +8,12 @@ from collections.abc import Callable, Sequence
 from pipeline.diagnosis.foreign_proof import DIFFERENCE
 from pipeline.diagnosis.paired_trials import CONFIRMED, HARMFUL, NOT_CONFIRMED
 from pipeline.diagnosis.proof import Verification
-from pipeline.diagnosis.record import FAMILY_WORDS, HEALTHY, UNDETERMINED, Condition, Diagnosis
+from pipeline.diagnosis.record import (
+    FAMILY_WORDS,
+    HEALTHY,
+    UNDETERMINED,
+    Diagnosis,
+)
 from pipeline.records import Estimate, best_epoch
 from pipeline.reporting.model_report import ModelReport
 
@@ -82,27 +87,6 @@ def _rounded(value: float, digits: int) -> str:
     if abs(value) >= _HUGE:
         return f"{value:.3g}"
     return f"{round(value, digits) + 0.0:.{digits}f}"
-
-
-def three_digits(value: float, unit: str = "") -> str:
-    """Return ``0.0116×``."""
-    return f"{value:.3g}{unit}" if math.isfinite(value) else "not finite"
-
-
-def interval(condition: Condition) -> str:
-    """Return ``interval 0.4 … 0.6; ``; empty where the number has none."""
-    if condition.low == condition.high or not math.isfinite(condition.value):
-        return ""
-    return f"interval {three_digits(condition.low)} … {three_digits(condition.high)}; "
-
-
-def limit(condition: Condition) -> str:
-    """Return ``below 0.035×; epoch 10``."""
-    bound = f"{condition.wanted} {condition.limit:.3g}{condition.unit}"
-    if condition.epochs is None:
-        return bound
-    first, last = condition.epochs
-    return f"{bound}; epoch {first}" if first == last else f"{bound}; epochs {first} to {last}"
 
 
 def lead(model: ModelReport) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.diagnosis.measured import Measured
-from pipeline.diagnosis.record import Part
+from pipeline.diagnosis.record import SHARE, Part
 
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
 # Factor on the learning rate of a network that starts anew.
@@ -97,16 +97,16 @@ class Outcome:
         a, b = getattr(after, part), getattr(reference, part)
         level, mean = float(b.mean()), float(a.mean())
         if not math.isfinite(mean) or level == 0:
-            return Measured(-math.inf, key=key, words=words)
+            return Measured(-math.inf, key=key, words=words, unit=SHARE)
         if not math.isfinite(level):
-            return Measured(1.0, key=key, words=words)
+            return Measured(1.0, key=key, words=words, unit=SHARE)
         ratio = mean / level
         mean_a, mean_b = a.mean(0), b.mean(0)
         influence = mean_a / level - ratio * mean_b / level
         examples = float(influence.std()) / math.sqrt(len(influence))
         own = _spread(_logs(a) - (_logs(b) if len(b) == len(a) else 0.0))
         runs = ratio * max(own, self.run_noise) / math.sqrt(len(a))
-        return Measured(1 - ratio, math.hypot(examples, runs), key=key, words=words)
+        return Measured(1 - ratio, math.hypot(examples, runs), key=key, words=words, unit=SHARE)
 
 
 def _logs(losses: np.ndarray) -> np.ndarray:
