@@ -36,7 +36,15 @@ def beside_one_another(
     if not (many and _bears_threads(network)):
         yield from map(compute, batches)
         return
-    # The number of torch's threads holds for the thread that sets it.
+    try:
+        yield from _in_threads(compute, batches, num_threads)
+    finally:  # the workers have set it for threads to come too
+        torch.set_num_threads(num_threads)
+
+
+def _in_threads(
+    compute: Callable[[np.ndarray], Answer], batches: Sequence[np.ndarray], num_threads: int
+) -> Iterator[Answer]:
     with ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         waiting: deque[Future[Answer]] = deque()
         for batch in batches:

@@ -49,7 +49,7 @@ class Signals(lightning.Callback):
     write: whether to write ``<default_root_dir>/signals/signals.safetensors`` at the end, also
         when the run fails.
     live: whether to judge the losses of the sample after each epoch, and to print one line once a
-        fault is certain. Of healthy runs 3 % at most get a line, see docs/automation.md.
+        fault is likely. docs/automation.md says how few healthy runs get one.
 
     Raises `TrainingError` where the loader's examples cannot be read by index, batches are not
     (images, labels), or the model is sharded over devices.
