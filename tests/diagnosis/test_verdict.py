@@ -49,7 +49,7 @@ def test_evidence_near_its_limit_gives_no_verdict() -> None:
     rise = 0.25 * np.append(np.ones(EPOCHS - 1), 1.05)  # 5 % is where a rise begins to count
     found = diagnose(history(train=np.full(EPOCHS, 0.08), val=rise, train_wrong=0.02))
     assert found.verdict == "undetermined"
-    assert found.reason == "overfitting: the evidence lies too near its limit"
+    assert found.reason == "overfitting: too close to the limit to decide"
     assert [f.verdict for f in found.undecided] == ["overfitting"]
 
 

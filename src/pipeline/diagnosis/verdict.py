@@ -192,8 +192,8 @@ def _verdict(
         return first.verdict, first.probability, ""
     confidence = 1 - max((f.probability for f in judged.values()), default=0.0)
     if undecided:
-        names = ", ".join(fault.verdict for fault in undecided)
-        return UNDETERMINED, confidence, f"{names}: the evidence lies too near its limit"
+        names = ", ".join(fault.verdict.replace("_", " ") for fault in undecided)
+        return UNDETERMINED, confidence, f"{names}: too close to the limit to decide"
     lacking = [verdict for verdict in NEEDED_FOR_HEALTHY if verdict not in judged]
     if lacking:
         missing = next(n.missing for n in not_run if n.verdict == lacking[0])

@@ -161,7 +161,7 @@ def _table(verification: Verification) -> Table:
             plain_percent(arm.improvement),
             f"{arm.p_value:.2g}",
             _verdict(arm),
-            f"{arm.symptom_share:.0%}",
+            f"{100 * arm.symptom_share:.0f} %",
         )
     for name, control in (
         ("reseeded", verification.reseed),
