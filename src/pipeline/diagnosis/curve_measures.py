@@ -6,6 +6,7 @@ Where the signals hold the loss of each example, a number's standard error comes
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.diagnosis.trend import expected_luck, theil_sen
 
 PART_WORDS = {"train": "training", "val": "validation"}
 # A difference of two shares of wrong answers says little over fewer examples.
+FAR_ABOVE_GUESSING = 2.0  # times the loss of guessing
 LEAST_EXAMPLES = 100
 
 # --- one epoch ------------------------------------------------------------------------------------
@@ -123,11 +125,23 @@ def excess_train_error_rate(run: MeasuredRun) -> Measured:
 
 @measurement("training loss with regularization, relative to without", unit="×", log=True)
 def regularization_ratio(run: MeasuredRun) -> Measured:
-    """The objective that was minimized over the plain loss, at the last epoch."""
-    objective, loss = run.curve("train/objective"), run.curve("train/loss")
-    with np.errstate(invalid="ignore"):  # of a run that diverged: infinity over infinity
-        value = float(objective[run.last] / loss[run.last])
-    return Measured(value, epochs=run.span(run.last, run.last))
+    """The objective that was minimized over the plain loss, at the last epoch.
+
+    Raises `Missing` where the steps are to blame for the objective: it was lost, or it is far above
+    guessing although there is no penalty. Dropout and augmentation alone lead to guessing at worst.
+    """
+    objective, loss = float(run.curve("train/objective")[run.last]), run.curve("train/loss")
+    if not math.isfinite(objective):
+        raise Missing("a training loss that was never lost")
+    if _without_penalty(run) and objective > FAR_ABOVE_GUESSING * run.guessing_loss:
+        raise Missing("a training loss without jumps")
+    return Measured(objective / float(loss[run.last]), epochs=run.span(run.last, run.last))
+
+
+def _without_penalty(run: MeasuredRun) -> bool:
+    """Whether the settings are known and have no penalty."""
+    penalty = run.history.context.settings.get("penalty")
+    return isinstance(penalty, Mapping) and not (penalty.get("l1") or penalty.get("l2"))
 
 
 @measurement("validation loss, relative to its start or to guessing", unit="×", log=True)
