@@ -135,7 +135,9 @@ def test_no_run_is_trained_twice_and_only_the_rest_is_trained(both: Both) -> Non
 
 def test_one_line_says_what_is_known(both: Both) -> None:
     first, second = (line for line in both.said.splitlines() if "known from earlier" in line)
-    assert first.startswith("wide: 2 arms, 23 runs; 11 of 23 runs are known from earlier calls; ")
+    assert first.startswith(
+        "wide: 2 remedies and the controls, 23 runs; 11 of 23 runs are known from earlier calls; "
+    )
     assert "for 12 runs with n_jobs=2" in first
     assert "of 23 runs are known from earlier calls" in second and " 11 of" not in second
 

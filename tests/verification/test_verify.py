@@ -44,9 +44,8 @@ def test_an_interrupted_verification_has_no_result_and_reads_no_test_set(
 
 
 def test_runs_that_are_done_are_not_trained_again(verified: Verified) -> None:
-    assert "wide: 1 arm, 13 runs; 6 of 13 runs are known from earlier calls; about " in (
-        verified.output
-    )
+    known = "1 remedy and the controls, 13 runs; 6 of 13 runs are known from earlier calls; about "
+    assert f"wide: {known}" in verified.output
     assert "for 7 runs with n_jobs=1" in verified.output
 
 
