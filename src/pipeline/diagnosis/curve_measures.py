@@ -130,12 +130,14 @@ def regularization_ratio(run: MeasuredRun) -> Measured:
     Raises `Missing` where the steps are to blame for the objective: it was lost, or it is far above
     guessing although there is no penalty. Dropout and augmentation alone lead to guessing at worst.
     """
-    objective, loss = float(run.curve("train/objective")[run.last]), run.curve("train/loss")
+    objective, loss = (run.curve(f"train/{name}")[run.last] for name in ("objective", "loss"))
     if not math.isfinite(objective):
         raise Missing("a training loss that was never lost")
     if _without_penalty(run) and objective > FAR_ABOVE_GUESSING * run.guessing_loss:
         raise Missing("a training loss without jumps")
-    return Measured(objective / float(loss[run.last]), epochs=run.span(run.last, run.last))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a loss of exactly 0
+        value = float(np.float64(objective) / loss)
+    return Measured(value, epochs=run.span(run.last, run.last))
 
 
 def _without_penalty(run: MeasuredRun) -> bool:

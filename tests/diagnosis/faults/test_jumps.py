@@ -54,3 +54,10 @@ def test_a_moderate_objective_may_be_that_of_dropout() -> None:
     calm = history(train=np.full(12, 0.6), val=np.full(12, 0.6), settings=COMPLETE)
     calm = replace(calm, curves={**calm.curves, "train/objective": np.full(12, 2.6)})
     assert diagnose(calm).verdict == "over_regularized"
+
+
+@pytest.mark.parametrize("objective", [0.0, 0.1], ids=str)
+def test_a_training_loss_of_exactly_nothing_is_judged(objective: float) -> None:
+    known = history(train=np.zeros(12), settings=COMPLETE)
+    known = replace(known, curves={**known.curves, "train/objective": np.full(12, objective)})
+    assert diagnose(known).verdict != "over_regularized"
