@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pipeline
 from pipeline.diagnosis import Context, History
 from pipeline.diagnosis.curve_measures import (
     error_rate_at,
@@ -143,3 +144,14 @@ def test_ripples_near_zero_are_not_roughness() -> None:
     ripples = np.where(STEPS % 2, 1e-3, 2e-3)
     assert number(train_loss_roughness(run(train=ripples))).value < 0.01
     assert number(train_loss_roughness(run(train=1000 * ripples))).value > 0.4
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [[0.0] * 4, [1.0, 0.0, 0.5, 0.0], [0.0, 1e-300, 1e300, 0.0], [1e-300, *[1e300] * 11]],
+    ids=str,
+)
+def test_losses_of_nothing_and_of_any_size_are_judged(losses: list[float]) -> None:
+    """A quotient by 0, or a power beyond the largest number, is no answer."""
+    found = pipeline.diagnose({"loss": losses, "val_loss": losses}, num_classes=10)
+    assert found.verdict

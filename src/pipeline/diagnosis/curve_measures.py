@@ -18,6 +18,8 @@ from pipeline.diagnosis.trend import expected_luck, theil_sen
 
 PART_WORDS = {"train": "training", "val": "validation"}
 # A difference of two shares of wrong answers says little over fewer examples.
+LARGEST_LOG = 700.0  # whose exponential is a number
+_SOME_LOSS = "a validation loss above 0"
 FAR_ABOVE_GUESSING = 2.0  # times the loss of guessing
 LEAST_EXAMPLES = 100
 
@@ -259,6 +261,8 @@ def val_loss_rise(run: MeasuredRun) -> Measured:
         differences.append(losses[run.kept, compared] - losses[best, compared])
         levels.append(losses[best, compared])
     difference, level = np.concatenate(differences), float(np.concatenate(levels).mean())
+    if level == 0:
+        raise Missing(_SOME_LOSS)
     return Measured(float(difference.mean()) / level, _error_of_mean(difference) / level, span)
 
 
@@ -273,9 +277,11 @@ def _rise_of_curve(run: MeasuredRun) -> Measured:
     if len(between) >= 6 and np.all(np.isfinite(between)) and between[0] > 0:
         steps = len(between) - 1
         slope, error = theil_sen(np.arange(len(between), dtype=np.float64), np.log(between))
-        ratio = math.exp(slope * steps)
+        ratio = math.exp(min(slope * steps, LARGEST_LOG))
         return Measured(ratio - 1, error * steps * ratio, span)
     noise, best = _relative_noise(run.val_loss), float(run.val_loss[run.best])
+    if best == 0:
+        raise Missing(_SOME_LOSS)
     best *= 1 + noise * expected_luck(int(np.sum(run.val_loss <= best * (1 + 2 * noise))))
     rise = float(run.val_loss[run.kept] - best) / best
     return Measured(rise, noise * math.sqrt(2), span)
@@ -311,9 +317,9 @@ def _fall_per_epoch(run: MeasuredRun, part: Part, curve: np.ndarray) -> Measured
         raise Missing("two epochs")
     span = (max(int(x[0]), 1), int(x[-1]))
     if len(x) == 2:
-        return Measured(float(1 - math.exp(y[1] - y[0])), 0.0, span)
+        return Measured(1 - math.exp(min(float(y[1] - y[0]), LARGEST_LOG)), 0.0, span)
     slope, error = theil_sen(x, y)
-    return Measured(1 - math.exp(slope), error, span)
+    return Measured(1 - math.exp(min(slope, LARGEST_LOG)), error, span)
 
 
 @measurement("mean rise of the training loss from epoch to epoch", unit=SHARE, log=True)
