@@ -15,6 +15,7 @@ from sklearn.metrics import log_loss
 from coloured import make_coloured
 from pipeline import cli
 from pipeline.data.store import load_prepared, load_split
+from pipeline.errors import ConfigError
 from pipeline.evaluation.metrics_files import read_metrics
 from pipeline.evaluation.tables import read_confusion_csv
 from pipeline.losses import balanced_weights
@@ -91,6 +92,9 @@ def _check_predictions(root: Path, num_classes: int, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert cli.call("predict", [pictures, "name=own", "output=json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    for form in ("text", "inputs"):
+        with pytest.raises(ConfigError, match="raw=true: has no effect on own, a model of data="):
+            cli.call("predict", [pictures, "name=own", "raw=true", f"output={form}"])
     assert len(found) == len(list(Path(pictures).iterdir()))
     assert {p["class"] for p in found} <= {f"class_{i:02}" for i in range(num_classes)}
     # Too few validation images to compare with: that is not "like the training data".

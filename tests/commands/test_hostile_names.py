@@ -69,7 +69,7 @@ def test_hostile_class_names_are_only_text(photos: Path, capfd: pytest.CaptureFi
         ["evaluate", "name=odd", "evaluation.corruptions=[]", "evaluation.num_resamples=100"],
         ["diagnose", "name=odd"],
         ["report", "models=[odd]"],
-        ["predict", f"photos/{NAMES[2]}/0.png", "name=odd", "raw=true"],
+        ["predict", f"photos/{NAMES[2]}/0.png", "name=odd"],
     ]
     for command, *rest in lines:
         assert cli.call(command, rest) == 0, command

@@ -38,6 +38,7 @@ def test_each_picture_has_a_line_and_a_strange_one_a_warning(
     predict("pictures", "name=mlp")
     digit, noise, last = capsys.readouterr().out.splitlines()
     assert digit.startswith("pictures/digit.png: ") and "WARNING" not in digit
+    assert digit.endswith("where guessing is 100%)")
     assert noise.startswith("pictures/noise.png: ") and "WARNING: unlike the training data" in noise
     assert last == "how they looked to the network: results/mlp/predictions.png"
 

@@ -17,7 +17,7 @@ from sklearn.neural_network import MLPClassifier
 
 from pipeline import cli
 from pipeline.data.store import load_prepared
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from pipeline.models.exported import load_exported
 from pipeline.models.inference import predict_logits
 from pipeline.models.saved import load_model
@@ -133,6 +133,8 @@ def test_every_command_works_on_a_table(project: Path, capsys: pytest.CaptureFix
     assert "new.csv row 2: " in capsys.readouterr().out
     assert cli.call("predict", ["new.csv", "name=own", "output=inputs"]) == 0
     assert np.array(json.loads(capsys.readouterr().out)["inputs"]).shape == (2, 1, 1, 4)
+    with pytest.raises(ConfigError, match="raw=true: has no effect on own, a model of tables"):
+        cli.call("predict", ["new.csv", "name=own", "raw=true"])
 
 
 def test_a_model_of_a_table_is_handed_on(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

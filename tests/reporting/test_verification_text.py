@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.diagnosis.proof import Healing
+from pipeline.diagnosis.proof import Healing, Round
 from pipeline.reporting.verification_text import (
     about,
     early_lines,
@@ -126,5 +126,7 @@ def test_an_estimate_is_said_roughly(seconds: float, words: str) -> None:
 def test_a_healing_says_how_it_ended(
     verdict: str, end: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_healing(Healing("wide", (), end, verdict, experiment=None, confidence=0.87))
+    # Its rounds were printed as they ended, so they are not printed again.
+    steps = (Round("overfitting", 0.9, "dropout", ("model.dropout=0.5",), "10 %"),)
+    show_healing(Healing("wide", steps, end, verdict, experiment=None, confidence=0.87))
     assert capsys.readouterr().out.splitlines() == [line]

@@ -76,7 +76,7 @@ def run(call: Call[CompletionOptions]) -> None:
 def offered(line: str, *, here: Path) -> list[str]:
     """Return the words that may stand in place of the last word of a line, sorted.
 
-    A word that ends with ``=`` expects a value.
+    A word that ends with ``=`` expects a value. A key that the line has already is not offered.
     """
     words = line.split(" ")[1:]
     typed, before = (words or [""])[-1], [word for word in words[:-1] if word]
@@ -96,7 +96,8 @@ def offered(line: str, *, here: Path) -> list[str]:
         found += _options(command, typed, root)
         if root and command.settings == "training":
             found += _settings(before[1:], typed, root)
-    return _beginning(typed, found)
+    given = {word.partition("=")[0] for word in before}
+    return _beginning(typed, (word for word in found if word.partition("=")[0] not in given))
 
 
 def _beginning(typed: str, words: Iterable[str]) -> list[str]:
@@ -119,7 +120,8 @@ def _options(command: Command[Any], typed: str, root: Path | None) -> list[str]:
     begun = value.rpartition(",")[0] if listed else ""
     if listed:
         start = f"{begun}," if begun else "["
-        return [f"{key}={start}{name}" for name in values]
+        chosen = begun.removeprefix("[").split(",")
+        return [f"{key}={start}{name}" for name in values if name not in chosen]
     return [f"{key}={name}" for name in values]
 
 

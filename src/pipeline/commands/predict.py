@@ -32,7 +32,9 @@ class PredictOptions(Options):
     output: Literal["text", "json", "inputs"] = Field(
         "text", description="form of the answer; inputs is the request for a server of the model"
     )
-    raw: bool = Field(False, description="only scale the picture; do not make it look like MNIST")
+    raw: bool = Field(
+        False, description="only for a model of digits: do not make pictures look like MNIST's"
+    )
 
 
 def run(call: Call[PredictOptions]) -> None:
@@ -51,8 +53,8 @@ def predict(
 
     output: text, json, or inputs (the request for a server; it draws nothing).
     In a project that cannot be written, the predictions are printed all the same, after a note.
-    Raises `DataError` for a file that is no picture, `ModelError` where there is no model, and the
-    errors of a full disk; nothing is written then.
+    Raises the errors of `pipeline.runs.prediction.predict`, and those of a full disk; nothing is
+    written then.
     """
     from pipeline.disk import check_results
     from pipeline.reporting import predictions
@@ -120,7 +122,7 @@ def _line(prediction: Prediction) -> str:
     row = f" row {prediction.row}" if prediction.row else ""
     line = (
         f"{prediction.path}{row}: {label}  {probability:.1%}  "
-        f"(then {then}; entropy {prediction.entropy:.0%} of guessing)"
+        f"(then {then}; uncertainty {prediction.entropy:.0%}, where guessing is 100%)"
     )
     if prediction.unfamiliar:
         line += f"  WARNING: unlike the training data (p = {prediction.familiarity:.2g})"

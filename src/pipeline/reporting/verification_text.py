@@ -120,14 +120,15 @@ def _more_seeds(arm: Judged | ForeignArm) -> str:
 
 
 def show_healing(healing: Healing) -> None:
-    """Print the end of a healing, its rounds, and the command that trains the result."""
+    """Print the end of a healing, and the command that trains the result.
+
+    Its rounds were printed as each of them ended.
+    """
     shown = console()
     is_open = healing.verdict == UNDETERMINED
     sure = "" if healing.confidence is None or is_open else f" ({healing.confidence:.2f})"
     end = "without a verdict there is no remedy to prove" if is_open else healing.end
     shown.print(f"{healing.name}: {words(healing.verdict)} now{sure}; ended: {end}")
-    for number, step in enumerate(healing.steps, start=1):
-        shown.print(f"  {round_line(number, step)}")
     _print_command(healing.experiment)
 
 

@@ -14,7 +14,7 @@ from pipeline.data.digit_view import DIGIT_SETS, as_mnist
 from pipeline.data.file_names import SUFFIXES
 from pipeline.data.table import encoded, unknown_values
 from pipeline.data.table_file import Cells, read_cells
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from pipeline.evaluation.scores import log_softmax
 from pipeline.models.inference import network_inputs, predict_logits
 from pipeline.models.saved import SavedModel, load_model
@@ -76,9 +76,11 @@ def predict(
     With a model of a table, the paths are tables, and each row is predicted.
     raw: only scale a picture to the model's size; do not make it look like one of MNIST's.
     A picture of a folder that cannot be used is left out. Raises `DataError` for a named file that
-    is no picture and for a folder without a sound one, `ModelError` where there is no model.
+    is no picture and for a folder without a sound one, `ModelError` where there is no model, and
+    `ConfigError` for ``raw`` with a model that always gets its pictures raw.
     """
     model = load_model(root / "models" / name)
+    _check_raw(raw, model, name)
     if model.columns:
         return predict_rows(paths, model, root / "models" / name)
     files, views, left_out = _seen(paths, model, raw=raw)
@@ -102,6 +104,7 @@ def serving_request(paths: Sequence[Path], *, name: str, root: Path, raw: bool =
     Raises the errors of `predict`.
     """
     model = load_model(root / "models" / name)
+    _check_raw(raw, model, name)
     if model.columns:
         views = np.concatenate([_rows(path, read_cells(path), model) for path in paths])
     else:
@@ -204,12 +207,26 @@ def network_views(files: Sequence[Path], model: SavedModel, *, raw: bool = False
     For a model of digits, a picture is centred and scaled as MNIST's are, unless ``raw``.
     """
     channels, height, _ = model.input_shape
-    if model.settings.data.name in DIGIT_SETS and channels == 1 and not raw:
+    if _is_of_grey_digits(model) and not raw:
         greys = (decode_grey(file, longest=LONGEST_SIDE) for file in files)
         return np.stack([as_mnist(grey, size=height)[np.newaxis] for grey in greys])
     return np.stack(
         [decode_image(file, size=height, channels=channels, background=0) for file in files]
     )
+
+
+def _is_of_grey_digits(model: SavedModel) -> bool:
+    return model.settings.data.name in DIGIT_SETS and model.input_shape[0] == 1
+
+
+def _check_raw(raw: bool, model: SavedModel, name: str) -> None:
+    if raw and not _is_of_grey_digits(model):
+        sort = "tables" if model.columns else f"data={model.settings.data.name}"
+        raise ConfigError(
+            f"raw=true: has no effect on {name}, a model of {sort}. Only a model of grey digits "
+            f"({', '.join(DIGIT_SETS)}) gets its pictures centred and scaled like MNIST's. "
+            "Leave it out."
+        )
 
 
 def _predictions(

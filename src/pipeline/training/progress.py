@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import Any
 
@@ -11,15 +12,19 @@ from pytorch_lightning.callbacks import RichProgressBar
 from pipeline.records import EpochRecord
 
 
-def epoch_line(row: EpochRecord, *, max_epochs: int) -> str:
-    """Return loss and accuracy of both parts, learning rate and speed, within 80 columns."""
+def epoch_line(row: EpochRecord, *, max_epochs: int, width: int | None = None) -> str:
+    """Return loss and accuracy of both parts, learning rate and speed, each with its name.
+
+    width: columns of the terminal, by default those of ours. A narrow one goes without the speed.
+    """
     m = row.metrics
-    return (
-        f"epoch {row.epoch + 1:>3}/{max_epochs}"
-        f"  train {m['train/loss']:.4f} {m['train/accuracy']:6.2%}"
-        f"  val {m['val/loss']:.4f} {m['val/accuracy']:6.2%}"
-        f"  lr {m['learning_rate']:.2g}  {m['time/images_per_s']:,.0f} img/s"
-    )
+    line = f"epoch {row.epoch + 1:>{len(str(max_epochs))}}/{max_epochs}"
+    for part in ("train", "val"):
+        line += f"  {part} loss {m[f'{part}/loss']:.4f} acc {m[f'{part}/accuracy']:.2%}"
+    line += f"  lr {m['learning_rate']:.2g}"
+    speed = f"  {m['time/images_per_s']:,.0f} img/s"
+    columns = width or shutil.get_terminal_size((100, 24)).columns
+    return line + speed if len(line + speed) <= columns else line
 
 
 class EpochBar(RichProgressBar):
