@@ -298,7 +298,9 @@ def test_a_divergence_names_its_way_out(project: Path) -> None:
     assert not checkpoints(project), "the same command would fail again"
 
 
-def test_early_stopping_stops_and_the_best_epoch_is_kept(project: Path) -> None:
+def test_early_stopping_stops_and_the_best_epoch_is_kept(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     overrides = ("trainer.max_epochs=30", "trainer.early_stopping_patience=2", "trainer.keep=best")
     train(project, *QUICK, *overrides, "optimizer.learning_rate=0.02")
     losses = [float(row["val/loss"]) for row in history(project)]
@@ -308,6 +310,9 @@ def test_early_stopping_stops_and_the_best_epoch_is_kept(project: Path) -> None:
     assert summary(project)["kept_epoch"] == best + 1
     loss, _ = measured(project, "val")
     assert loss == pytest.approx(losses[best], abs=1e-5)
+    told = capsys.readouterr().out
+    assert f"stopped early, after epoch {len(losses)} of 30\n" in told
+    assert f"with the weights of epoch {best + 1}, in " in told
 
 
 def measured(project: Path, split: str) -> tuple[float, float]:

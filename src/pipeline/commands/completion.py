@@ -152,17 +152,21 @@ def _studies(database: Path) -> list[str]:
 
 
 def _settings(before: Sequence[str], typed: str, root: Path) -> list[str]:
-    """Return groups, options of a group, dotted settings, or the values of a setting."""
+    """Return groups, options of a group, settings, those of a sweep, or the values of a setting."""
+    from pipeline.commands.settings_help import OF_A_SWEEP
     from pipeline.config.conf_files import keys_with_schemas, sections_of
 
     key, equals, _ = typed.partition("=")
+    if key == "study_name" and equals:
+        return [f"{key}={study}" for study in _named("studies", root)]
     if equals and key in groups_of(root):
         return [f"{key}={option}" for option in options_of(key, root)]
     known = list(keys_with_schemas(sections_of(before, root=root)))
     if equals:
         schemas = [schema for name, _, schema in known if name == key]
         return [f"{key}={value}" for schema in schemas for value in values_of(schema)]
-    return [*(f"{group}=" for group in groups_of(root)), *(f"{name}=" for name, _, _ in known)]
+    names = [*groups_of(root), *(name for name, _, _ in known)]
+    return [*(f"{name}=" for name in names), *(name for name, _ in OF_A_SWEEP)]
 
 
 COMMAND = Command(

@@ -34,7 +34,7 @@ WORTH_KNOWING = (
     "trainer.precision",
     "trainer.num_threads",
 )
-_OF_A_SWEEP = (
+OF_A_SWEEP = (
     ("n_trials=", "trials in all, over all resumes; without it every combination once"),
     ("n_jobs=", "trials side by side"),
     ("seeds_per_trial=", "seeds of each trial, whose value is their mean"),
@@ -56,7 +56,7 @@ def settings_help(root: Path) -> str:
     return (
         f"Groups and their options, the default first: group=option\n{table(group_table(root))}\n\n"
         f"Values worth knowing, with the default model: key=value\n{table(rows)}\n\n"
-        f"With -m also\n{table(_OF_A_SWEEP)}"
+        f"With -m also\n{table(OF_A_SWEEP)}"
     )
 
 

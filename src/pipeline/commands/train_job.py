@@ -223,7 +223,12 @@ def _last_lines(run: TrainedRun, settings: Settings) -> list[str]:
     """Return the lines that a training prints at its end."""
     name = settings.name
     accuracy, seconds = run.kept.metrics["val/accuracy"], run.seconds
-    lines = [f"{name}: val accuracy {accuracy:.2%}, in {seconds:.0f} s, models/{name}/"]
+    summary, most = run.summary, settings.trainer.max_epochs
+    early = f"{name}: stopped early, after epoch {summary.epochs} of {most}"
+    lines = [early] if summary.stopped_early else []
+    kept = summary.kept_epoch
+    of = "" if kept == summary.epochs else f" with the weights of epoch {kept}"
+    lines.append(f"{name}: val accuracy {accuracy:.2%}{of}, in {seconds:.0f} s, models/{name}/")
     if run.diagnosis and run.diagnosis.verdict != HEALTHY:
         lines.append(verdict_line(name, run.diagnosis))
     if (settings.trainer.extra or {}).get("profiler"):
