@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -47,14 +48,20 @@ def fit_baselines(
     fit_pixels, held_pixels = pixels[: len(fit)], pixels[len(fit) :]
     val_pixels = _flatten(val.images, np.arange(len(val)))
     prior = np.bincount(train.labels, minlength=num_classes) / len(train)
-    scorers = {
-        "logistic_regression": fit_logistic_regression(
-            fit_pixels, train.labels[fit], num_classes=num_classes
-        ),
-        "random_features": fit_random_features(
-            fit_pixels, train.labels[fit], num_classes=num_classes, seed=seed
-        ),
-    }
+    labels = train.labels[fit]
+    # Beside one another: the one imports scikit-learn while the other multiplies matrices.
+    with ThreadPoolExecutor(2) as threads:
+        fitted = {
+            "random_features": threads.submit(
+                fit_random_features, fit_pixels, labels, num_classes=num_classes, seed=seed
+            ),
+            "logistic_regression": threads.submit(
+                fit_logistic_regression, fit_pixels, labels, num_classes=num_classes
+            ),
+        }
+        scorers = {
+            name: fitted[name].result() for name in ("logistic_regression", "random_features")
+        }
     return {
         name: _measure(
             scores=scorer(val_pixels),
@@ -173,10 +180,11 @@ def solve_ridge(features: np.ndarray, targets: np.ndarray, *, ridge: float) -> n
     """
     import scipy.linalg
 
-    penalty = ridge * float(np.square(features, dtype=np.float64).sum()) / features.shape[1] + 1e-6
     few_images = len(features) < features.shape[1]
-    gram = (features @ features.T if few_images else features.T @ features).astype(np.float64)
-    gram[np.diag_indices(len(gram))] += penalty
+    gram = features @ features.T if few_images else features.T @ features
+    penalty = ridge * float(np.trace(gram, dtype=np.float64)) / features.shape[1] + 1e-6
+    # The penalty bounds the condition number by P / ridge, so that float32 is enough.
+    gram[np.diag_indices(len(gram))] += gram.dtype.type(penalty)
     right = targets if few_images else features.T @ targets
     solution = scipy.linalg.solve(gram, right, assume_a="pos", overwrite_a=True)
     return (features.T @ solution if few_images else solution).astype(np.float32)
