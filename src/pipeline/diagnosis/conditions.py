@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pipeline.diagnosis.curve_measures import (
+from pipeline.diagnosis.curve_levels import (
     infinite_loss,
     initial_loss_ratio,
     loss_to_baseline_ratio,

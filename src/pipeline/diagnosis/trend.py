@@ -1,6 +1,6 @@
-"""Robust slopes and the luck of the lowest of many, with numpy alone.
+"""Robust slopes with numpy alone.
 
-`scipy.stats` has both, but its import takes longer than a whole verdict on a file of curves.
+`scipy.stats` has them, but its import takes longer than a whole verdict on a file of curves.
 """
 
 from __future__ import annotations
@@ -38,13 +38,3 @@ def _variance_of_kendall(x: np.ndarray, y: np.ndarray) -> float:
 
     ties = [np.unique(values, return_counts=True)[1].astype(np.float64) for values in (x, y)]
     return max(term(np.array([float(len(x))])) - sum(term(t) for t in ties), 0.0) / 18
-
-
-def expected_luck(count: int) -> float:
-    """Return how far the lowest of ``count`` standard normal numbers lies below their mean.
-
-    NaN for none. Blom, Statistical Estimates and Transformed Beta-Variables, 1958.
-    """
-    if count < 1:
-        return math.nan
-    return _NORMAL.inv_cdf((count - 0.375) / (count + 0.25))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.diagnosis.curve_measures import excess_train_error_rate
+from pipeline.diagnosis.curve_levels import excess_train_error_rate
 from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.measured import Claim
 from pipeline.diagnosis.measured_run import MeasuredRun

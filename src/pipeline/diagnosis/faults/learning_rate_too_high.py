@@ -6,11 +6,8 @@ import math
 from collections.abc import Iterator
 
 from pipeline.diagnosis.conditions import poor_loss, sane_start
-from pipeline.diagnosis.curve_measures import (
-    divergence_ratio,
-    generalization_gap,
-    train_loss_roughness,
-)
+from pipeline.diagnosis.curve_levels import divergence_ratio, generalization_gap
+from pipeline.diagnosis.curve_movements import train_loss_roughness
 from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.measured import Claim, all_of, any_of, if_measured
 from pipeline.diagnosis.measured_run import MeasuredRun

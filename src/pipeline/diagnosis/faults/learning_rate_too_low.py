@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 
 from pipeline.diagnosis.conditions import poor_loss, sane_start, units_alive, weights_alive
-from pipeline.diagnosis.curve_measures import generalization_gap, val_loss_fall
+from pipeline.diagnosis.curve_levels import generalization_gap
+from pipeline.diagnosis.curve_movements import val_loss_fall
 from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.measured import Claim, Unmeasured, all_of, any_of, if_measured
 from pipeline.diagnosis.measured_run import MeasuredRun

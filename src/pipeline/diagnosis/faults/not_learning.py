@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pipeline.diagnosis.curve_measures import (
+from pipeline.diagnosis.curve_levels import (
     best_loss_to_guessing_ratio,
     error_rate_to_guessing_ratio,
     loss_to_guessing_ratio,
-    val_loss_fall,
 )
+from pipeline.diagnosis.curve_movements import val_loss_fall
 from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.measured import Claim, all_of, any_of, if_measured
 from pipeline.diagnosis.measured_run import MeasuredRun

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pipeline.diagnosis.conditions import poor_loss, sane_start
-from pipeline.diagnosis.curve_measures import regularization_ratio
+from pipeline.diagnosis.curve_levels import regularization_ratio
 from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.measured import Claim, Measured, all_of, any_of, measurement
 from pipeline.diagnosis.measured_run import MeasuredRun, Missing

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.diagnosis.curve_measures import (
-    generalization_gap,
-    loss_transfer,
-    memorization_ratio,
-    val_loss_rise,
-)
+from pipeline.diagnosis.curve_levels import generalization_gap, memorization_ratio
+from pipeline.diagnosis.curve_movements import loss_transfer, val_loss_rise
 from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.measured import Claim, all_of, any_of
 from pipeline.diagnosis.measured_run import MeasuredRun

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.diagnosis.conditions import poor_loss, sane_start
-from pipeline.diagnosis.curve_measures import generalization_gap, train_loss_fall
+from pipeline.diagnosis.curve_levels import generalization_gap
+from pipeline.diagnosis.curve_movements import train_loss_fall
 from pipeline.diagnosis.fault import Fault
 from pipeline.diagnosis.measured import Claim, all_of
 from pipeline.diagnosis.measured_run import MeasuredRun
