@@ -25,6 +25,7 @@ from pipeline.models.inference import predict_logits
 from pipeline.models.saved import load_model
 from pipeline.records import EpochRecord, ImageSet
 from pipeline.runs.network import untrained_network
+from pipeline.training import fit
 from pipeline.training.checkpoints import LAST, ResumeFolder
 
 SMALL = (
@@ -144,6 +145,36 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     assert summary(project, name)["kept_epoch"] == kept
     assert history(project, name) == rows
     assert not checkpoints(project)
+
+
+ENDED: dict[str, Sequence[str]] = {
+    "early stopping": RESUMED["early stopping"],
+    "moving average": RESUMED["moving average"],
+    "mean of the last weights": ("callbacks=swa", "callbacks.swa.start=0.5"),
+    "steps": ("trainer.extra={max_steps: 5}",),
+}
+
+
+@pytest.mark.parametrize("overrides", ENDED.values(), ids=ENDED.keys())
+def test_a_run_that_is_killed_behind_its_last_epoch_is_not_trained_further(
+    project: Path, monkeypatch: pytest.MonkeyPatch, overrides: Sequence[str]
+) -> None:
+    """Its last checkpoint is written, its result is not: the next command has to know its end."""
+    whole = train(project, *QUICK, *overrides)
+    rows = history(project)
+    ended = fit._result
+
+    def killed(*_: object) -> object:
+        raise Interrupted
+
+    monkeypatch.setattr(fit, "_result", killed)
+    with pytest.raises(Interrupted):
+        train(project, *QUICK, *overrides)
+    monkeypatch.setattr(fit, "_result", ended)
+    resumed = train(project, *QUICK, *overrides)
+    assert resumed_from(project) == len(rows)
+    assert history(project) == rows
+    assert same(resumed, whole)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytorch_lightning as lightning
 from pytorch_lightning.loops.evaluation_loop import _EvaluationLoop
 from pytorch_lightning.loops.fetchers import _PrefetchDataFetcher
+from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.plugins import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
@@ -37,6 +38,9 @@ Hook = Callable[..., None]
 def use_plain_loops(trainer: lightning.Trainer) -> None:
     """Let a trainer use the loops of this file wherever the training allows it."""
     given = trainer.fit_loop.epoch_loop
+    trainer.fit_loop = WholeFitLoop(
+        trainer, min_epochs=trainer.fit_loop.min_epochs, max_epochs=trainer.fit_loop.max_epochs
+    )
     loop = PlainEpochLoop(trainer, min_steps=given.min_steps, max_steps=given.max_steps)
     loop.val_loop = PlainEvaluationLoop(
         trainer, TrainerFn.FITTING, RunningStage.VALIDATING, verbose=False, inference_mode=False
@@ -75,6 +79,19 @@ def _hooks(trainer: lightning.Trainer, names: tuple[str, ...]) -> list[list[Hook
     """Return, for each name, the methods of the callbacks that have one."""
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     return [[getattr(c, name) for c in callbacks if _overrides(c, name)] for name in names]
+
+
+class WholeFitLoop(_FitLoop):
+    """Begins and ends a resumed training also where no epoch is left of it.
+
+    Lightning skips it then, and callbacks such as weight averaging never do what they do at the
+    end: a run that was killed behind its last epoch would keep other weights.
+    """
+
+    @property
+    def skip(self) -> bool:
+        """Whether there is nothing that could be trained."""
+        return self.max_batches == 0 or self.trainer.limit_train_batches == 0
 
 
 class PlainEpochLoop(_TrainingEpochLoop):

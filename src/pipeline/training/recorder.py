@@ -32,7 +32,9 @@ class Recorder(Checkpoint):
     """Collects the numbers of every epoch, and the weights of the best one.
 
     Lightning calls a `Checkpoint` after all other callbacks and the module itself, so whatever they
-    have logged at the end of an epoch is there.
+    have logged at the end of an epoch is there. It also keeps whether one of them, such as early
+    stopping, has ended the training: Lightning forgets this, and a run that was killed behind its
+    last epoch would be trained further. What an observer wants depends on more than the run.
 
     observers: called on the main process once an epoch; an observer that returns True ends the
     training.  keep: ``last``, or ``best`` for the weights of the epoch with the lowest val/loss.
@@ -51,6 +53,11 @@ class Recorder(Checkpoint):
         self.best_epoch = -1
         self.best_weights: dict[str, Tensor] = {}
         self._started = self._trained = self._ended = 0.0
+        self._has_ended = False
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Train no epoch more where a callback had ended the training before a kill."""
+        trainer.should_stop = trainer.should_stop or self._has_ended
 
     def on_train_epoch_start(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
@@ -66,6 +73,7 @@ class Recorder(Checkpoint):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
         """Append the epoch to the history. Its validation has ended, so all numbers are there."""
+        self._has_ended = trainer.should_stop
         source = self.own or module
         metrics = {**source.measured, **self._times(trainer)}
         metrics |= logged_by(trainer, taken=metrics)
@@ -117,6 +125,7 @@ class Recorder(Checkpoint):
             "history": json.dumps(rows),
             "best_epoch": self.best_epoch,
             "best_weights": self.best_weights,
+            "has_ended": self._has_ended,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -128,6 +137,7 @@ class Recorder(Checkpoint):
         self.resumed_from = len(self.history)
         self.best_epoch = state_dict["best_epoch"]
         self.best_weights = state_dict["best_weights"]
+        self._has_ended = state_dict.get("has_ended", False)  # older checkpoints lack it
 
 
 def _or_infinity(value: float) -> float:
