@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
+import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -21,6 +22,7 @@ DISCRETE = {
     "null": ["a=null,1"],
     "booleans_and_numbers": ["a=true,1,false"],
     "quoted": ["a='x y','z, w'"],
+    "quoted_words_of_yaml": ["a='true',\"null\",'nan',false"],
     "nested_lists": ["a=[1,2],[3,[4,5]]"],
     "dictionaries": ["a={b:1},{b:2,c:[3]}"],
     "range": ["a=range(1,4)"],
@@ -103,6 +105,22 @@ def test_what_a_sampler_draws_is_written_as_hydra_lists_it(line: str) -> None:
         drawn |= set(space.overrides(space.suggest(trial)))
         study.tell(trial, 0.0)
     assert drawn == allowed
+
+
+@pytest.mark.parametrize("sweep", ["range(0,1,0.25)", "range(1,9)", "range(8,0,-2)", "1,2,x,y,z"])
+def test_a_shuffled_sweep_has_one_order_and_trains_what_it_records(sweep: str) -> None:
+    """A sweep that goes on walks the points in the order in which it has begun."""
+    plain, shuffled = parse_space([f"a={sweep}"]), parse_space([f"a=shuffle({sweep})"])
+    (parameter,) = shuffled.parameters
+    texts = [parameter.text(value) for value in parameter.values or ()]
+    assert [yaml.safe_load(text) for text in texts] == list(parameter.values or ())
+    assert sorted(texts) == sorted(plain.parameters[0].texts)
+    orders = {
+        tuple(parse_space([f"{key}=shuffle({sweep})"]).parameters[0].texts) for key in "abcdef"
+    }
+    assert len(orders) > 1
+    again = [parse_space([f"a=shuffle({sweep})"]).parameters[0] for _ in range(5)]
+    assert again == [parameter] * 5
 
 
 BAD = {

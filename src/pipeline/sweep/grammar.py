@@ -7,12 +7,19 @@ is ``int(…)`` or tagged ``int``, the last of several discrete sweeps varies fa
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    QuotedString,
+    RangeSweep,
+)
 from hydra.errors import HydraException
 from optuna.distributions import (
     BaseDistribution,
@@ -115,17 +122,32 @@ def _parameter(override: Override, condition: Condition) -> Parameter:
     if isinstance(sweep, IntervalSweep):
         return Parameter(key, _interval(override, sweep, tags), condition=condition)
 
+    shuffled = isinstance(sweep, ChoiceSweep | RangeSweep) and sweep.shuffle
+    if isinstance(sweep, ChoiceSweep | RangeSweep):
+        sweep.shuffle = False  # Hydra draws another order each time that the line is read
     listed = _listed_values(override)
     texts = tuple(Override._get_value_element_as_str(value) for value in listed)
     values = tuple(map(_plain, listed, texts))
+    numeric = None
     if isinstance(sweep, RangeSweep):
         typed = _as_typed(values, step=sweep.step)
         numeric = _evenly_spaced(override, typed, step=abs(sweep.step), log="log" in tags)
-        if numeric:
-            return Parameter(key, numeric, typed, texts, condition)
+        values = typed if numeric else values
+    if shuffled:
+        order = _shuffled_order(override, len(values))
+        values, texts = (tuple(each[i] for i in order) for each in (values, texts))
+    if numeric:
+        return Parameter(key, numeric, values, texts, condition)
     if _equal_in_python(values):
         values = texts
     return Parameter(key, CategoricalDistribution(values), values, texts, condition)
+
+
+def _shuffled_order(override: Override, count: int) -> list[int]:
+    """Return a random order that the line alone decides, so that a sweep can go on in it."""
+    order = list(range(count))
+    random.Random(override.input_line).shuffle(order)
+    return order
 
 
 def _listed_values(override: Override) -> list[Any]:
@@ -134,7 +156,7 @@ def _listed_values(override: Override) -> list[Any]:
         raise SpaceError(f"{override.input_line}: has a step of 0. Give it another one.")
     values: list[Any] = []
     for value in override.sweep_iterator():
-        if isinstance(value, QuotedString) and value.text.isidentifier():
+        if isinstance(value, QuotedString) and _is_plain_word(value.text):
             value = value.text
         values.append(value)
         if len(values) > MOST_VALUES:
@@ -150,6 +172,11 @@ def _listed_values(override: Override) -> list[Any]:
             raise SpaceError(f"{override.input_line}: names {text} twice. Leave one out.")
         seen.add(text)
     return values
+
+
+def _is_plain_word(text: str) -> bool:
+    """Return whether a text means the same without quotes."""
+    return text.isidentifier() and text.lower() not in ("true", "false", "null", "nan", "inf")
 
 
 def _plain(value: Any, text: str) -> Any:
