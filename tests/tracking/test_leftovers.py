@@ -14,7 +14,7 @@ from tests.tracking.waiting import wait_until
 
 from pipeline import cli
 from pipeline.records import EpochRecord
-from pipeline.tracking import Tracker, sync
+from pipeline.tracking import MODEL_TAG, Tracker, sync
 from pipeline.tracking.connection import kept
 from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.journal import Head, all_journals, open_journal
@@ -71,6 +71,18 @@ def test_the_run_of_a_killed_process_is_closed_with_its_reason_and_can_go_on(
     assert run_of(tracker).info.status == "FINISHED"
     assert "pipeline.ended" not in run_of(tracker).data.tags
     assert steps(tracker) == [1, 2, 3, 4]
+
+
+def test_a_run_that_goes_on_under_another_name_has_that_name(tracker: Tracker) -> None:
+    """The model has it too, and is found by both."""
+    tracker.start("first", tags={}, key="d" * 32).finish("KILLED", resumable=True)
+    assert run_of(tracker).info.run_name == "first"
+    again = tracker.start("second", tags={MODEL_TAG: "abc"}, key="d" * 32)
+    again.finish()
+    assert run_of(tracker).info.run_name == "second"
+    with tracker.of_model(model_sha256="abc", name="second") as run:
+        run.set_tags({"found": "yes"})
+    assert run_of(tracker).data.tags["found"] == "yes"
 
 
 @pytest.mark.parametrize("shipped", [False, True], ids=["unsent", "sent"])

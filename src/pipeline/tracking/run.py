@@ -27,6 +27,7 @@ KEY_TAG = "pipeline.key"
 # MLflow's kind of our experiments: trainings, and no work with language models.
 EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
 MODEL_TAG = "model.sha256"
+NAME_TAG = "mlflow.runName"
 NOTE_TAG = "mlflow.note.content"  # the description on a run's page, in Markdown
 BEST_RUN_TAG = "seeds.best_run"
 MAX_PARAM_LENGTH = 6000  # MLflow's limit

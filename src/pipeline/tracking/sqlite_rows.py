@@ -18,11 +18,10 @@ from typing import Any
 
 from pipeline.tracking.destination import NeedsMlflow, Point
 from pipeline.tracking.journal import now_ms
-from pipeline.tracking.run import EXPERIMENT_KIND
+from pipeline.tracking.run import EXPERIMENT_KIND, NAME_TAG
 
 # The revision of the schema that MLflow 3.17 makes. A test compares it with the installed MLflow.
 SCHEMA = "dc11669786a5"
-NAME_TAG = "mlflow.runName"
 MAX_TAG, MAX_PARAM, MAX_PLACE = 8000, 6000, 200  # letters
 # Tags of MLflow's own that it keeps as they are.
 _KEPT_TAGS = ("mlflow.parentRunId", "mlflow.note.content", "mlflow.source.")

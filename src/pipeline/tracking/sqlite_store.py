@@ -28,10 +28,9 @@ from pipeline.tracking import fresh, moved
 from pipeline.tracking.connection import kept
 from pipeline.tracking.destination import Latest, NeedsMlflow, Point
 from pipeline.tracking.models import name_itself
-from pipeline.tracking.run import KEY_TAG
+from pipeline.tracking.run import KEY_TAG, NAME_TAG
 from pipeline.tracking.sqlite_models import add_model_points, begin_model, finish_model
 from pipeline.tracking.sqlite_rows import (
-    NAME_TAG,
     add_params,
     add_points,
     find_experiment,

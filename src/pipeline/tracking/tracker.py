@@ -15,7 +15,7 @@ from pipeline.errors import TrainingError
 from pipeline.files import sqlite_file
 from pipeline.tracking.connection import check_address, kept, store_uri
 from pipeline.tracking.journal import Head, new_key, open_journal
-from pipeline.tracking.run import MODEL_TAG, Run
+from pipeline.tracking.run import MODEL_TAG, NAME_TAG, Run
 from pipeline.tracking.shipper import Shipper, shipper_of
 from pipeline.tracking.store import Store
 
@@ -123,8 +123,8 @@ class Tracker:
         """
         head = Head(key or new_key(), self.kept_uri, self.experiment, name, tags=dict(tags))
         run, is_new = self._opened(head)
-        if not is_new:
-            run.set_tags(tags)
+        if not is_new:  # equal settings may go on under another name
+            run.set_tags({NAME_TAG: name, **tags})
         elif params:
             run.log_params(params)
         return run
