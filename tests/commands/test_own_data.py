@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,23 @@ def test_classes_of_enough_pictures_are_not_noted(
     prepared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "too few examples" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_test_pictures_that_were_trained_on_are_counted(
+    count: int, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_images(project / "photos", parts=("train", "test"))
+    for number in range(count):
+        name = f"dark/{number}.png"
+        shutil.copyfile(
+            project / "photos/train" / name, project / f"photos/test/dark/again{name[5:]}"
+        )
+    run_preprocess("data.path=photos")
+    out = capsys.readouterr().out
+    assert (f"note: {count} of {20 + count} test images are in the training part too" in out) is (
+        count > 0
+    )
 
 
 def test_what_was_recognised_is_printed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

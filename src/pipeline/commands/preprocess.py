@@ -20,6 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.terminal import visible
 
 if TYPE_CHECKING:
+    from pipeline.commands.preprocess_sources import RawData
     from pipeline.records import DataCard
 
 
@@ -94,7 +95,7 @@ def _prepare(settings: Settings, directory: Path, *, root: Path) -> list[str]:
         settings=data.preparation(),
         columns=raw.columns,
     )
-    lines = _card_lines(card)
+    lines = [*_card_lines(card), *_repeated(data, raw)]
     print("\n".join(lines))
     return lines
 
@@ -153,6 +154,24 @@ def _rare_classes(card: DataCard) -> list[str]:
         return []
     shown = ", ".join(rare[:5]) + (" …" if len(rare) > 5 else "")
     return [visible(f"note: these classes have too few examples: {shown}. Add some.")]
+
+
+def _repeated(data: DataSection, raw: RawData) -> list[str]:
+    """Return a note on test pictures that are in the training part too.
+
+    A published set is as it is, and rows of a table may well be equal.
+    """
+    if isinstance(data, Idx | TableData):
+        return []
+    from pipeline.data.repeated import num_repeated
+
+    count = num_repeated(raw.test, among=raw.train)
+    if not count:
+        return []
+    return [
+        f"note: {count:,} of {len(raw.test):,} test images are in the training part too, pixel for "
+        "pixel: on these the test only asks what was learned by heart. Remove one of each pair."
+    ]
 
 
 COMMAND = Command(
