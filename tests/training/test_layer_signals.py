@@ -124,7 +124,7 @@ def test_an_epoch_of_several_steps_has_the_ratio_of_a_mean_step_and_of_the_last(
 def test_a_long_epoch_takes_the_norm_of_every_second_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int, every: int
 ) -> None:
-    monkeypatch.setattr("pipeline.training.signals.MANY_STEPS", many)
+    monkeypatch.setattr("pipeline.training.step_signals.MANY_STEPS", many)
     witness = Witness()
     network = dense(16, 8, 3, activation=nn.Tanh)
     arrays = measured(network, tmp_path, epochs=2, more=[witness], gradient_clip_val=1e-9).arrays

@@ -18,13 +18,7 @@ from pipeline.config.schema import Settings, Trainer
 from pipeline.diagnosis.history import TRAINS_ITSELF
 from pipeline.errors import TrainingError
 from pipeline.records import DataCard, EpochRecord, Prepared, SignalRecord
-from pipeline.training.assembly import (
-    images_of,
-    module_of,
-    own_measures,
-    signals_of,
-    trainer_of,
-)
+from pipeline.training.assembly import images_of, module_of, own_measures, signals_of
 from pipeline.training.attachments import ValidationMetrics, attachments_of
 from pipeline.training.checkpoints import ResumeFolder, SharedFolder
 from pipeline.training.foreign_errors import told_in_one_line
@@ -33,6 +27,7 @@ from pipeline.training.live import LiveLine
 from pipeline.training.recorder import Observer, Recorder
 from pipeline.training.signals import NOTHING, Signals
 from pipeline.training.threads import Threads
+from pipeline.training.trainer import trainer_of
 
 
 @dataclass(frozen=True)

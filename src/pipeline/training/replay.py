@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from pipeline.config.schema import Settings
 from pipeline.records import Prepared
-from pipeline.training.assembly import images_of, module_of, trainer_of
+from pipeline.training.assembly import images_of, module_of
 from pipeline.training.attachments import ValidationMetrics
 from pipeline.training.hardware import choose_hardware, without_search_for_cuda
+from pipeline.training.trainer import trainer_of
 
 
 @dataclass(frozen=True)

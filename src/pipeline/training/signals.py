@@ -31,10 +31,9 @@ from pipeline.training.recorder import Observer
 from pipeline.training.samples import EMPTY, Sample, draw_sample, given_sample
 from pipeline.training.signal_metrics import coupled_decay, metrics_of, step_norms
 from pipeline.training.steady import steady_threads
+from pipeline.training.step_signals import EpochSteps, no_updates
 
 Examples = tuple[Tensor, Tensor]
-# A norm costs 2 % of a small step: longer epochs take it at every second, third, … step only.
-MANY_STEPS = 500
 
 
 class Signals(lightning.Callback):
@@ -86,10 +85,7 @@ class Signals(lightning.Callback):
         self._constants: Moment = {}
         self._metadata: dict[str, str] = {}
         self._instrument: Instrument | None = None
-        self._norms: list[Tensor] = []
-        self._step_at_start, self._every = 0, 1
-        self._at_start: list[Tensor] = []
-        self._at_last_step: list[Tensor] = []
+        self._steps: EpochSteps | None = None
         self._epochs: list[EpochRecord] = []
         self._live: LiveVerdict | None = None
 
@@ -127,13 +123,12 @@ class Signals(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Keep the weights at the start of the epoch."""
-        if not self._instrument:
-            return
-        self._norms, self._at_last_step = [], []
-        num_steps = trainer.num_training_batches
-        self._every = max(1, int(num_steps) // MANY_STEPS) if math.isfinite(num_steps) else 1
-        self._step_at_start = trainer.global_step
-        self._at_start = _copies(self._instrument)
+        if self._instrument:
+            self._steps = EpochSteps(
+                self._instrument.anatomy.layers,
+                first=trainer.global_step,
+                num_batches=trainer.num_training_batches,
+            )
 
     def on_train_batch_start(
         self,
@@ -143,8 +138,8 @@ class Signals(lightning.Callback):
         batch_idx: int,
     ) -> None:
         """Keep the weights before the epoch's last step."""
-        if self._instrument and batch_idx + 1 == trainer.num_training_batches:
-            self._at_last_step = _copies(self._instrument)
+        if self._steps and batch_idx + 1 == trainer.num_training_batches:
+            self._steps.before_last()
 
     def on_before_optimizer_step(
         self,
@@ -153,12 +148,8 @@ class Signals(lightning.Callback):
         optimizer: torch.optim.Optimizer,
     ) -> None:
         """Keep the norm of the whole gradient before clipping, without waiting for its value."""
-        if not self._instrument or (trainer.global_step - self._step_at_start) % self._every:
-            return
-        groups = optimizer.param_groups
-        gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
-        with steady_threads():
-            self._norms.append(torch.nn.utils.get_total_norm(gradients))
+        if self._steps:
+            self._steps.before_step(optimizer, step=trainer.global_step)
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -242,9 +233,10 @@ class Signals(lightning.Callback):
         with steady_threads(), undisturbed(module, module.device):
             moment = self._instrument.measure(penalties)
             self._constants["units/num_units"] = moment.pop("units/num_units")
-            num_steps = trainer.global_step - self._step_at_start
-            moment |= self._updates(moment["layers/weight_norm"], num_steps=num_steps)
-        moment |= step_norms(self._norms, clip=trainer.gradient_clip_val or math.inf)
+            norms, steps = moment["layers/weight_norm"], self._steps
+            moment |= steps.updates(norms, step=trainer.global_step) if steps else no_updates(norms)
+        gradients = steps.gradient_norms if steps else []
+        moment |= step_norms(gradients, clip=trainer.gradient_clip_val or math.inf)
         moment["epochs"] = torch.tensor(epoch)
         moment["steps"] = torch.tensor(trainer.global_step)
         moment["learning_rate"] = torch.tensor(float(trainer.optimizers[0].param_groups[0]["lr"]))
@@ -256,15 +248,6 @@ class Signals(lightning.Callback):
         row = EpochRecord(int(moment["epochs"]), int(moment["steps"]), numbers)
         for observer in self.observers:
             observer(row)
-
-    def _updates(self, weight_norms: Tensor, *, num_steps: int) -> Moment:
-        """Return each layer's updates relative to its weights: the mean step and the last one."""
-        assert self._instrument is not None
-        over_epoch = _change(self._instrument, self._at_start, weight_norms)
-        return {
-            "layers/update_ratio": over_epoch / (num_steps or math.nan),
-            "layers/last_update_ratio": _change(self._instrument, self._at_last_step, weight_norms),
-        }
 
     def record(self) -> SignalRecord:
         """Return all moments; without one yet, a record with an empty ``epochs`` alone."""
@@ -300,23 +283,6 @@ class Signals(lightning.Callback):
 
 NOTHING = SignalRecord(arrays={"epochs": np.zeros(0, dtype=np.int64)}, metadata={"version": "1"})
 """The record of a run without signals."""
-
-
-def _copies(instrument: Instrument) -> list[Tensor]:
-    return [w.detach().clone() for layer in instrument.anatomy.layers for w in layer.weights]
-
-
-def _change(instrument: Instrument, before: Sequence[Tensor], weight_norms: Tensor) -> Tensor:
-    """Return ‖W - W before‖ / ‖W‖ of each layer; NaN without a before, and where all W are 0."""
-    if not before:
-        return torch.full_like(weight_norms, math.nan)
-    remaining = iter(before)
-    differences = [
-        torch.nn.utils.get_total_norm([w.detach() - next(remaining) for w in layer.weights])
-        for layer in instrument.anatomy.layers
-    ]
-    moved = torch.stack(differences).float().cpu()
-    return torch.where(weight_norms > 0, moved / weight_norms, torch.nan)
 
 
 def _only(loaders: Any) -> Any:
