@@ -11,21 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf, open_dict
 
 from pipeline import interruption
-from pipeline.config.overrides import value_text
-from pipeline.errors import NoTrialCompleted, SweepError
-from pipeline.files import write_atomically
+from pipeline.errors import SweepError
 from pipeline.sweep import noted, progress
 from pipeline.sweep.budget import Budget
-from pipeline.sweep.constraints import is_feasible
 from pipeline.sweep.grammar import parse_space
 from pipeline.sweep.listener import Listener, listener_of
 from pipeline.sweep.plan import make_plan, num_workers, on_cluster
-from pipeline.sweep.seed_groups import study_front, study_groups, summary
+from pipeline.sweep.results import print_end, write_results
 from pipeline.sweep.storage import (
     check_room,
     exclusive,
@@ -35,14 +31,13 @@ from pipeline.sweep.storage import (
     readable_errors,
 )
 from pipeline.sweep.study import load_study, open_study
-from pipeline.sweep.trial import FAILURE, FOLDER, objective_names
-from pipeline.sweep.trial_seeds import first_seed, over_seeds
+from pipeline.sweep.trial import FAILURE, FOLDER
+from pipeline.sweep.trial_seeds import first_seed
 from pipeline.sweep.worker import Worker
 
 log = logging.getLogger(__name__)
 
 MOST_FRUITLESS_LAUNCHES = 3
-_COMPLETE = (optuna.trial.TrialState.COMPLETE,)
 
 
 class Sweep:
@@ -107,7 +102,7 @@ class Sweep:
         budget.fill(plan.n_trials)
         self._print_begin(budget, folder)
         if not budget.count()["open"] and asked.resolve() != folder.resolve():
-            _write_results(study, asked)  # the person looks there too
+            write_results(study, asked)  # the person looks there too
 
         listener = self._opened_listener(study)
         status = "KILLED"
@@ -120,11 +115,11 @@ class Sweep:
             raise
         finally:
             counts = budget.count()
-            _write_results(study, folder)
+            write_results(study, folder)
             if listener:
                 listener.closed(study, status=status, counts=counts, folder=folder)
         noted.write_end(study)
-        _print_end(study, counts)
+        print_end(study, counts)
         return counts
 
     def _work(self, budget: Budget) -> None:
@@ -237,74 +232,3 @@ class Sweep:
 
 def _plain(value: Any) -> Any:
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-
-
-def _write_results(study: optuna.Study, folder: Path) -> None:
-    """Write ``optimization_results.yaml``, under the names of the published plugin."""
-    best = [t for t in study.best_trials if t.values]
-    if not best:
-        return
-    results: dict[str, Any] = {"name": "optuna", "study_name": study.study_name}
-    groups = study_groups(study)
-    if groups:
-        group = groups[0]
-        if not group.feasible:
-            return
-        results |= {
-            "best_params": group.params,
-            "best_value": group.mean,
-            "best_trials": [trial.number for trial in group.trials],
-            "standard_deviation": group.spread,
-        }
-    elif len(study.directions) == 1:
-        results |= {
-            "best_params": best[0].params,
-            "best_value": best[0].value,
-            "best_trial": best[0].number,
-        }
-        if seeds := over_seeds(best[0].user_attrs):
-            results |= {"standard_deviation": seeds.spread, "seeds": list(seeds.seeds)}
-    elif front := study_front(study):
-        results["solutions"] = [
-            {"params": g.params, "values": list(g.means), "trials": [t.number for t in g.trials]}
-            for g in front
-        ]
-    else:
-        results["solutions"] = [{"params": t.params, "values": list(t.values)} for t in best]
-    text = yaml.safe_dump(results, sort_keys=False)
-    write_atomically(folder / "optimization_results.yaml", text.encode())
-
-
-def _print_end(study: optuna.Study, counts: Mapping[str, int]) -> None:
-    """Print the result, unless a watcher does. Raises `NoTrialCompleted` where there is none."""
-    if not counts["complete"]:
-        raise NoTrialCompleted(
-            f"study {study.study_name}: no trial was completed ({progress.outcomes(counts)}), "
-            "so there is no best one."
-        )
-    if progress.watched():
-        return
-    print(f"study {study.study_name}: {progress.outcomes(counts)}")
-    groups = study_groups(study)
-    if groups and groups[0].feasible:
-        print(summary(groups))
-    elif groups:
-        print(
-            "no settings keep hydra.sweeper.constraints with all seeds, so there are no best ones"
-        )
-    elif not any(map(is_feasible, study.get_trials(deepcopy=False, states=_COMPLETE))):
-        print("no completed trial keeps hydra.sweeper.constraints, so there is no best one")
-    elif len(study.directions) == 1:
-        best = study.best_trial
-        settings = " ".join(f"{key}={value_text(v)}" for key, v in best.params.items())
-        seeds = over_seeds(best.user_attrs)
-        value = seeds.in_words if seeds else f"{best.value:.6g}"
-        named = " ".join(["best", *objective_names(best.user_attrs)])
-        print(f"{named}: {value} by #{best.number}: {settings}")
-    elif front := study_front(study):
-        print(
-            f"{len(front)} settings on the Pareto front, by their means over seeds; "
-            "see optimization_results.yaml"
-        )
-    else:
-        print(f"{len(study.best_trials)} trials on the Pareto front; see optimization_results.yaml")

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from pipeline.tracking import fresh, models, moved
 from pipeline.tracking.connection import SQLITE, kept, load_mlflow
 from pipeline.tracking.destination import Latest, Point
 from pipeline.tracking.run import EXPERIMENT_KIND, KEY_TAG
+from pipeline.tracking.stored_files import StoredFiles
 
 _ADDRESS = re.compile(r"[0-9a-f]{32}")
 MAX_PARAMS_A_CALL, MAX_TAGS_A_CALL = 100, 100  # MLflow's limits
@@ -55,6 +55,10 @@ class Store:
     @cached_property
     def _database(self) -> Path | None:
         return moved.embedded(self.uri, self.root)
+
+    @cached_property
+    def _files(self) -> StoredFiles:
+        return StoredFiles(self.client, self.uri, root=self.root, database=self._database)
 
     def experiment(self, name: str) -> str:
         """Return the id of an experiment; create or restore it."""
@@ -169,20 +173,11 @@ class Store:
 
     def upload(self, run_id: str, files: Path, folder: str | None) -> None:
         """See `Destination.upload`."""
-        if self._database is None:
-            self.client.log_artifacts(run_id, str(files), artifact_path=folder)
-            return
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        location = self.client.get_run(run_id).info.artifact_uri
-        place = moved.brought_here(location, self.root)
-        if place != location:
-            moved.rename(self._database, location, place)
-        get_artifact_repository(place).log_artifacts(str(files), artifact_path=folder)
+        self._files.upload(run_id, files, folder)
 
     def missing(self, run_id: str, files: Path, folder: str | None) -> str | None:
         """See `Destination.missing`."""
-        return self._missing_in(lambda p: self.client.list_artifacts(run_id, p), files, folder)
+        return self._files.missing(run_id, files, folder)
 
     def log_model(self, run_id: str, files: Path, *, name: str, weights_sha256: str) -> str | None:
         """See `Destination.log_model`."""
@@ -191,36 +186,10 @@ class Store:
         if str(model.status) == models.READY:
             return None
         models.name_itself(files, model.model_id, run_id, place=model.artifact_location)
-        missing = self._upload_model(model, files)
+        missing = self._files.upload_model(model, files)
         if missing is None:
             self.client.finalize_logged_model(model.model_id, models.READY)
         return missing
-
-    def _upload_model(self, model: Any, files: Path) -> str | None:
-        if self._database is None:
-            self.client.log_model_artifacts(model.model_id, str(files))
-            listed = self.client.list_logged_model_artifacts
-            return self._missing_in(lambda p: listed(model.model_id, p), files, None)
-        folder = moved.folder_here(model.artifact_location, self.root, self._database)
-        assert folder is not None  # the files of a store in a project lie in the project
-        shutil.copytree(files, folder, dirs_exist_ok=True)
-        return None
-
-    def _missing_in(
-        self, listed: Callable[[str | None], Any], files: Path, folder: str | None
-    ) -> str | None:
-        """listed: a folder of the store → MLflow's list of what is in it."""
-        if not self.uri.startswith("http"):
-            return None
-        for inner in (files, *(p for p in sorted(files.rglob("*")) if p.is_dir())):
-            relative = inner.relative_to(files).as_posix()
-            path = "/".join(part for part in (folder, relative) if part and part != ".")
-            sizes = {f.path: f.file_size for f in listed(path or None)}
-            for file in sorted(p for p in inner.iterdir() if p.is_file()):
-                name = f"{path}/{file.name}" if path else file.name
-                if name not in sizes or sizes[name] not in (None, file.stat().st_size):
-                    return name
-        return None
 
     def refuses(self, error: Exception) -> bool:
         """See `Destination.refuses`."""
