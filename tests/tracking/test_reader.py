@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,16 @@ def test_of_two_values_for_a_step_the_later_counts(run: Run, project: Path) -> N
     run.log_metrics({"loss": 0.4}, step=1)
     run.finish(resumable=True)
     assert read_tracked(id_of(run), uri=STORE, root=project)[1] == {"loss": [(1.0, 0.4)]}
+
+
+def test_a_number_that_was_not_finite_comes_back_as_it_was(run: Run, project: Path) -> None:
+    """MLflow's database holds the largest number in place of infinity."""
+    for step, loss in enumerate((math.inf, -math.inf, math.nan)):
+        run.log_metrics({"loss": loss}, step=step)
+    run.finish(resumable=True)
+    points = read_tracked(id_of(run), uri=STORE, root=project)[1]["loss"]
+    assert [value for _, value in points[:2]] == [math.inf, -math.inf]
+    assert math.isnan(points[2][1])
 
 
 def test_an_artifact_is_copied_and_a_missing_one_is_none(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -30,8 +31,14 @@ def read_tracked(run_id: str, *, uri: str, root: Path) -> tuple[str, dict[str, P
         names = list(run.data.metrics)
         histories = {name: client.get_metric_history(run_id, name) for name in names}
     # A resumed run may hold two values for one step. The later one counts.
-    last = {name: {float(m.step): float(m.value) for m in ms} for name, ms in histories.items()}
+    last = {name: {float(m.step): _number(m.value) for m in ms} for name, ms in histories.items()}
     return str(run.info.run_name), {name: list(points.items()) for name, points in last.items()}
+
+
+def _number(stored: float) -> float:
+    """Return a number that was recorded: MLflow's database keeps infinity as the largest one."""
+    number = float(stored)
+    return math.copysign(math.inf, number) if abs(number) >= sys.float_info.max else number
 
 
 def read_tags(run_id: str, *, uri: str, root: Path) -> dict[str, str]:
