@@ -236,6 +236,13 @@ BAD: dict[str, tuple[str, list[str], str]] = {
         ["schedule.every_epochs=10", "less than trainer.max_epochs=10", "schedule=constant"],
         "schedule=step schedule.every_epochs=9",
     ),
+    "accumulation_that_changes_under_a_schedule": (
+        "schedule=cosine +callbacks.more={_target_:pytorch_lightning.callbacks."
+        "GradientAccumulationScheduler,scheduling:{0:4}}",
+        ["callbacks.more", "schedule=cosine counts", "accumulate_grad_batches"],
+        "schedule=constant +callbacks.more={_target_:pytorch_lightning.callbacks."
+        "GradientAccumulationScheduler,scheduling:{0:4}}",
+    ),
     "batch_norm_of_one_image": (
         "model.normalization=batch data.batch_size=1",
         ["data.batch_size=1", "at least two images", "Use a larger batch"],

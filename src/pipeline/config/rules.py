@@ -8,7 +8,7 @@ from pipeline.config import schema
 from pipeline.config.augment_schema import ComposeSettings, EraseSettings, IdentitySettings
 from pipeline.config.guard import check_allowed
 from pipeline.config.hydra_guard import check_allow_targets
-from pipeline.config.lightning import check_attached, mistakes_of_extra
+from pipeline.config.lightning import attached, check_attached, mistakes_of_extra
 from pipeline.config.schema import Settings
 from pipeline.errors import ConfigError
 
@@ -35,6 +35,7 @@ def check_rules(settings: Settings, *, explicit: Set[str] = frozenset()) -> None
     mistakes = [
         *mistakes_of_extra(settings),
         *_contradictions(settings),
+        *_miscounted_steps(settings),
         *_unfit_for_tables(settings),
     ]
     for keys, ineffective, why in _EFFECTS:
@@ -84,6 +85,20 @@ def _contradictions(s: Settings) -> Iterator[str]:
             yield f"{key}.min_area={low}: must be at most {key}.max_area={high}. Exchange them."
     if isinstance(s.augment, ComposeSettings) and not s.augment.steps:
         yield "augment.steps=[]: must hold at least one transform. Use augment=none instead."
+
+
+def _miscounted_steps(s: Settings) -> Iterator[str]:
+    """Yield what changes the number of steps by which a schedule sets the learning rate."""
+    warms_up = getattr(s.schedule, "warmup_epochs", 0.0) > 0
+    if not warms_up and s.schedule.name not in ("cosine", "onecycle", "step"):
+        return
+    for key, node in attached(s).items():
+        if str(node["_target_"]).endswith(".GradientAccumulationScheduler"):
+            yield (
+                f"{key}: changes the number of steps an epoch, and schedule={s.schedule.name} "
+                "counts steps. Use trainer.extra={accumulate_grad_batches: …}, or "
+                "schedule=constant."
+            )
 
 
 def _unfit_for_tables(s: Settings) -> Iterator[str]:
