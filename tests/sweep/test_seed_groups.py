@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import yaml
+from optuna.distributions import IntDistribution
 
-from pipeline.sweep.seed_groups import has_seed, is_seed, seed_groups, summary
+from pipeline.sweep.seed_groups import has_seed, is_seed, seed_groups, study_front, summary
 from sweep_process import run
 
 
@@ -53,6 +55,23 @@ def test_settings_that_lost_a_seed_come_last(state: str) -> None:
     assert groups[-1].params == {"model.dropout": 0.9}
     # Without the loss it is the best: the rule above is what moves it.
     assert seed_groups([*LUCKY, survivor], direction="minimize")[0].params == groups[-1].params
+
+
+@pytest.mark.parametrize("all_lost", [False, True])
+def test_settings_that_lost_a_seed_are_not_on_a_front_of_whole_ones(all_lost: bool) -> None:
+    """The seed that is left may be the lucky one: here it beats the others in both objectives."""
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    for width, seed, values in (
+        (1, 0, (1.0, 2.0)),
+        (1, 1, None if all_lost else (1.0, 2.0)),
+        (2, 0, None),
+        (2, 1, (0.1, 0.1)),
+    ):
+        trial = study.ask(
+            {"width": IntDistribution(width, width), "seed": IntDistribution(seed, seed)}
+        )
+        study.tell(trial, values, state=None if values else optuna.trial.TrialState.FAIL)
+    assert [group.params["width"] for group in study_front(study)] == [2 if all_lost else 1]
 
 
 KEYS = {"seed": True, "+seed": True, "trainer.seed": True, "data.split_seed": False, "x": False}

@@ -20,11 +20,13 @@ class SeedGroup:
     """Completed trials with the same settings.
 
     params: without the seed.  trials: by number, at least one; each has ``number``, ``params`` and
-    ``values``, as those of Optuna and our own records have.
+    ``values``, as those of Optuna and our own records have.  lost_a_seed: whether a trial of these
+    settings failed or was pruned: it may have been the worst.
     """
 
     params: dict[str, Any]
     trials: tuple[Any, ...]
+    lost_a_seed: bool = False
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -72,9 +74,8 @@ def has_seed(keys: Iterable[str]) -> bool:
 def seed_groups(trials: Iterable[Any], *, direction: str) -> list[SeedGroup]:
     """Return the completed trials as groups of equal settings, the best mean first.
 
-    trials: of any state.  direction: minimize or maximize.  A group that lost a seed, because its
-    trial failed or was pruned, comes after the others: the lost one may have been its worst. Last
-    come those that exceed a limit of the sweep with one of their seeds.
+    trials: of any state.  direction: minimize or maximize.  A group that lost a seed comes after
+    the others. Last come those that exceed a limit of the sweep with one of their seeds.
     """
     members: dict[str, list[Any]] = {}
     for trial in sorted(trials, key=lambda trial: int(trial.number)):
@@ -84,8 +85,8 @@ def seed_groups(trials: Iterable[Any], *, direction: str) -> list[SeedGroup]:
     for same in members.values():
         complete = tuple(trial for trial in same if _state(trial) == "complete")
         if complete:
-            group = SeedGroup(_without_seed(complete[0].params), complete)
             lost = any(_state(trial) in ("fail", "failed", "pruned") for trial in same)
+            group = SeedGroup(_without_seed(complete[0].params), complete, lost)
             order = (not group.feasible, lost, sign * group.mean, complete[0].number)
             ranked.append((order, group))
     return [group for _, group in sorted(ranked, key=lambda entry: entry[0])]
@@ -102,14 +103,16 @@ def study_groups(study: Any) -> list[SeedGroup]:
 def study_front(study: Any) -> list[SeedGroup]:
     """Return the groups whose means no other group beats in every objective.
 
-    Empty without a seed, and for a single objective. A group that exceeds a limit is not in it.
+    Empty without a seed, and for a single objective. A group that exceeds a limit is not in it, nor
+    one that lost a seed, unless all have.
     """
     trials = study.get_trials(deepcopy=False)
     names = [direction.name.lower() for direction in study.directions]
     if len(names) < 2 or not any(has_seed(trial.params) for trial in trials):
         return []
     signs = [1 if name == "minimize" else -1 for name in names]
-    groups = [group for group in seed_groups(trials, direction=names[0]) if group.feasible]
+    feasible = [group for group in seed_groups(trials, direction=names[0]) if group.feasible]
+    groups = [group for group in feasible if not group.lost_a_seed] or feasible
     costs = [[s * m for s, m in zip(signs, g.means, strict=True)] for g in groups]
     return [
         group
