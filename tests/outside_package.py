@@ -26,14 +26,21 @@ QUICK = {
 }
 
 
+def file_of(snippet: str) -> str:
+    """The file that a snippet names in its first comments. A person pastes the whole snippet."""
+    name = re.search(r"^# (\S+\.(?:py|yaml))$", snippet, flags=re.M)
+    assert name
+    return name[1]
+
+
 def write_snippets(root: Path) -> None:
     """Write the page's files: the package beside the project, the options into its ``conf/``."""
     text = PAGE.read_text()
     for body in re.findall(r"^```(?:python|yaml)\n(.*?)^```$", text, flags=re.M | re.S):
-        name = body.splitlines()[0].removeprefix("# ")
+        name = file_of(body)
         path = root / name if name.startswith("conf/") else root / "outside" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(body.partition("\n")[2] if name.startswith("conf/") else body)
+        path.write_text(body)
     (root / "outside" / PACKAGE / "__init__.py").touch()
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from coloured import make_coloured
 from document import recipe, shell_commands
+from outside_package import file_of
 from pipeline import cli
 from pipeline.evaluation.metrics_files import read_metrics
 
@@ -31,9 +32,9 @@ SMALLER = {
 def own(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with the page's files, and few of a person's coloured pictures."""
     for body in re.findall(r"^```(?:python|yaml)\n(.*?)^```$", recipe(), flags=re.M | re.S):
-        path = project / body.splitlines()[0].removeprefix("# ")
+        path = project / file_of(body)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(body.partition("\n")[2])
+        path.write_text(body)
     make_coloured(project / "photos", side=32, counts=(40,) * len(CLASSES))
     for label, name in enumerate(CLASSES):
         (project / "photos" / f"class_{label:02}").rename(project / "photos" / name)

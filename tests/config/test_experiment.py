@@ -81,3 +81,23 @@ def test_a_persons_own_file_is_not_replaced(project: Path) -> None:
 )
 def test_a_name_stays_in_its_folder(text: str, name: str) -> None:
     assert safe_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("seed: 3\n", "lacks it"),
+        ("# mine\n# @package _global_\nseed: 3\n", "has it below another line"),
+        ("defaults:\n  - override /model: cnn\n", "lacks it"),
+    ],
+)
+def test_a_file_that_would_set_nothing_is_refused(text: str, found: str, project: Path) -> None:
+    (project / "conf" / "experiment" / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=rf"^conf/experiment/mine\.yaml: .*, and {found}\."):
+        compose(["experiment=mine"], root=project)
+
+
+def test_a_package_line_below_empty_lines_is_the_first(project: Path) -> None:
+    path = project / "conf" / "experiment" / "mine.yaml"
+    path.write_text("\n# @package _global_\n# mine\nseed: 3\n")
+    assert compose(["experiment=mine"], root=project)[1]["seed"] == 3

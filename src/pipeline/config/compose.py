@@ -12,6 +12,7 @@ from pipeline.config.compose_cache import cached
 from pipeline.config.hydra_guard import check_search_path
 from pipeline.config.limits import check_overrides
 from pipeline.config.loading import conf_opened
+from pipeline.config.package_line import check_package_lines
 from pipeline.config.project import CONFIG_NAME
 from pipeline.config.rules import check_rules
 from pipeline.config.schema import Settings
@@ -136,6 +137,7 @@ def composed_by_hydra(overrides: Sequence[str], root: Path) -> Any:
     check_overrides(overrides)
     check_search_path(" ".join(overrides))
     with conf_opened(root):
+        check_package_lines(overrides, root)
         try:
             return hydra_compose(
                 CONFIG_NAME, overrides=hide_all(overrides), return_hydra_config=True
