@@ -50,6 +50,12 @@ def test_the_parent_holds_the_files(record: Record) -> None:
 def test_the_studies_are_children_too(record: Record) -> None:
     parts = {run.data.tags["verify.part"] for run in record.studies}
     assert parts == {"arms", "reseed", "search", "random"}
+    assert {run.info.run_name for run in record.studies} == {
+        "verify wide: as it was, more_data, seeds 0 to 2",
+        "verify wide: control: reseeded, seeds 1000 to 1002",
+        "verify wide: control: 2 draws, seed 0",
+        "verify wide: control: random search, seeds 1 to 2",
+    }
 
 
 def test_every_run_has_its_own_arm_and_seed(record: Record) -> None:
@@ -66,7 +72,7 @@ def test_remedies_are_judged_and_the_others_are_controls(record: Record) -> None
     rows = record.column("arm", "seed", "judged")
     for seed in range(3):
         assert ("more_data", str(seed), "confirmed") in rows
-        assert ("as_it_was", str(seed), "control") in rows
+        assert ("as it was", str(seed), "control") in rows
         assert ("control: reseeded", str(1000 + seed), "control") in rows
     # The draw that random search goes on with has its first seed in the search.
     assert {row[1] for row in rows if row[0] == "control: random search"} == {"1", "2"}

@@ -10,7 +10,7 @@ import pytest
 from pipeline.diagnosis.paired_trials import DIVERGED
 from pipeline.errors import SweepError
 from pipeline.runs import train_once
-from pipeline.verification.parts import AS_IT_WAS, shown_arm
+from pipeline.verification.parts import AS_IT_WAS, shown_arm, shown_runs
 from pipeline.verification.patient import patient_of
 from pipeline.verification.plan import known_remedies
 from pipeline.verification.progress import RunProgress
@@ -23,6 +23,7 @@ from verified import Verified, run_sweep
     ("part", "arm", "expected"),
     [
         ("arms", "dropout", "dropout"),
+        ("arms", "as_it_was", "as it was"),
         ("reseed", "as_it_was", "control: reseeded"),
         ("search", "random_3", "control: draw 3"),
         ("random", "random_3", "control: random search"),
@@ -30,6 +31,23 @@ from verified import Verified, run_sweep
 )
 def test_an_arm_is_shown_by_its_remedy_or_control(part: str, arm: str, expected: str) -> None:
     assert shown_arm(part, arm) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "arms", "seeds", "expected"),
+    [
+        ("arms_2", ["as_it_was", "dropout"], [0, 1, 2], "as it was, dropout, seeds 0 to 2"),
+        ("arms", ["dropout"], [4], "dropout, seed 4"),
+        ("arms", ["dropout"], [1, 3, 4], "dropout, seeds 1 3 4"),
+        ("search", ["random_0", "random_1"], [0], "control: 2 draws, seed 0"),
+        ("search", ["random_3"], [0], "control: draw 3, seed 0"),
+        ("reseed", ["as_it_was"], [1000, 1001], "control: reseeded, seeds 1000 to 1001"),
+    ],
+)
+def test_several_runs_are_shown_by_arms_and_seeds(
+    part: str, arms: list[str], seeds: list[int], expected: str
+) -> None:
+    assert shown_runs(part, arms, seeds) == expected
 
 
 def test_the_first_finished_run_of_the_chosen_arm_has_the_lowest_seed(

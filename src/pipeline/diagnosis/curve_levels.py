@@ -130,7 +130,10 @@ def regularization_ratio(run: MeasuredRun) -> Measured:
 
     Raises `Missing` where the steps are to blame for the objective: it was lost, or it is far above
     guessing although there is no penalty. Dropout and augmentation alone lead to guessing at worst.
+    The first epoch says nothing either: the mean over its steps holds those of untrained weights.
     """
+    if run.num_epochs == 1:
+        raise Missing("2 epochs")
     objective, loss = (run.curve(f"train/{name}")[run.last] for name in ("objective", "loss"))
     if not math.isfinite(objective):
         raise Missing("a training loss that was never lost")

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.config.overrides import value_text
 from pipeline.disk import check_disk
 from pipeline.runs.note import percent
+from pipeline.sweep.noted import title_of
 from pipeline.sweep.seed_groups import study_groups
 from pipeline.sweep.trial import (
     FOLDER,
@@ -87,7 +88,7 @@ class StudyRun:
         check_disk({self.root / "journal": 0, self.root / "mlruns": 0}, largest=0)
         known = study.user_attrs.get(PARENT_RUN)
         self._run = tracker.start(
-            study.study_name,
+            title_of(study),
             tags={STUDY: study.study_name, KIND: "study"},
             params={"n_trials": n_trials},
             # A process that was killed before it noted the key opens the same run again.

@@ -20,6 +20,7 @@ from pipeline.sweep.study import load_study, study_names
 from pipeline.sweep.trial import FOLDER, PARENT_RUN, RUN_ID
 
 _NOTE, _ENDED = "pipeline:note", "pipeline:note_ended"
+_TITLE = "pipeline:title"
 
 
 @dataclass(frozen=True)
@@ -39,23 +40,33 @@ class NotedStudy:
 
 
 _note: Mapping[str, Any] | None = None
+_title = ""
 
 
 @contextlib.contextmanager
-def noting(note: Mapping[str, Any]) -> Iterator[None]:
-    """Let every sweep of this block write a note into its study. note: JSON values."""
-    global _note
-    _note = note
+def noting(note: Mapping[str, Any], *, title: str) -> Iterator[None]:
+    """Let every sweep of this block write a note into its study.
+
+    note: JSON values.  title: the study's name for people.
+    """
+    global _note, _title
+    _note, _title = note, title
     try:
         yield
     finally:
-        _note = None
+        _note, _title = None, ""
 
 
 def write_note(study: optuna.Study) -> None:
     """Write the note of this block, if there is one, into a study that has no trial yet."""
     if _note is not None:
         study.set_user_attr(_NOTE, dict(_note))
+        study.set_user_attr(_TITLE, _title)
+
+
+def title_of(study: optuna.Study) -> str:
+    """Return the name of a study for people: the title of its note, or its own name."""
+    return str(study.user_attrs.get(_TITLE, study.study_name))
 
 
 def write_end(study: optuna.Study) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.diagnosis.record import Remedy
 
 ARMS, RESEED, SEARCH, RANDOM = "arms", "reseed", "search", "random"
@@ -19,4 +21,25 @@ def shown_arm(part: str, arm: str) -> str:
         return "control: reseeded"
     if part == SEARCH:
         return f"control: draw {arm.rpartition('_')[2]}"
-    return "control: random search" if part == RANDOM else arm
+    if part == RANDOM:
+        return "control: random search"
+    return "as it was" if arm == AS_IT_WAS.name else arm
+
+
+def shown_runs(part: str, arms: Sequence[str], seeds: Sequence[int]) -> str:
+    """Return the name of several runs for people: ``as it was, dropout, seeds 0 to 4``."""
+    kind = kind_of(part)
+    if kind == SEARCH and len(arms) > 1:
+        names = [f"control: {len(arms)} draws"]
+    else:
+        names = [shown_arm(kind, arm) for arm in arms]
+    return ", ".join([*names, _shown_seeds(sorted(seeds))])
+
+
+def _shown_seeds(seeds: Sequence[int]) -> str:
+    """Return sorted seeds for people."""
+    first, last = seeds[0], seeds[-1]
+    if first == last:
+        return f"seed {first}"
+    without_gap = last - first == len(seeds) - 1
+    return f"seeds {first} to {last}" if without_gap else f"seeds {' '.join(map(str, seeds))}"

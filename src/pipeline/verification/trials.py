@@ -26,7 +26,7 @@ from pipeline.sweep import noted
 from pipeline.sweep import progress as sweep_progress
 from pipeline.sweep.analysis import FinishedTrial
 from pipeline.verification.known import FinishedRun, KnownRuns, content_of, note_of, open_runs
-from pipeline.verification.parts import kind_of, shown_arm
+from pipeline.verification.parts import kind_of, shown_arm, shown_runs
 from pipeline.verification.patient import Patient
 from pipeline.verification.plan import VerificationOptions
 from pipeline.verification.progress import RunProgress
@@ -167,11 +167,15 @@ class Trials:
         overrides = self._sweep_overrides(study, arms, seeds)
         with (
             contextlib.suppress(NoTrialCompleted),
-            noted.noting(self._note(arms, seeds)),
+            noted.noting(self._note(arms, seeds), title=self._title(part, arms, seeds)),
             sweep_progress.watched_by(self.progress),
         ):
             self.run_sweep(overrides)
         self.known.read()
+
+    def _title(self, part: str, arms: Sequence[Remedy], seeds: Sequence[int]) -> str:
+        """Return the name of a study in MLflow."""
+        return f"verify {self.patient.name}: {shown_runs(part, [a.name for a in arms], seeds)}"
 
     def _note(self, arms: Sequence[Remedy], seeds: Sequence[int]) -> dict[str, Any]:
         contents = {self._experiment_name(arm.name): self._content(arm) for arm in arms}

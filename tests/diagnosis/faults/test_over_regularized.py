@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,3 +35,12 @@ def test_a_strong_dropout_counts_too(dropout: float, verdict: str) -> None:
     strong = {"train": np.full(EPOCHS, 1.1), "val": np.full(EPOCHS, 1.12)}
     found = diagnose(history(**HEALTHY_TWIN | strong, settings=values))
     assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(("epochs", "blamed"), [(1, False), (2, True)])
+def test_the_first_epoch_begins_with_untrained_weights(epochs: int, blamed: bool) -> None:
+    """So the mean over its steps is far above the loss at its end without any regularization."""
+    found = history(train=np.full(epochs, 0.5), val=np.full(epochs, 0.5))
+    high = {**found.curves, "train/objective": np.full(epochs, 2.5)}
+    ranked = diagnose(replace(found, curves=high)).ranked
+    assert ("over_regularized" in ranked[:1]) == blamed
