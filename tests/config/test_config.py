@@ -333,7 +333,7 @@ def test_several_mistakes_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("content", "word"),
     [
-        pytest.param(b"name: [1,\n", "not valid YAML", id="broken_yaml"),
+        pytest.param(b"# @package _global_\nname: [1,\n", "not valid YAML", id="broken_yaml"),
         pytest.param(b"name: \xff\xfe\n", "not UTF-8", id="not_text"),
     ],
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.config.limits import MAX_FILE_BYTES
 from pipeline.errors import ConfigError
 
 LINE = "# @package _global_"
@@ -23,7 +24,8 @@ def check_package_lines(overrides: Sequence[str], root: Path) -> None:
         for option in options.split(",") if group in GROUPS else ():
             path = root / "conf" / group / f"{option.strip()}.yaml"
             if path.is_file():
-                _check(path.read_bytes(), f"{group}/{path.name}")
+                with path.open("rb") as file:
+                    _check(file.read(MAX_FILE_BYTES), f"{group}/{path.name}")
 
 
 def _check(content: bytes, shown: str) -> None:
