@@ -77,7 +77,7 @@ def test_a_killed_own_module_goes_on_with_equal_weights(
     killed = start([*words, "name=killed"])
     assert killed.stdout is not None
     for line in killed.stdout:
-        if "epoch   2/4" in line:
+        if "epoch 2/4" in line:
             killed.kill()
     killed.wait()
     assert not Path("models/killed").exists()

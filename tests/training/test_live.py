@@ -119,7 +119,7 @@ def test_a_training_of_the_project_says_it_unless_it_is_turned_off(
     printed = capsys.readouterr().out
     assert len(LINE.findall(printed)) == count
     if count:  # after the line of the epoch itself
-        assert printed.index("epoch   5/5") < printed.index("epoch 5: learning rate too high")
+        assert printed.index("epoch 5/5") < printed.index("epoch 5: learning rate too high")
 
 
 def test_a_trial_of_a_sweep_says_nothing(

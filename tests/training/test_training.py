@@ -190,9 +190,7 @@ def test_a_killed_process_goes_on_where_it_was(project: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith(
-                "epoch   3/"
-            ):  # told before its checkpoint: that of epoch 2 is whole
+            if line.startswith("epoch  3/"):  # told before its checkpoint: that of epoch 2 is whole
                 os.kill(process.pid, signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
