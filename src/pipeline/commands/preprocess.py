@@ -134,10 +134,12 @@ def _card_lines(card: DataCard) -> list[str]:
     if not card.columns:
         mean, std = card.mean[0], card.std[0]
         lines.append(f"  mean {mean:.4f}, standard deviation {std:.4f} of the training part")
+    examples = "rows" if card.columns else "images"
     for name, baseline in card.baselines.items():
         lines.append(
             f"  baseline {name.replace('_', ' ')}: validation accuracy {baseline.accuracy:.2%}, "
-            f"cross-entropy {baseline.cross_entropy:.4f} (fitted on {baseline.num_train:,} images)"
+            f"cross-entropy {baseline.cross_entropy:.4f} "
+            f"(fitted on {baseline.num_train:,} {examples})"
         )
     return lines + _rare_classes(card)
 

@@ -214,7 +214,8 @@ def _first_lines(network: nn.Module, data: Prepared, settings: Settings) -> list
     """Return the lines that a training prints before its first epoch."""
     num_images = len(images_of(data, settings, channels_last=False).train_indices)
     num_parameters = count_parameters(network)
-    line = f"{settings.name}: {num_parameters:,} parameters, {num_images:,} training images"
+    examples = "rows" if data.card.columns else "images"
+    line = f"{settings.name}: {num_parameters:,} parameters, {num_images:,} training {examples}"
     own = [f"{settings.name}: {_OWN_TRAINING}"] if trains_itself(network) else []
     return [line, *own]
 
