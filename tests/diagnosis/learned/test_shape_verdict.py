@@ -18,6 +18,7 @@ from pipeline.diagnosis.learned.model import Judged, fitted
 from pipeline.diagnosis.learned.numbers import NAMES, Curves, numbers
 from pipeline.diagnosis.learned.sentences import in_words
 from pipeline.diagnosis.learned.verdict import family_said
+from pipeline.diagnosis.live import LiveJudge
 from pipeline.diagnosis.record import FAMILIES, HEALTHY, UNDETERMINED
 
 E = np.arange(20.0)
@@ -77,6 +78,42 @@ def test_curves_that_never_move_do_not_learn_however_high_the_accuracy() -> None
     flat = {"train/loss": np.full(10, 0.0265), "val/loss": np.full(10, 0.0265),
             "val/accuracy": np.full(10, 0.9983)}  # fmt: skip
     assert diagnose(history(flat)).verdict == "not_learning"
+
+
+ZERO, ONE = np.zeros(10), np.ones(10)
+FLICKER = np.tile([1e-4, 0.0], 5)  # of losses that are rounded to four digits
+STILL = np.full(10, 0.7)
+
+
+@pytest.mark.parametrize(
+    "curves",
+    [
+        {"train/loss": ZERO},
+        {"train/loss": ZERO, "val/loss": ZERO},
+        {"val/loss": ZERO, "val/accuracy": ONE},
+        {"train/loss": FLICKER, "val/loss": FLICKER[::-1], "train/accuracy": ONE,
+         "val/accuracy": ONE},
+        {"train/accuracy": ONE, "val/accuracy": ONE},
+    ],
+    ids=["training_alone", "losses", "validation_alone", "rounded", "accuracies"],
+)  # fmt: skip
+def test_a_log_without_any_error_is_perfect_or_rounded(curves: dict[str, np.ndarray]) -> None:
+    found = diagnose(history(curves))
+    assert found.verdict == UNDETERMINED
+    assert "perfect before the log began" in found.reason and "rounds" in found.reason
+
+
+@pytest.mark.parametrize("val", [{"val/loss": STILL}, {"val/loss": STILL, "val/accuracy": STILL}])
+def test_a_training_loss_of_0_has_learned_whatever_stands_still(val: dict[str, np.ndarray]) -> None:
+    found = diagnose(history({"train/loss": ZERO, **val}))
+    assert found.verdict != "not_learning" and "perfect" not in found.reason
+    alarms = LiveJudge(dict.fromkeys(FAMILIES.values(), 0.9)).see(history({"train/loss": ZERO} | val))
+    assert [each for each in alarms if each.family == "does_not_fit"] == []
+
+
+def test_a_validation_loss_of_0_does_not_excuse_a_training_that_stands_still() -> None:
+    found = diagnose(history({"train/loss": STILL, "val/loss": ZERO}))
+    assert found.verdict == "not_learning"
 
 
 @pytest.mark.parametrize("noise", [0.002, 0.004])

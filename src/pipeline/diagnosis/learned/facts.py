@@ -1,4 +1,4 @@
-"""Facts that need no model: a loss that was lost, curves that never move, answers all alike."""
+"""Facts that need no model: a lost loss, no error at all, curves that never move, equal answers."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def guarded(judged: Judged, found: Mapping[str, float]) -> Judged:
     """Put facts that need no model before it: a loss that was lost, curves that never move."""
     if found["lost"]:
         certain = (UNSTABLE, "learning_rate_too_high")
+    elif found["perfect"]:
+        return _fits(judged)
     elif _stands_still(found):
         certain = (DOES_NOT_FIT, "not_learning")
     else:
@@ -72,6 +74,15 @@ def _answers_alike(found: Mapping[str, float]) -> bool:
         and found["val_accuracy_range"] < ALIKE
         and found["val_accuracy"] < NEARLY_ALL
     )
+
+
+def _fits(judged: Judged) -> Judged:
+    """What had no error on its training part at any point does fit it."""
+    others = 1 - judged.families.get(DOES_NOT_FIT, 0.0)
+    if others <= 0:
+        return judged
+    kept = {e: 0.0 if e[0] == DOES_NOT_FIT else p / others for e, p in judged.classes.items()}
+    return replace(judged, classes=kept)
 
 
 def _not_healthy(judged: Judged) -> Judged:

@@ -15,8 +15,8 @@ import numpy as np
 
 from pipeline.diagnosis.learned.by_rule import rule_probabilities
 from pipeline.diagnosis.learned.lost import is_lost
+from pipeline.diagnosis.learned.perfect import TINY, learned_at_start
 
-TINY = 1e-7  # a loss below is as good as zero
 LARGEST = 25.0  # natural logarithm; a larger ratio counts as infinite
 NAN = float("nan")
 LARGEST_TREND = 60  # points between which slopes are taken
@@ -63,6 +63,7 @@ def numbers(curves: Curves) -> dict[str, float]:
     usable = {part: y for part, y in logs.items() if np.isfinite(y).any()}
     found["points"] = math.log(max((len(y) for y in logs.values()), default=1))
     found["lost"] = float(is_lost(curves.losses))
+    found["perfect"] = float(learned_at_start(curves.losses, curves.accuracies))
     for part, y in usable.items():
         found |= {f"{part}_{name}": value for name, value in _of_loss(y).items()}
     if {"train", "val"} <= usable.keys():
@@ -293,5 +294,5 @@ NAMES: tuple[str, ...] = (
     *("train_fall_since_best", "parted", "rose_together", "moved", "fall_together", "gap_or_fall"),
     *("accuracy_gap", "accuracy_gap_at_best", "accuracy_gap_at_first"),
     *("train_over_guessing", "val_over_guessing", "accuracy_over_guessing", "learning_rate"),
-    *("rate_fall", "overfitting_rule", "undertrained_rule"),
+    *("rate_fall", "overfitting_rule", "undertrained_rule", "perfect"),
 )

@@ -13,10 +13,12 @@ from pipeline.diagnosis.learned import lost
 from pipeline.diagnosis.learned.facts import guarded_at_end
 from pipeline.diagnosis.learned.model import Class, Judged, fitted
 from pipeline.diagnosis.learned.numbers import Curves, numbers
+from pipeline.diagnosis.learned.perfect import all_perfect
 from pipeline.diagnosis.learned.sentences import in_words
 from pipeline.diagnosis.learned.without_model import (
     by_fact,
     lost_at_once,
+    nothing_left,
     settle_alone,
     training_alone,
     undetermined,
@@ -50,6 +52,8 @@ def by_shape(history: History) -> Diagnosis:
     if found["lost"]:
         return by_fact(history, curves, "learning_rate_too_high", found, settle_alone(curves))
     losses, curves = curves.losses, without_broken(curves)
+    if all_perfect(curves.losses, curves.accuracies):
+        return nothing_left(history)
     if curves.val_loss is None and curves.val_accuracy is None:
         return _with_lost(training_alone(history, curves, found), losses, history)
     judged = guarded_at_end(fitted().judge(found), found)

@@ -63,6 +63,17 @@ def training_alone(history: History, curves: Curves, found: Mapping[str, float])
     )
 
 
+def nothing_left(history: History) -> Diagnosis:
+    """Return that no point of the log has an error, so its curves cannot show how it came about."""
+    reason = (
+        "no point of the log has an error: the model was perfect before the log began, or the log "
+        "rounds its losses to 0"
+    )
+    return undetermined(
+        history, reason, settle="Log more digits, and test the model on examples it has never seen."
+    )
+
+
 def settle_alone(curves: Curves) -> str:
     """Ask for a validation where there is none."""
     if curves.val_loss is not None or curves.val_accuracy is not None:
