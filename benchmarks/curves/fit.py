@@ -2,14 +2,15 @@
 
     OMP_NUM_THREADS=1 python benchmarks/curves/fit.py  # a few minutes; writes weights.json
     python benchmarks/curves/fit.py --check    # cross-validation only
+    python benchmarks/curves/fit.py --parts    # every part by models of all others
 
-Only the parts `cases.FITTED` are read. Every choice (numbers, strength of the penalty, softened
-logs, temperature, limits of the verdict) is made by leaving out data set *and* kind of network: a
-log is judged by models that have seen neither, and by the facts that need no model. The softened
-logs (`soften.py`) are only learned from, never judged. Every fourth log is learned from without its
-training part too. A log whose loss was lost is a fact, so the model never sees one: it would take
-each curve that is missing for a lost one. The choices see one log of two seeds of each case, the
-weights see all.
+But for ``--parts``, only `cases.FITTED` are read. Every choice (numbers, strength of the penalty,
+softened logs, temperature, limits of the verdict) is made by leaving out data set *and* kind of
+network: a log is judged by models that have seen neither, and by the facts that need no model. The
+softened logs (`soften.py`) are only learned from, never judged. Every fourth log is learned from
+without its training part too. A log whose loss was lost is a fact, so the model never sees one: it
+would take each curve that is missing for a lost one. The choices see one log of two seeds of each
+case, the weights see all.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from sklearn.tree import ExtraTreeRegressor
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cases import FITTED, SEEDS, SHOWN_AS
+from cases import FITTED, PARTS, SEEDS, SHOWN_AS
 from dress import logged
 from pack import Run, runs
-from scores import Told, best_limits, by_group, decided, table
+from scores import Told, best_limits, by_group, by_part, decided, table
 from soften import drawn, holds, reached
 
 from pipeline.diagnosis.learned.facts import guarded_at_end
@@ -55,9 +56,10 @@ STRENGTH = 0.05  # of the data against the penalty, `LogisticRegression(C=…)`
 # Of the trees: rounds of one tree for each class, and the share of the logs that a round sees.
 ROUNDS, SHARE_A_ROUND, RATE, DAMPING = 80, 0.7, 0.15, 3.0
 MISSING = -30.0  # below every number, see `numbers.LARGEST`
+Splits = Iterator[tuple[np.ndarray, np.ndarray]]
 # Rates whose optimizer is not known and the number of points tell the data set and the network
 # rather than the fault.
-LEFT_OUT = frozenset(("points", "learning_rate", "rate_fall", "lost"))
+LEFT_OUT = frozenset(("points", "learning_rate", "rate_fall", "lost", "perfect"))
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,14 @@ class Sample:
     """Logs of the corpus. N logs.
 
     numbers: ``[N, F]``, NaN where missing.  classes: ``[N]``, a family and a fault as
-    ``family/fault``.  groups: ``[N]``, data set and network as ``data-net``.
+    ``family/fault``.  groups: ``[N]``, data set and network as ``data-net``.  parts: ``[N]``.
     soft: ``[N]``, whether it is softened.  alone: ``[N]``, whether it shows validation alone.
     """
 
     numbers: np.ndarray
     classes: np.ndarray
     groups: np.ndarray
+    parts: np.ndarray
     soft: np.ndarray
     alone: np.ndarray
 
@@ -121,6 +124,7 @@ def sample(*parts: str, dresses: int, soft: int, seeds: int = 5) -> Sample:
         np.array([[found[name] for name in NAMES] for _, found, _, _ in rows]),
         np.array([f"{run.family}/{run.fault}" for run, _, _, _ in rows]),
         np.array(["-".join(run.pair) for run, _, _, _ in rows]),
+        np.array([run.part for run, _, _, _ in rows]),
         np.array([is_soft for _, _, is_soft, _ in rows]),
         np.array([is_alone for _, _, _, is_alone in rows]),
     )
@@ -291,19 +295,27 @@ def probabilities(scores: np.ndarray, temperature: np.ndarray | float) -> np.nda
     return odds / odds.sum(1, keepdims=True)
 
 
-def left_out(data: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores ``[N, K]`` and distances ``[N]`` by models that saw neither data nor network."""
+def left_out(data: Sample, names: Sequence[str], splits: Splits) -> tuple[np.ndarray, np.ndarray]:
+    """Scores ``[N, K]`` and distances ``[N]`` by models that saw other logs only.
+
+    splits: logs that are judged ``[N]`` and those that the model may see ``[N]``, one by one.
+    """
     classes = classes_of(data)
     scores, distances = np.full((len(data.soft), len(classes)), NEVER), np.zeros(len(data.soft))
-    for out, seen in folds(data.groups):
+    for out, seen in splits:
         out = out & ~data.soft
-        known_logs = usual(data.at(seen), of=len(data.soft))
-        summed, grown = Additive(names).fit(known_logs), Grown(names).fit(known_logs)
+        summed, grown = fitted_to(seen, data, names)
         numbers, known = data.numbers[out], np.searchsorted(classes, summed.classes)
         scores[np.ix_(out, known)] = (summed.scores(numbers) + grown.scores(numbers)) / 2
         distances[out] = summed.distances(numbers)
         print(f"  {int(out.sum())} logs by {int(seen.sum())} others", flush=True)
     return scores, distances
+
+
+def fitted_to(seen: np.ndarray, data: Sample, names: Sequence[str]) -> tuple[Additive, Grown]:
+    """Fit to the logs of usual classes among some."""
+    known = usual(data.at(seen), of=len(data.soft))
+    return Additive(names).fit(known), Grown(names).fit(known)
 
 
 def beside_facts(data: Sample, p: np.ndarray, names: np.ndarray) -> np.ndarray:
@@ -323,7 +335,7 @@ def classes_of(data: Sample) -> np.ndarray:
     return np.unique(usual(data).classes)
 
 
-def folds(groups: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def folds(groups: np.ndarray) -> Splits:
     """Logs that are judged ``[N]`` and those that the model may see ``[N]``, fold by fold.
 
     A fold judges a kind of network on some data sets. The model sees no network of this kind and
@@ -337,6 +349,18 @@ def folds(groups: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for first in range(min(CELLS, len(names))):
             chosen = np.isin(data, names[first::CELLS])
             yield chosen & (nets == net), ~chosen & (nets != net)
+
+
+def by_parts(parts: np.ndarray, groups: np.ndarray) -> Splits:
+    """Each part's logs, and those that are strange to it."""
+    for part in np.unique(parts):
+        yield parts == part, strange_to(part, parts, groups)
+
+
+def strange_to(part: str, parts: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """``[N]``: the logs of other parts, on data sets of which the part has no variant."""
+    sets = np.array([_without_variant(group.rsplit("-", 1)[0]) for group in groups])
+    return ~np.isin(sets, np.unique(sets[parts == part]))
 
 
 def _without_variant(name: str) -> str:
@@ -377,8 +401,8 @@ class Calibration:
     limits: Mapping[str, float]
 
 
-def write(model: Additive, trees: Grown, calibration: Calibration) -> None:
-    """Write the weights, four digits each."""
+def content(model: Additive, trees: Grown, calibration: Calibration) -> dict[str, object]:
+    """The model as `pipeline.diagnosis.learned.model.Model` reads it, four digits each."""
     coefficients, start, terms = model.regression.coef_, 0, {}
     for name, knots, (low, high) in zip(model.names, model.knots, model.limits, strict=True):
         block = coefficients[:, start : start + 1 + len(knots)].T
@@ -388,7 +412,7 @@ def write(model: Additive, trees: Grown, calibration: Calibration) -> None:
             "knots": knots.tolist(), "weights": block[1:].tolist(), "missing": block[0].tolist(),
             "low": round(low, 4), "high": round(high, 4),
         }  # fmt: skip
-    content = {
+    return {
         "version": 3,
         "made_by": "python benchmarks/curves/fit.py",
         "classes": [name.split("/") for name in model.classes],
@@ -400,9 +424,13 @@ def write(model: Additive, trees: Grown, calibration: Calibration) -> None:
         "terms": terms,
         "trees": trees.content(),
     }
-    text = json.dumps(content, separators=(",", ":"))
+
+
+def write(model: Additive, trees: Grown, calibration: Calibration) -> None:
+    """Write the weights."""
+    text = json.dumps(content(model, trees, calibration), separators=(",", ":"))
     WEIGHTS.write_text(text.replace('},"', '},\n"').replace("]],[[", "]],\n[[") + "\n")
-    print(f"{WEIGHTS.name}: {len(terms)} numbers, {WEIGHTS.stat().st_size / 1e3:.0f} kB")
+    print(f"{WEIGHTS.name}: {len(model.names)} numbers, {WEIGHTS.stat().st_size / 1e3:.0f} kB")
 
 
 def main() -> None:
@@ -410,17 +438,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--parts", action="store_true", help="judge every part; write nothing")
     options = parser.parse_args()
-    data = sample(*FITTED, dresses=1, soft=NUM_SOFT, seeds=CHOSEN_BY)
+    used = PARTS if options.parts else FITTED
+    data = sample(*used, dresses=1, soft=NUM_SOFT, seeds=CHOSEN_BY)
     names = [name for name in NAMES if name not in LEFT_OUT]
-    scores, distances = left_out(data, names)
+    splits = by_parts(data.parts, data.groups) if options.parts else folds(data.groups)
+    scores, distances = left_out(data, names, splits)
     open_logs = data.real & ~data.lost
     temperature, widening = calibrated(data, open_logs, scores[open_logs], distances[open_logs])
     p = probabilities(scores, temperature * (1 + widening * distances))
     told, alone = (_told(data, p, rows) for rows in (data.real, data.alone))
     pairs = len(np.unique(data.groups))
-    print(f"{len(told.p)} logs of {pairs} pairs; neither data nor network was seen")
+    print(f"{len(told.p)} logs of {pairs} pairs")
     print(table(told))
+    if options.parts:
+        print(f"limits from the other parts:\n{by_part(told, data.parts[data.real])}")
+        return
     limits = best_limits(told)
     print(f"limits {limits}: {decided(told, limits).in_words}")
     print(by_group(told, limits, data.groups[data.real]))

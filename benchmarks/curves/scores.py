@@ -31,6 +31,11 @@ class Told:
         """The families, and their probabilities ``[N, F]``."""
         return summed(self.p, self.families)
 
+    def at(self, rows: np.ndarray) -> Told:
+        """Some of the logs."""
+        truth = self.true_family[rows], self.true_fault[rows]
+        return Told(self.p[rows], self.families, self.faults, *truth)
+
     def __post_init__(self) -> None:
         assert self.p.shape == (len(self.true_fault), len(self.faults))
 
@@ -140,8 +145,12 @@ class Decided:
 
 def decided(told: Told, limits: Mapping[str, float]) -> Decided:
     """Judge what is said with these limits; open counts as a miss."""
+    return of_words(told, said(told, limits))
+
+
+def of_words(told: Told, words: np.ndarray) -> Decided:
+    """Judge what was said, ``[N]`` as by `said`."""
     families = told.by_family[0]
-    words = said(told, limits)
     place = np.where(words == "", len(families), np.searchsorted(families, words))
     return _decided(families, np.searchsorted(families, told.true_family), place)
 
@@ -180,6 +189,16 @@ def best_limits(told: Told) -> dict[str, float]:
 
     tried = product(*(TRIED_HEALTHY if name == HEALTHY else TRIED_SICK for name in families))
     return dict(zip(map(str, families), max(tried, key=value), strict=True))
+
+
+def by_part(told: Told, parts: np.ndarray) -> str:
+    """Return how good limits from all other parts are on each part, and on all, a line each."""
+    words, lines = np.full(len(parts), "", "U32"), []
+    for part in np.unique(parts):
+        out = parts == part
+        words[out] = said(told.at(out), best_limits(told.at(~out)))
+        lines.append(f"  {part:8} {of_words(told.at(out), words[out]).in_words}")
+    return "\n".join([*lines, f"  all      {of_words(told, words).in_words}"])
 
 
 def by_group(told: Told, limits: Mapping[str, float], groups: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from itertools import product
@@ -14,15 +15,17 @@ from sklearn.metrics import f1_score
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "curves"))
 
 import scores
-from cases import FITTED, LOCKED, PARTS, Case
-from fit import CELLS, folds
+from cases import FITTED, PARTS, Case
+from fit import CELLS, folds, strange_to
+from live import MARGIN, Replay, affordable, limits_of, louder
 from oracle import best, cut, end_of, family, gain, label
 from pack import Run, planes_of, runs, values_of
-from scores import OVER, Told, best_limits, decided, said
+from scores import OVER, Told, best_limits, by_part, decided, said
 from soften import Noise, holds
 from stacked import CURVES, Settings, Trained, train, with_seed
 
 from pipeline.diagnosis.learned.verdict import family_said
+from pipeline.diagnosis.live.judge import ALARMS, Look
 from pipeline.diagnosis.record import FAMILIES
 
 SMALL = Settings("cancer", "mlp", 4, epochs=2, num_train=64, batch=16, rate=3e-3)
@@ -148,10 +151,11 @@ def test_the_family_is_what_happened_to_the_run(
 
 
 def test_the_corpus_holds_labelled_logs_of_parts_that_share_nothing() -> None:
-    others = [pair for part in PARTS for pair in PARTS[part] if part != "locked"]
-    assert not {p.data for p in others} & {p.data for p in LOCKED}
-    assert not {p.net for p in others} & {p.net for p in LOCKED}
     assert not {"sealed", "locked"} & set(FITTED)
+    for name in ("unseen", "sealed", "locked"):
+        others = [pair for part in PARTS for pair in PARTS[part] if part != name]
+        assert not {p.data for p in others} & {p.data for p in PARTS[name]}
+        assert not {p.net for p in others} & {p.net for p in PARTS[name]}
     kept = list(runs(*PARTS))
     assert len(kept) > 3000
     assert {run.family for run in kept} == set(FAMILIES.values())
@@ -169,7 +173,7 @@ def test_numbers_in_two_planes_of_bytes_come_back_bit_by_bit() -> None:
     assert planes_of(np.array([1.0], np.float16)).tolist() == [[0x00], [0x3C]]
 
 
-# --- softened logs, folds, limits -----------------------------------------------------------------
+# --- softened logs, parts left out ----------------------------------------------------------------
 
 
 def test_noise_raises_a_loss_as_answers_drawn_anew_do() -> None:
@@ -221,6 +225,81 @@ def test_a_fold_sees_neither_the_data_nor_the_network_that_it_judges() -> None:
                 assert not {"mnist", "digits", "wine"} & {*data.split("_")} & {*other.split("_")}
     assert (judged == 1).all()
     assert CELLS >= 2
+
+
+def test_a_part_is_judged_by_models_that_know_neither_it_nor_its_data() -> None:
+    groups = ["mnist-mlp", "mnist_noisy-cnn", "digits-gru", "coloured_digits-mlp", "wine-mlp",
+              "digits_unsure-cnn", "law-lstm"]  # fmt: skip
+    parts = np.array(["tune", "more", "tune", "more", "spent", "unsure", "more"])
+    seen = {part: strange_to(part, parts, np.array(groups)) for part in ("tune", "unsure")}
+    assert [groups[i] for i in np.flatnonzero(seen["tune"])] == ["wine-mlp", "law-lstm"]
+    assert [groups[i] for i in np.flatnonzero(seen["unsure"])] == [
+        "mnist-mlp", "mnist_noisy-cnn", "wine-mlp", "law-lstm"
+    ]  # fmt: skip
+
+
+def test_limits_of_a_part_come_from_the_others() -> None:
+    """In the second part health looks as a fault: its own limits would not alarm so often."""
+    told = told_of(400)
+    parts = np.repeat(["one", "two"], 200)
+    swapped = told.p.copy()
+    swapped[200:, [0, 2]] = swapped[200:, [2, 0]]
+    lines = by_part(replace(told, p=swapped), parts).splitlines()
+    alone = decided(told.at(parts == "one"), best_limits(told.at(parts == "one")))
+    assert [line.split()[0] for line in lines] == ["one", "two", "all"]
+    alarmed = [float(re.search(r"alarmed (\S+),", line)[1]) for line in lines]  # type: ignore[index]
+    assert alone.alarmed < 0.1 and alarmed[1] > 0.5
+
+
+# --- limits of alarms while a training runs -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("alarms", "runs", "afforded"),
+    [
+        ([0] * 80, [5] * 80, True),
+        ([1] + [0] * 79, [1] * 80, True),  # 2 of 81 pairs, with one that always alarms
+        ([1, 1] + [0] * 78, [1] * 80, False),  # 3 of 81 are 3.7 %
+        ([40] + [0] * 79, [40] + [1] * 79, True),  # a third of all runs, yet one pair
+        ([1] * 8 + [0] * 72, [10] * 80, True),  # eight tenths of a pair
+        ([0] * 20, [5] * 20, False),  # of 20 pairs nobody can promise 3 %
+    ],
+)
+def test_a_new_pair_is_counted_as_one_that_always_alarms(
+    alarms: list[int], runs: list[int], afforded: bool
+) -> None:
+    pairs = np.repeat(np.arange(len(runs)), runs)
+    alarmed = np.concatenate([np.arange(n) < k for k, n in zip(alarms, runs, strict=True)])
+    assert affordable(alarmed, pairs) is afforded
+
+
+def test_calm_runs_count_as_louder_by_the_margin() -> None:
+    found = louder(np.array([0.0, 0.5, 0.9, 1.0]))
+    assert found == pytest.approx([0, 1 / (1 + np.exp(-MARGIN)), 0.93687, 1], abs=1e-5)
+
+
+def look(points: int, family: str, probability: float) -> Look:
+    verdict = {"does_not_fit": "not_learning", "fits_and_fails": "overfitting"}.get(family, "x")
+    return Look(points, {(family, verdict): probability, ("healthy", "healthy"): 0.0}, False)
+
+
+def test_the_limits_have_the_most_right_alarms_that_are_affordable() -> None:
+    """One calm pair of 80 speaks for each family at 0.8, which counts as 0.87."""
+
+    def run(pair: str, family: str, said: str, p: float) -> Replay:
+        looks = tuple(look(n, said, p) for n in (4, 5))
+        return Replay("tune", family, family, pair, 5, looks)
+
+    calm = [run(f"pair{k}", "healthy", "healthy", 1.0) for k in range(77)]
+    loud = [run(f"loud {f}", "healthy", f, 0.8) for f in ALARMS]
+    sick = [run("sick", f, f, p) for f in ALARMS for p in (0.83, 0.91, 0.99)]
+    found = limits_of([*calm, *loud, *sick])
+    louder_than = [f for f in ALARMS if found[f] > 0.87]
+    assert len(louder_than) == 2, "one of 80 pairs may alarm, as 2 of 81 are 2.5 %"
+    assert all(0.87 < found[f] <= 0.91 for f in louder_than)
+
+
+# --- the limits of the verdict --------------------------------------------------------------------
 
 
 def told_of(count: int, *, clear: float = 4.0) -> Told:

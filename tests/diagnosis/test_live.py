@@ -197,6 +197,29 @@ def test_the_strength_of_a_run_is_its_weaker_of_two_looks(
     assert strongest([*found, look(9, lost=True)])["unstable"] == 1.0
 
 
+def test_a_run_that_does_not_fit_counts_as_far_as_it_learned_nothing() -> None:
+    """No log tells how low its loss could go: the data may allow no more."""
+    assert look(4, underfitting=0.7, not_learning=0.2).alarm == ("does_not_fit", 0.2)
+    assert look(4, underfitting=0.95).alarm == ("does_not_fit", 0.0)
+    assert look(4, overfitting=0.8).alarm == ("fits_and_fails", 0.8)
+
+
+@pytest.mark.parametrize(("examples", "alarmed"), [(14, False), (300, True)])
+def test_few_validation_examples_never_show_overfitting(examples: int, alarmed: bool) -> None:
+    """Their accuracy has steps of 1 / 14, and their loss rises by luck."""
+    accuracy = 0.7 + 0.2 * (1 - np.exp(-0.3 * np.arange(40))) + 0.01 * np.sin(np.arange(40))
+    curves = rising() | {"val/accuracy": np.round(accuracy * examples) / examples}
+    assert ("fits_and_fails" in [a.family for a in by_epoch(curves)]) is alarmed
+
+
+@pytest.mark.parametrize("loss", [np.zeros(20), np.tile([0.0, 1e-4], 10)], ids=["0", "rounded"])
+@pytest.mark.parametrize("parts", [("train", "val"), ("val",)])
+def test_a_log_without_any_error_is_never_alarmed(loss: np.ndarray, parts: Sequence[str]) -> None:
+    curves = {f"{part}/loss": loss for part in parts}
+    curves |= {f"{part}/accuracy": np.ones(20) for part in parts}
+    assert by_epoch(curves, LiveJudge({**ANYTHING})) == []
+
+
 def test_the_limits_are_of_the_weights_that_are_shipped() -> None:
     limits = measured_limits()
     assert limits.weights == weights_hash(), "run python benchmarks/curves/live.py"

@@ -84,7 +84,7 @@ def test_grown_trees_are_read_as_they_were_fitted() -> None:
     faults = np.where(np.nan_to_num(values[:, 0] * values[:, 1]) > 0, "healthy", "overfitting")
     faults[values[:, 2] > 1] = "undertrained"
     no = np.zeros(900, bool)
-    grown = Grown(NAMES[:3]).fit(Sample(values, faults, faults, no, no))
+    grown = Grown(NAMES[:3]).fit(Sample(values, faults, faults, faults, no, no))
     trees = Trees(**grown.content())  # type: ignore[arg-type]
     fresh = np.full((50, len(NAMES)), math.nan)  # thresholds lie on values of the sample
     fresh[:, :3] = dice.normal(size=(50, 3))

@@ -12,8 +12,9 @@ from pipeline.diagnosis.learned.facts import guarded
 from pipeline.diagnosis.learned.lost import is_lost
 from pipeline.diagnosis.learned.model import Class, Judged
 from pipeline.diagnosis.learned.numbers import Curves, numbers
+from pipeline.diagnosis.learned.perfect import all_perfect
 from pipeline.diagnosis.learned.verdict import curves_of, never_finite, without_broken
-from pipeline.diagnosis.live.fast import fast_model
+from pipeline.diagnosis.live.fast import FastModel, fast_model
 from pipeline.diagnosis.live.limits import measured_limits
 from pipeline.diagnosis.record import (
     DOES_NOT_FIT,
@@ -32,6 +33,9 @@ IN_A_ROW = 2  # looks that must agree
 EVERY_POINT, GROWTH = 40, 1.05
 # A verdict is named where it has this share of its family's probability.
 CLEAR = 0.7
+# The loss of so few validation examples rises by luck. Their accuracy moves in steps of 1 / count.
+FEW_EXAMPLES = 30
+NOT_LEARNING = "not_learning"
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,14 @@ class Look:
 
     points: how many.  classes: family and verdict → probability.
     lost: whether training lost the loss.  never: whether no loss was finite before.
+    few: whether the validation accuracy shows that it has few examples.
     """
 
     points: int
     classes: Mapping[Class, float]
     lost: bool
     never: bool = False
+    few: bool = False
 
     @property
     def judged(self) -> Judged:
@@ -91,18 +97,24 @@ class Look:
         return Judged(self.classes, {}, 0.0)
 
     @property
-    def family(self) -> tuple[str, float]:
-        """The likeliest family with its probability."""
+    def alarm(self) -> tuple[str, float]:
+        """The likeliest family, and how probable it is that an alarm of it is right.
+
+        No log tells how low its loss could go. So a run does not fit only as far as it has learned
+        nothing yet.
+        """
         families = self.judged.families
         name = max(families, key=lambda family: families[family])
-        return name, families[name]
+        if name == DOES_NOT_FIT:
+            return name, self.judged.within(name).get(NOT_LEARNING, 0.0)
+        return name, 0.0 if name == FITS_AND_FAILS and self.few else families[name]
 
 
 class LiveJudge:
     """Judges the same training again and again, and gives each family of faults at most once.
 
-    limits: family → the least probability; None for those that come with the package. With them
-    3 % of healthy runs at most alarm at any time.
+    limits: family → the least probability; None for those that come with the package. They are
+    such that 3 % of the sound runs on data and networks of other kinds may alarm at any time.
     """
 
     def __init__(self, limits: Mapping[str, float] | None = None) -> None:
@@ -130,7 +142,7 @@ class LiveJudge:
         return alarms
 
     def _judged(self, look: Look, curves: Curves, epochs: np.ndarray) -> Iterator[Alarm]:
-        family, confidence = look.family
+        family, confidence = look.alarm
         epoch = int(epochs[look.points - 1])
         if family not in ALARMS or confidence < (0 if look.lost else self.limits[family]):
             self._streak = []
@@ -153,11 +165,15 @@ class LiveJudge:
         yield Alarm(epoch, since, family, confidence, verdict, named[verdict])
 
 
-def looks(curves: Curves, count: int, *, after: int = 0, last: int = 0) -> Iterator[Look]:
+def looks(
+    curves: Curves, count: int, *, after: int = 0, last: int = 0, model: FastModel | None = None
+) -> Iterator[Look]:
     """Judge the curves up to every point that is due.
 
     count: points of the curves.  after: points that were seen before.  last: of the last look.
+    model: None for the one that comes with the package.
     """
+    model = model or fast_model()
     lost = is_lost(up_to(curves, after).losses)
     for points in range(after + 1, count + 1):
         part, lost_before = up_to(curves, points), lost
@@ -167,8 +183,9 @@ def looks(curves: Curves, count: int, *, after: int = 0, last: int = 0) -> Itera
             continue
         last = points
         given = (*part.losses.values(), *part.accuracies.values())
-        if lost or any(np.isfinite(y).any() for y in given):
-            yield _look(part, points)
+        told = any(np.isfinite(y).any() for y in given)
+        if lost or (told and not all_perfect(part.losses, part.accuracies)):
+            yield _look(part, points, model)
 
 
 def up_to(curves: Curves, points: int) -> Curves:
@@ -178,11 +195,18 @@ def up_to(curves: Curves, points: int) -> Curves:
     return replace(curves, **{n: None if y is None else y[:points] for n, y in given.items()})
 
 
-def _look(curves: Curves, points: int) -> Look:
+def _look(curves: Curves, points: int, model: FastModel) -> Look:
     found = numbers(curves)
-    told = Judged(fast_model().probabilities(found), {}, 0.0)
+    classes = guarded(Judged(model.probabilities(found), {}, 0.0), found).classes
     lost = bool(found["lost"])
-    return Look(points, guarded(told, found).classes, lost, lost and never_finite(curves))
+    return Look(points, classes, lost, lost and never_finite(curves), few=_few_examples(curves))
+
+
+def _few_examples(curves: Curves) -> bool:
+    """Whether the validation accuracy moves in large steps only."""
+    accuracy = curves.accuracies.get("val", np.zeros(0))
+    steps = np.diff(np.unique(accuracy[np.isfinite(accuracy)].round(3)))
+    return bool(len(steps)) and float(steps.min()) > 1 / FEW_EXAMPLES
 
 
 def strongest(found: Sequence[Look]) -> dict[str, float]:
@@ -191,7 +215,7 @@ def strongest(found: Sequence[Look]) -> dict[str, float]:
     A loss that was lost needs no limit, so it counts as 1.
     """
     most = dict.fromkeys(ALARMS, 0.0)
-    given = [look.family for look in found]
+    given = [look.alarm for look in found]
     for place in range(len(given) - IN_A_ROW + 1):
         row = given[place : place + IN_A_ROW]
         family = row[0][0]

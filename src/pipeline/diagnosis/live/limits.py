@@ -1,4 +1,4 @@
-"""From which probability on a family of faults is an alarm; measured on whole healthy runs."""
+"""From which probability on a family of faults is an alarm; measured on whole sound runs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Limits:
     """The limits, and what they were measured on; `benchmarks/curves/live.py` makes them.
 
-    rate: the share of healthy runs that may alarm at any time.  runs: healthy and early
-    stopped runs of the corpus, replayed in one log each.  alarms: how many of them alarm.
+    rate: the share of sound runs on new data and networks that may alarm at any time.
+    runs: healthy and early stopped runs of the corpus, replayed in one log each by models that know
+    neither their part nor their data.  alarms: how many of them alarm.
     weights: hash of the fitted model's weights that they hold for.
     by_family: the least probability in both of two looks.
     """
