@@ -42,6 +42,14 @@ def lines(
     return console.file.getvalue().splitlines()
 
 
+def test_a_long_text_is_wrapped_without_spaces_at_the_ends_of_lines() -> None:
+    found = diagnose(history(**FAULTS["overfitting"], settings=COMPLETE))
+    printed = lines(found, width=60)
+    texts = [line for line in printed if not line.startswith("     ")]
+    assert all(line == line.rstrip() and len(line) <= 60 for line in texts)
+    assert any(line.startswith("  ") and not line.startswith("  •") for line in texts)
+
+
 def condition(**changes: Any) -> Condition:
     fields: dict[str, Any] = {
         "what": "rise", "value": 0.1, "low": 0.08, "high": 0.12, "wanted": "above", "limit": 0.05,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.diagnosis.record import (
@@ -45,16 +44,16 @@ def show(
     console = console or default_console()
     console.print(_headline(diagnosis))
     for line in _of_shape(diagnosis):
-        console.print(_indented(line))
+        _print_indented(console, line)
     for finding in diagnosis.findings:
         for line in _evidence(finding):
-            console.print(_indented(line))
+            _print_indented(console, line)
         _print_remedies(console, WITH_VERDICT, finding.remedies, commands)
     for line in _open_ends(diagnosis):
-        console.print(_indented(line))
+        _print_indented(console, line)
     _print_remedies(console, WITHOUT_VERDICT, diagnosis.remedies, commands)
     if proof:
-        console.print(_indented(Text(PROOF)))
+        _print_indented(console, Text(PROOF))
         console.print(Text(f"     {proof}", style="cyan"), soft_wrap=True)
 
 
@@ -104,10 +103,10 @@ def _print_remedies(
     """Print each remedy with its reason, and its command in one line of any length."""
     if not remedies:
         return
-    console.print(_indented(Text(title)))
+    _print_indented(console, Text(title))
     for place, remedy in enumerate(remedies, start=1):
         why = Text.assemble(f"{place}. {words(remedy.name)}: ", (remedy.why, "dim"))
-        console.print(_indented(why))
+        _print_indented(console, why)
         command = commands.get(remedy.overrides, " ".join(remedy.overrides))
         console.print(Text(f"     {command}", style="cyan"), soft_wrap=True)
 
@@ -147,5 +146,8 @@ def _lacking(not_run: Sequence[NotRun]) -> str:
     return "; ".join(f"{', '.join(names)} (needs {missing})" for missing, names in verdicts.items())
 
 
-def _indented(text: Text) -> Padding:
-    return Padding(text, (0, 0, 0, _INDENT), expand=False)
+def _print_indented(console: Console, text: Text) -> None:
+    """Print a text in as many lines as it needs, without spaces at their ends."""
+    for line in text.wrap(console, console.width - _INDENT):
+        line.rstrip()
+        console.print(Text(" " * _INDENT) + line)
