@@ -298,7 +298,7 @@ def test_a_study_without_a_report_is_refused(project: Path) -> None:
     new_study(project, "empty")
     optuna.create_study(storage=storage(project), study_name="strange")
     with pytest.raises(
-        SpaceError, match=r"study=x: there is no such study. Known are: empty, strange"
+        SpaceError, match=r"study=x: there is no such study. Known: empty, strange"
     ):
         read_study(storage(project), "x")
     with pytest.raises(SweepError, match="no completed trial"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 
+from pipeline.config.words import nearest
 from pipeline.errors import SpaceError, SweepError
 from pipeline.files import sqlite_file
 from pipeline.sweep.storage import Database, open_storage
@@ -86,8 +87,9 @@ def load_study(database: Database, name: str, **parts: Any) -> optuna.Study:
     try:
         return optuna.load_study(study_name=name, storage=database.storage, **parts)
     except KeyError as error:
-        names = ", ".join(optuna.get_all_study_names(database.storage)) or "none"
-        raise SpaceError(f"study={name}: there is no such study. Known are: {names}.") from error
+        known = optuna.get_all_study_names(database.storage)
+        hint = nearest(name, known, prefix="study=") if known else ". None is known."
+        raise SpaceError(f"study={name}: there is no such study{hint}") from error
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
