@@ -297,9 +297,7 @@ def test_a_study_without_a_report_is_refused(project: Path) -> None:
     assert not (project / "optuna.db").exists()
     new_study(project, "empty")
     optuna.create_study(storage=storage(project), study_name="strange")
-    with pytest.raises(
-        SpaceError, match=r"study=x: there is no such study. Known: empty, strange"
-    ):
+    with pytest.raises(SpaceError, match=r"study=x: there is no such study. Known: empty, strange"):
         read_study(storage(project), "x")
     with pytest.raises(SweepError, match="no completed trial"):
         read_study(storage(project), "empty")

@@ -95,8 +95,9 @@ def _prepare(settings: Settings, directory: Path, *, root: Path) -> list[str]:
         settings=data.preparation(),
         columns=raw.columns,
     )
-    lines = [*_card_lines(card), *_repeated(data, raw)]
-    print("\n".join(lines))
+    lines = _card_lines(card)
+    # The count is no part of the card: it is said once, while the pictures are in memory.
+    print("\n".join([*lines, *_repeated(data, raw)]))
     return lines
 
 

@@ -15,7 +15,6 @@ from typing import Any
 from pipeline.config.overrides import value_text
 from pipeline.disk import check_disk
 from pipeline.runs.note import percent
-from pipeline.sweep.noted import title_of
 from pipeline.sweep.seed_groups import study_groups
 from pipeline.sweep.trial import (
     FOLDER,
@@ -82,6 +81,8 @@ class StudyRun:
 
     def opened(self, study: Any, *, n_trials: int) -> dict[str, Any]:
         """Open the parent run, or continue it; raise the errors of `check_disk`."""
+        from pipeline.sweep.noted import title_of  # imports Optuna, which a training does without
+
         tracker = self._tracker()
         if tracker is None:
             return {}
